@@ -1,0 +1,40 @@
+// Bundles the program into dist/. Splitting keeps what `agent` loads small: the lab and the
+// command line's other branches are chunks of their own, loaded only by the command that needs them.
+import { execFileSync } from 'node:child_process'
+import { rmSync } from 'node:fs'
+import { build } from 'esbuild'
+
+const root = import.meta.dirname
+const commit = describeCommit()
+
+rmSync(`${root}/dist`, { recursive: true, force: true })
+await build({
+  entryPoints: { fairlead: `${root}/cmd/fairlead/main.ts`, echo: `${root}/src/lab/echo.ts` },
+  outdir: `${root}/dist`,
+  outExtension: { '.js': '.mjs' },
+  bundle: true,
+  splitting: true,
+  minifySyntax: true,
+  minifyWhitespace: true,
+  sourcemap: 'linked',
+  sourcesContent: false,
+  platform: 'node',
+  target: 'node24',
+  format: 'esm',
+  legalComments: 'none',
+  define: { __COMMIT__: JSON.stringify(commit) },
+  // CommonJS packages inside the bundle still call require for Node's own modules.
+  banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
+})
+execFileSync('musl-gcc', [
+  ...['-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror'],
+  ...['-o', `${root}/dist/fairlead-cni`, `${root}/cmd/fairlead-cni/main.c`],
+], { stdio: 'inherit' })
+
+function describeCommit(): string {
+  try {
+    return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return 'unknown'
+  }
+}

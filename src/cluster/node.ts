@@ -1,0 +1,14 @@
+// What we keep of a Node object: nothing more, frozen, so that two of them can be compared.
+import type { Address } from '../net/address.ts'
+import type { Cidr } from '../net/cidr.ts'
+
+export interface ClusterNode {
+  readonly name: string
+  readonly uid: string
+  /** creationTimestamp in ms: of two nodes that claim the same, the older wins. */
+  readonly createdAt: number
+  /** spec.podCIDRs (or podCIDR), in the order given. Empty until the controller manager assigns one. */
+  readonly podCidrs: readonly Cidr[]
+  /** status.addresses of type InternalIP, in the order given. */
+  readonly internalAddresses: readonly Address[]
+}

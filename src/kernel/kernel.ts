@@ -1,0 +1,56 @@
+// What the rooms may ask of the kernel. One implementation drives the real one (linux-kernel.ts); the rooms' pure parts need none.
+import type { Family } from '../net/address.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import type { Change } from './change.ts'
+import type { CommandError } from './command-error.ts'
+import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
+
+/** One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool itself fails. */
+export interface Kernel extends AsyncDisposable {
+  /**
+   * Runs the changes in their order through the running batch sessions, and answers which of them failed. A failed line does not stop
+   * those after it. Calls made at the same time share a batch.
+   */
+  apply(changes: readonly Change[]): Promise<readonly Failure[]>
+  /** The same inside another namespace (a pod's), in one process start that costs this one's event loop nothing. */
+  applyIn(netns: string, changes: readonly Change[]): Promise<readonly Failure[]>
+
+  /** All links with their details and addresses (`ip -j -d addr show`). */
+  links(): Promise<readonly Link[]>
+  /** The links of another namespace. */
+  linksIn(netns: string): Promise<readonly Link[]>
+  /** Routes of the main table; `ours` keeps only those that carry our protocol number. */
+  routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]>
+  routesIn(netns: string, family: Family): Promise<readonly Route[]>
+  neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]>
+  fdb(device: InterfaceName): Promise<readonly FdbEntry[]>
+
+  /** @param key as a path below /proc/sys: "net/ipv4/ip_forward". Undefined where the kernel has no such key. */
+  readSysctl(key: string): Promise<string | undefined>
+  writeSysctl(key: string, value: string): Promise<void>
+
+  /** Applies text to iptables-restore or ip6tables-restore, `--noflush -w 5`: all of it or nothing. */
+  restoreRules(family: Family, text: string): Promise<void>
+  /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
+  rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
+
+  /**
+   * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a trigger: the kernel is silent
+   * about some changes (routes that vanish with their device), so look at the state itself.
+   */
+  onChange(listener: () => void): void
+}
+
+export interface Failure {
+  readonly change: Change
+  readonly error: CommandError
+}
+
+export type IptablesTable = 'filter' | 'nat' | 'mangle' | 'raw'
+
+/** The route protocol number that marks a route as ours (`proto 98`). */
+export const ourProtocol = 98
+/** The link group that marks a link as ours, from its creation on. */
+export const ourGroup = 98
+/** The link group of host veths whose pods are gone and that wait to be deleted together. */
+export const retiredGroup = 99
