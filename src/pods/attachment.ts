@@ -1,0 +1,54 @@
+// An attachment: one interface that we gave to one pod, from its ADD to its DEL.
+import type { Address } from '../net/address.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import type { Mac } from '../net/mac.ts'
+
+export interface Attachment {
+  /** The conflist's name. With containerId and podInterface it is the key: CNI never has two of it at a time. */
+  readonly network: string
+  readonly containerId: string
+  /** The name inside the pod (CNI_IFNAME), usually eth0. */
+  readonly podInterface: InterfaceName
+  /** The host end, a port of the bridge. The kernel removes it with the pod's namespace: an attachment without it is dead. */
+  readonly hostInterface: InterfaceName
+  /** CNI_NETNS as the runtime gave it. */
+  readonly netns: string
+  /** st_dev:st_ino of the namespace as the CNI binary saw it. Inode numbers are reused at once: it proves a difference, never sameness. */
+  readonly netnsId: string | undefined
+  /** One address per family, in the order of the node's podCIDRs. */
+  readonly addresses: readonly Address[]
+  readonly podMac: Mac
+  readonly mtu: number
+  /** Who the pod is, from CNI_ARGS; undefined with a runtime that does not say. */
+  readonly pod: PodIdentity | undefined
+  readonly portMappings: readonly PortMapping[]
+  readonly bandwidth: Bandwidth | undefined
+  /** ms since the epoch. */
+  readonly createdAt: number
+}
+
+export interface PodIdentity {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string | undefined
+}
+
+/** One hostPort (CNI capability portMappings). */
+export interface PortMapping {
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: 'tcp' | 'udp' | 'sctp'
+  /** Undefined: on every local address. */
+  readonly hostAddress: Address | undefined
+}
+
+/** Limits in bit/s and bits (CNI capability bandwidth); ingress is towards the pod. */
+export interface Bandwidth {
+  readonly ingress: RateLimit | undefined
+  readonly egress: RateLimit | undefined
+}
+
+export interface RateLimit {
+  readonly rateBits: number
+  readonly burstBits: number
+}
