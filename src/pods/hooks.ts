@@ -1,0 +1,21 @@
+// What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim.
+import type { Attachment } from './attachment.ts'
+
+/** The host ports (portMappings) of attachments. */
+export interface HostPortHook {
+  /**
+   * Publishes the ports of one attachment; they work when this resolves. Called for attachments with ports alone, and again with the same one
+   * after a restart: it must be idempotent. Rejects when a port cannot be had; the ADD then fails and is undone, with {@link remove} called.
+   */
+  add(attachment: Attachment): Promise<void>
+  /** Withdraws the ports of attachments that are gone, in one go. Idempotent: what is not there is no error. */
+  remove(attachments: readonly Attachment[]): Promise<void>
+}
+
+/** The rate limits (bandwidth) of attachments, on their host veths. */
+export interface BandwidthHook {
+  /** Limits one attachment, whose host veth exists. Called for attachments with limits alone; idempotent as above. */
+  add(attachment: Attachment): Promise<void>
+  /** Removes what the limits made beside the host veth (which takes its own qdiscs along). Idempotent. */
+  remove(attachments: readonly Attachment[]): Promise<void>
+}
