@@ -1,0 +1,49 @@
+# The two commands a newcomer needs: `make lab` and `make test`. Both set up what is missing, from apt and npm, and nothing else.
+SHELL := /bin/bash
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+export npm_config_loglevel := error
+
+.PHONY: lab test build check bench clean
+.DELETE_ON_ERROR:
+
+# A two-node cluster of network namespaces, the tour through it, and everything gone again, also when a step failed.
+lab: build
+	@$(as_root) bin/fairlead lab up && $(as_root) bin/fairlead lab tour; result=$$?; $(as_root) bin/fairlead lab down && exit $$result
+
+# Types, lint, unused code, then unit, kernel and runtime tests; without root the kernel tests are skipped by name.
+test: build
+	npm run --silent check
+	npx vitest run
+
+build: dist/fairlead.mjs
+
+check: node_modules/.package-lock.json
+	npm run --silent check
+
+bench: build
+	npm run --silent bench
+
+clean:
+	rm -rf dist node_modules
+
+dist/fairlead.mjs: node_modules/.package-lock.json build.ts tsconfig.json $(shell find cmd src -name '*.ts' -o -name '*.c' 2>/dev/null) | packages
+	@echo "building dist/"
+	@node build.ts
+
+node_modules/.package-lock.json: package.json package-lock.json | packages
+	@command -v npm >/dev/null || { echo "make: npm is missing: install it first (apt-get install npm)"; exit 1; }
+	@echo "installing npm packages"
+	@npm ci --no-audit --no-fund
+
+# Programs that the agent, the lab and the tests start, and the Debian packages that bring them.
+programs := ip bridge tc nft iptables-nft-restore iptables-legacy-restore conntrack ethtool ping nsenter flock musl-gcc socat gcc
+apt_packages := iproute2 nftables iptables conntrack ethtool iputils-ping util-linux musl-tools socat gcc libc6-dev
+as_root := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: packages
+packages:
+	@PATH=$$PATH:/usr/sbin:/sbin; for program in $(programs); do command -v $$program >/dev/null || missing="$$missing $$program"; done; \
+	if [ -n "$$missing" ]; then \
+	  echo "installing packages for:$$missing"; \
+	  $(as_root) apt-get update -qq && $(as_root) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(apt_packages) >/dev/null; \
+	fi

@@ -1,0 +1,49 @@
+// Every option of the agent, once: its type, default and meaning. The file, the flags and the FAIRLEAD_* variables all come from this table.
+import { z } from 'zod'
+import { parseCidr } from '../net/cidr.ts'
+import { parseInterfaceName } from '../net/interface-name.ts'
+
+const interfaceName = z.string().transform(orIssue(parseInterfaceName, 'an interface name of 1 to 15 letters, digits, dots, dashes or underscores'))
+const cidr = z.string().transform(orIssue(parseCidr, 'a CIDR without host bits, such as 10.0.0.0/8'))
+const boolean = z.union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], { error: 'true or false' })
+const integer = (min: number, max: number) =>
+  z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`))
+const list = <T extends z.ZodType>(item: T) => z.preprocess((value) => (typeof value === 'string' ? value.split(',').filter(Boolean) : value), z.array(item))
+const path = z.string().startsWith('/', 'an absolute path')
+const listen = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]*):\d{1,5}$/, 'ADDRESS:PORT, such as 127.0.0.1:10249')
+
+/** `schema` says what is accepted, from YAML as well as from text; `help` is what --help and the ConfigMap show. */
+export const configKeys = {
+  nodeName: { schema: z.string().min(1).optional(), help: 'name of this node as the API server knows it (default: the host name)' },
+  kubeconfig: { schema: path.optional(), help: 'kubeconfig file (default: the service account of the pod)' },
+  apiServer: { schema: z.url({ protocol: /^https?$/, error: 'a URL such as https://192.168.0.10:6443' }).optional(), help: 'address of the API server, in place of the one in the kubeconfig or service account' },
+  overlay: { schema: z.enum(['vxlan', 'direct', 'auto'], 'vxlan, direct or auto').default('vxlan'), help: 'how pods of other nodes are reached: vxlan, direct (routes; all nodes on one link) or auto (per peer)' },
+  vni: { schema: integer(1, 16_777_215).default(1), help: 'VXLAN network identifier, the same on all nodes' },
+  vxlanPort: { schema: integer(1, 65_535).default(8472), help: 'UDP port of the VXLAN, the same on all nodes' },
+  vxlanDevice: { schema: interfaceName.prefault('fairlead.1'), help: 'name of the VXLAN device' },
+  mtu: { schema: z.union([z.literal('auto'), integer(576, 65_535)], { error: 'auto or a whole number from 576 to 65535' }).default('auto'), help: "MTU of pods (auto: the underlay's, less the tunnel's header)" },
+  bridge: { schema: interfaceName.prefault('cni0'), help: 'name of the bridge that joins the pods of this node' },
+  takeOver: { schema: boolean.default(false), help: "use a bridge of that name that another program made, and replace other programs' CNI configuration" },
+  masquerade: { schema: boolean.default(true), help: "give traffic from pods to outside the pod networks the node's address" },
+  nonMasqueradeCIDRs: { schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
+  localhostHostPorts: { schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },
+  cniConfDir: { schema: path.default('/etc/cni/net.d'), help: "where the runtime looks for CNI configuration" },
+  stateDir: { schema: path.default('/run/fairlead'), help: 'socket, attachments and lock; has to be gone after a reboot' },
+  healthAddress: { schema: listen.default('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
+  metricsAddress: { schema: listen.default('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
+  resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event' },
+  logLevel: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },
+} as const
+
+export type ConfigKey = keyof typeof configKeys
+
+function orIssue<T>(parse: (text: string) => T, expected: string) {
+  return (text: string, context: z.RefinementCtx): T => {
+    try {
+      return parse(text)
+    } catch {
+      context.addIssue({ code: 'custom', message: expected })
+      return z.NEVER
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import { mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { expect, test } from 'vitest'
+import { ConfigError, flagName, loadConfig, variableName } from './config.ts'
+
+function file(content: string): string {
+  const path = `${mkdtempSync(`${tmpdir()}/fairlead-config-`)}/config.yaml`
+  writeFileSync(path, content)
+  return path
+}
+
+function load(options: { file?: string; flags?: Record<string, unknown>; environment?: NodeJS.ProcessEnv }) {
+  return loadConfig({ file: options.file, flags: options.flags ?? {}, environment: options.environment ?? {} })
+}
+
+test('nothing given: every key has its default', () => {
+  expect(load({})).toMatchObject({ overlay: 'vxlan', vni: 1, vxlanPort: 8472, vxlanDevice: 'fairlead.1', mtu: 'auto', bridge: 'cni0', masquerade: true, nonMasqueradeCIDRs: [], takeOver: false })
+})
+
+test('a flag wins over a variable, and a variable over the file', () => {
+  const path = file('vni: 7\nvxlanPort: 4789\noverlay: direct\n')
+  const environment = { FAIRLEAD_VXLAN_PORT: '4790', FAIRLEAD_OVERLAY: 'auto' }
+  expect(load({ file: path, environment, flags: { overlay: 'vxlan' } })).toMatchObject({ vni: 7, vxlanPort: 4790, overlay: 'vxlan' })
+})
+
+test('text from variables becomes the same values as YAML', () => {
+  const environment = { FAIRLEAD_MASQUERADE: 'false', FAIRLEAD_MTU: '1400', FAIRLEAD_NON_MASQUERADE_CIDRS: '10.0.0.0/8,192.168.0.0/16' }
+  const path = file('masquerade: false\nmtu: 1400\nnonMasqueradeCIDRs: [10.0.0.0/8, 192.168.0.0/16]\n')
+  expect(load({ environment })).toEqual(load({ file: path }))
+})
+
+test('flags and variables are spelled from the key', () => {
+  expect([flagName('nonMasqueradeCIDRs'), variableName('nonMasqueradeCIDRs'), flagName('vxlanPort')]).toEqual(['--non-masquerade-cidrs', 'FAIRLEAD_NON_MASQUERADE_CIDRS', '--vxlan-port'])
+})
+
+test.each([
+  ['vxlanprot: 1', 'did you mean `vxlanPort`?'],
+  ['vni: 16777216', 'to be a whole number from 1 to 16777215, got `16777216`'],
+  ['vxlanDevice: a-name-that-is-far-too-long', 'to be an interface name of 1 to 15'],
+  ['nonMasqueradeCIDRs: [10.0.0.1/8]', 'to be a CIDR without host bits'],
+  ['overlay: wireguard', 'to be vxlan, direct or auto, got `"wireguard"`'],
+  ['masquerade: 1', 'to be true or false, got `1`'],
+  ['stateDir: run', 'to be an absolute path'],
+  ['- a', 'to hold keys and values, got a list'],
+  ['a: [', 'Cannot read the configuration'],
+])('the file %j is refused in one sentence', (content, sentence) => {
+  const path = file(content)
+  expect(() => load({ file: path })).toThrow(ConfigError)
+  expect(() => load({ file: path })).toThrow(sentence)
+})
+
+test('an unknown variable names the nearest known one', () => {
+  expect(() => load({ environment: { FAIRLEAD_OVERLY: 'direct' } })).toThrow('Unknown variable FAIRLEAD_OVERLY; did you mean `FAIRLEAD_OVERLAY`?')
+})
