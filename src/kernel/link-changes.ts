@@ -65,6 +65,11 @@ export function setMac(name: InterfaceName, mac: Mac): Change {
   return link(name, `set ${name} address ${mac}`)
 }
 
+/** `ip link set X group 98`: marks a link that we adopt as ours. */
+export function setGroup(name: InterfaceName): Change {
+  return link(name, `set ${name} group ${ourGroup}`)
+}
+
 /** `ip link set X alias "ns/pod"`, for people; anything but letters, digits and `/._-` is left out. */
 export function setAlias(name: InterfaceName, alias: string): Change {
   return link(name, `set ${name} alias ${alias.replaceAll(/[^\w/.-]/g, '').slice(0, 255) || '-'}`)
