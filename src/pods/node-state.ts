@@ -1,0 +1,98 @@
+// What the agent knows about this node's pods, and the disk behind it. Every change is on disk before it counts.
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { Address } from '../net/address.ts'
+import { formatCidr } from '../net/cidr.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import type { PodAttachment } from './attachment-codec.ts'
+import { attachmentKey, AttachmentStore } from './attachment-store.ts'
+import type { BridgeSettings } from './bridge/desired.ts'
+import { Ipam, type PoolStatus, type RestingAddress } from './ipam.ts'
+import { loadResting, saveResting } from './resting-store.ts'
+
+export interface PodNetworkSettings extends BridgeSettings {
+  readonly nodeName: string
+  /** Share a bridge that others have ports on until those are gone. */
+  readonly takeOver: boolean
+}
+
+export class NodeState {
+  /** By attachmentKey. */
+  readonly attachments = new Map<string, PodAttachment>()
+  /** Host veths of ADDs under way: they exist before their attachment does. */
+  readonly wiring = new Set<InterfaceName>()
+  /** Whether new pods hold a /32 and have all their traffic routed. */
+  routed = false
+  #settings: PodNetworkSettings | undefined
+  #ipam: Ipam | undefined
+  /** What rests while there is no pool yet, or lies outside it. */
+  #resting: RestingAddress[] = []
+  readonly #store: AttachmentStore
+  readonly #restingPath: string
+  readonly #clock: () => number
+  readonly #log: Logger
+
+  constructor(parts: { stateDir: string; clock: () => number; log: Logger }) {
+    this.#store = new AttachmentStore(join(parts.stateDir, 'attachments'), parts.log)
+    this.#restingPath = join(parts.stateDir, 'resting.json')
+    this.#clock = parts.clock
+    this.#log = parts.log
+  }
+
+  /** Undefined until the node's podCIDR is known. */
+  get settings(): PodNetworkSettings | undefined {
+    return this.#settings
+  }
+
+  /** Reads what an earlier agent left. */
+  load(): void {
+    for (const attachment of this.#store.load()) this.attachments.set(attachmentKey(attachment), attachment)
+    this.#resting = loadResting(this.#restingPath, this.#log)
+  }
+
+  /** @throws {TypeError} for podCIDRs that cannot serve pods; nothing has changed then. */
+  configure(settings: PodNetworkSettings): void {
+    if (settings.podCidrs.length === 0) throw new TypeError(`Expected node ${settings.nodeName} to have a podCIDR, got none`)
+    const former = this.#settings?.podCidrs ?? []
+    if (settings.podCidrs.map(formatCidr).join() !== former.map(formatCidr).join()) {
+      const ipam = new Ipam(settings.podCidrs, this.#clock)
+      for (const { addresses } of this.attachments.values()) ipam.reserve(addresses)
+      ipam.restore([...this.#resting, ...(this.#ipam?.resting() ?? [])])
+      this.#resting = []
+      this.#ipam = ipam
+    }
+    this.#settings = settings
+  }
+
+  /** @throws {PoolExhaustedError}; nothing before configure. */
+  allocate(): Address[] {
+    return this.#ipam?.allocate() ?? []
+  }
+
+  /** Gives back the addresses of an ADD that failed. They rest too: someone may have seen them. */
+  release(addresses: readonly Address[]): void {
+    if (this.#ipam === undefined) this.#resting.push(...addresses.map((address) => ({ address, since: this.#clock() })))
+    this.#ipam?.release(addresses)
+    try {
+      saveResting(this.#restingPath, this.#ipam?.resting() ?? this.#resting)
+    } catch (error) {
+      this.#log.warn({ err: error }, `${this.#restingPath} could not be written: after a restart, addresses freed just before it may be given again at once`)
+    }
+  }
+
+  record(attachment: PodAttachment): void {
+    this.#store.save(attachment)
+    this.attachments.set(attachmentKey(attachment), attachment)
+  }
+
+  /** The file goes last: killed before that, the next agent finds the attachment without its veth and reclaims it. */
+  forget(attachment: PodAttachment): void {
+    this.attachments.delete(attachmentKey(attachment))
+    this.release(attachment.addresses)
+    this.#store.delete(attachment)
+  }
+
+  pools(): PoolStatus[] {
+    return this.#ipam?.status() ?? []
+  }
+}
