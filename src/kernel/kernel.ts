@@ -3,6 +3,7 @@ import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
 import type { CommandError } from './command-error.ts'
+import type { ConntrackFilter } from './conntrack.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 
 /** One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool itself fails. */
@@ -34,6 +35,12 @@ export interface Kernel extends AsyncDisposable {
   /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
   rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
 
+  /** The backend that the node's rules are in: chosen once, at the first use. */
+  iptablesBackend(): Promise<IptablesBackend>
+
+  /** Deletes the UDP conntrack entries that match all that is given; none is no failure. It walks the whole table: coalesce. */
+  deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<void>
+
   /**
    * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a trigger: the kernel is silent
    * about some changes (routes that vanish with their device), so look at the state itself.
@@ -46,6 +53,7 @@ export interface Failure {
   readonly error: CommandError
 }
 
+export type IptablesBackend = 'nft' | 'legacy'
 export type IptablesTable = 'filter' | 'nat' | 'mangle' | 'raw'
 
 /** The route protocol number that marks a route as ours (`proto 98`). */

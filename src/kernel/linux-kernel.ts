@@ -1,0 +1,174 @@
+// The Kernel that is one: iproute2, iptables and /proc/sys, in our own network namespace or another one.
+import type { Logger } from 'pino'
+import type { Family } from '../net/address.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import { BatchSession } from './batch-session.ts'
+import type { Change, Tool } from './change.ts'
+import type { CommandObserver } from './command-observer.ts'
+import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
+import { chooseBackend, restoreRules, rulesOfChain } from './iptables.ts'
+import type { Failure, IptablesBackend, IptablesTable, Kernel } from './kernel.ts'
+import { safePath } from './link-changes.ts'
+import { Monitor } from './monitor.ts'
+import { applyInside } from './namespace-runner.ts'
+import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
+import { readFdb } from './read-fdb.ts'
+import type { Reader } from './read-json.ts'
+import { readLinks } from './read-links.ts'
+import { readNeighbours } from './read-neighbours.ts'
+import { readRoutes } from './read-routes.ts'
+import type { ShellCommandOptions } from './shell-command.ts'
+import { ShellWorkers } from './shell-workers.ts'
+import { readOwnSysctl, readSysctlInside, writeOwnSysctl, writeSysctlInside } from './sysctl.ts'
+import { logVersions } from './tool-versions.ts'
+
+export interface KernelOptions {
+  /** Path of the network namespace; ours where not given. */
+  readonly netns?: string
+  readonly log: Logger
+  readonly observe?: CommandObserver
+  /** Where not given, the one that the namespace already uses. */
+  readonly iptables?: IptablesBackend
+}
+
+/** Costs nothing until it is used: sessions, shells and monitors start when they are first needed. */
+export function openKernel(options: KernelOptions): Kernel {
+  return new LinuxKernel(options)
+}
+
+class LinuxKernel implements Kernel {
+  readonly #log: Logger
+  readonly #observe: CommandObserver | undefined
+  /** What leads a command into the namespace. */
+  readonly #enter: readonly string[]
+  readonly #sessions: Readonly<Record<Tool, BatchSession>>
+  /** For commands of a few ms: a pod's ADD waits for them. */
+  readonly #quick = new ShellWorkers(2)
+  /** For those that walk whole tables. */
+  readonly #slow = new ShellWorkers(1)
+  readonly #listeners: (() => void)[] = []
+  #monitor: Monitor | undefined
+  #backend: Promise<IptablesBackend> | undefined
+
+  constructor(options: KernelOptions) {
+    this.#log = options.log
+    this.#observe = options.observe
+    this.#enter = options.netns === undefined ? [] : enterPath(options.netns)
+    const session = (tool: Tool) => new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
+    this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
+    if (options.iptables !== undefined) this.#backend = Promise.resolve(options.iptables)
+    if (options.netns === undefined) void logVersions(this.#slow, this.#log)
+  }
+
+  async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
+    const failures: Failure[] = []
+    for (const run of runsOfOneTool(changes)) failures.push(...(await this.#sessions[run.tool].apply(run.changes)))
+    return failures
+  }
+
+  async applyIn(netns: string, changes: readonly Change[]): Promise<readonly Failure[]> {
+    const failures: Failure[] = []
+    for (const run of runsOfOneTool(changes)) failures.push(...(await applyInside(netns, run.tool, run.changes, { workers: this.#quick, log: this.#log, observe: this.#observe })))
+    return failures
+  }
+
+  async links(): Promise<readonly Link[]> {
+    return readLinks(this.#reader())
+  }
+
+  async linksIn(netns: string): Promise<readonly Link[]> {
+    return readLinks(this.#reader(enterPath(netns)))
+  }
+
+  async routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]> {
+    return readRoutes(this.#reader(), family, filter)
+  }
+
+  async routesIn(netns: string, family: Family): Promise<readonly Route[]> {
+    return readRoutes(this.#reader(enterPath(netns)), family)
+  }
+
+  async neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]> {
+    return readNeighbours(this.#reader(), family, device)
+  }
+
+  async fdb(device: InterfaceName): Promise<readonly FdbEntry[]> {
+    return readFdb(this.#reader(), device)
+  }
+
+  async readSysctl(key: string): Promise<string | undefined> {
+    return this.#enter.length === 0 ? readOwnSysctl(key) : readSysctlInside(this.#quick, key, this.#inside())
+  }
+
+  async writeSysctl(key: string, value: string): Promise<void> {
+    if (this.#enter.length === 0) await writeOwnSysctl(key, value)
+    else await writeSysctlInside(this.#quick, key, value, this.#inside())
+    this.#log.debug(`${this.#enter.map((word) => `${word} `).join('')}sysctl -w ${key}=${value}`)
+  }
+
+  async restoreRules(family: Family, text: string): Promise<void> {
+    const backend = await this.iptablesBackend()
+    const begin = performance.now()
+    let ok = false
+    try {
+      await restoreRules(backend, family, text, this.#enter)
+      ok = true
+      this.#log.debug({ input: text }, `${[...this.#enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`)
+    } finally {
+      this.#observe?.command(`iptables-${backend}-restore`, (performance.now() - begin) / 1000, ok)
+    }
+  }
+
+  async rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined> {
+    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, table, chain, this.#inside())
+  }
+
+  async iptablesBackend(): Promise<IptablesBackend> {
+    this.#backend ??= chooseBackend(this.#slow, this.#inside())
+    return this.#backend
+  }
+
+  async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<void> {
+    await deleteUdpEntries(this.#slow, family, filter, this.#inside())
+  }
+
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener)
+    this.#monitor ??= new Monitor({
+      enter: this.#enter,
+      log: this.#log,
+      changed: () => {
+        for (const each of this.#listeners) each()
+      },
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#quick, this.#slow]
+    if (this.#monitor !== undefined) parts.push(this.#monitor)
+    await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
+  }
+
+  #reader(enter = this.#enter): Reader {
+    return { workers: this.#quick, options: this.#inside(enter) }
+  }
+
+  #inside(enter = this.#enter): ShellCommandOptions {
+    return { enter, observe: this.#observe }
+  }
+}
+
+function enterPath(netns: string): readonly string[] {
+  return ['nsenter', `--net=${safePath(netns)}`]
+}
+
+/** Cuts the changes where their tool changes, so that they keep their order. */
+function runsOfOneTool(changes: readonly Change[]): { tool: Tool; changes: Change[] }[] {
+  const runs: { tool: Tool; changes: Change[] }[] = []
+  for (const change of changes) {
+    const last = runs.at(-1)
+    if (last?.tool === change.tool) last.changes.push(change)
+    else runs.push({ tool: change.tool, changes: [change] })
+  }
+  return runs
+}

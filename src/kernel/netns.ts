@@ -1,0 +1,34 @@
+// Named network namespaces, as `ip netns` keeps them below /run/netns.
+import { stat } from 'node:fs/promises'
+import { safePath } from './link-changes.ts'
+import { runProgram } from './run.ts'
+
+/** `ip netns add NAME`. @throws {CommandError} of kind `exists`. */
+export async function createNamespace(name: string): Promise<void> {
+  await runProgram('ip', ['netns', 'add', namespaceName(name)])
+}
+
+/** `ip netns del NAME`; nothing happens where there is none. Processes inside keep the namespace itself alive. */
+export async function deleteNamespace(name: string): Promise<void> {
+  await runProgram('ip', ['netns', 'del', namespaceName(name)], { accept: ['missing'] })
+}
+
+export function namespacePath(name: string): string {
+  return `/run/netns/${namespaceName(name)}`
+}
+
+/** st_dev:st_ino of the namespace behind the path, or undefined where there is nothing. Inode numbers are reused: it proves a difference, never sameness. */
+export async function namespaceId(path: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(safePath(path))
+    return `${dev}:${ino}`
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function namespaceName(name: string): string {
+  if (!/^[\w.-]{1,64}$/.test(name) || name.startsWith('-') || name === '.' || name === '..') throw new TypeError(`Expected a namespace name of letters, digits, dots, dashes or underscores, got \`${name.slice(0, 80)}\``)
+  return name
+}

@@ -1,0 +1,49 @@
+// `ip -j -N -d route show`: -N gives a protocol its number also where rt_protos has a name for it, -d prints it also where it is "boot".
+import { z } from 'zod'
+import { type Address, addressBits, canonicalAddress, type Family, parseAddress } from '../net/address.ts'
+import { type Cidr, cidrOf, parseCidr } from '../net/cidr.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import { ourProtocol } from './kernel.ts'
+import type { Route } from './observed.ts'
+import { type Reader, readList } from './read-json.ts'
+import { scopeName } from './scope-name.ts'
+
+const routeShape = z.object({
+  dst: z.string(),
+  gateway: z.string().optional(),
+  via: z.object({ host: z.string() }).optional(),
+  dev: z.string().optional(),
+  prefsrc: z.string().optional(),
+  protocol: z.coerce.number().optional(),
+  flags: z.array(z.string()).default([]),
+  scope: z.string().optional(),
+})
+
+/** @throws {CommandError} of kind `missing` when there is no such device. */
+export async function readRoutes(reader: Reader, family: Family, filter: { ours?: boolean; device?: InterfaceName } = {}): Promise<readonly Route[]> {
+  const words = ['ip', '-j', '-N', '-d', `-${family}`, 'route', 'show']
+  if (filter.ours === true) words.push('proto', String(ourProtocol))
+  if (filter.device !== undefined) words.push('dev', filter.device)
+  const routes = await readList(reader, words, routeShape)
+  return routes.map((raw) => ({
+    family,
+    destination: destinationOf(raw.dst, family),
+    gateway: optionalAddress(raw.gateway ?? raw.via?.host),
+    // What was asked for is not printed.
+    device: raw.dev ?? filter.device,
+    source: optionalAddress(raw.prefsrc),
+    protocol: raw.protocol ?? (filter.ours === true ? ourProtocol : 0),
+    onlink: raw.flags.includes('onlink'),
+    scope: scopeName(raw.scope),
+  }))
+}
+
+/** Host routes come without their prefix. */
+function destinationOf(text: string, family: Family): Cidr {
+  if (text === 'default') return parseCidr(family === 4 ? '0.0.0.0/0' : '::/0')
+  return text.includes('/') ? parseCidr(text) : cidrOf(parseAddress(text), addressBits(family))
+}
+
+function optionalAddress(text: string | undefined): Address | undefined {
+  return text === undefined ? undefined : canonicalAddress(text)
+}

@@ -1,0 +1,35 @@
+// Commands that a shell worker runs for us, with the errors and counts of any other command.
+import { classifyFailure } from './classify-failure.ts'
+import { CommandError, type FailureKind } from './command-error.ts'
+import type { CommandObserver } from './command-observer.ts'
+import type { ShellResult, ShellWorkers } from './shell-workers.ts'
+import { quoteWord } from './shell-words.ts'
+
+export interface ShellCommandOptions {
+  /** What puts the command into its namespace: ["nsenter", "--net=PATH"] or nothing. */
+  readonly enter: readonly string[]
+  readonly observe?: CommandObserver | undefined
+  /** ms; 10 s where not given. */
+  readonly timeout?: number
+  /** Kinds of failure that count as success here. */
+  readonly accept?: readonly FailureKind[]
+}
+
+/** Answers what the command printed. Its stdin is empty. @throws {CommandError} */
+export async function runInShell(workers: ShellWorkers, words: readonly string[], options: ShellCommandOptions): Promise<{ stdout: string; stderr: string }> {
+  const command = [...options.enter, ...words].map(quoteWord).join(' ')
+  const begin = performance.now()
+  const result = await workers.run(`${command} </dev/null`, options.timeout === undefined ? {} : { timeout: options.timeout })
+  const kind = failureKind(result)
+  const ok = kind === undefined || (options.accept ?? []).includes(kind)
+  options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)
+  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: result.stderr.trim() || `exit status ${result.status}` })
+  return result
+}
+
+function failureKind(result: ShellResult): FailureKind | undefined {
+  if (result.status === 0) return undefined
+  if (result.status === undefined) return result.timedOut ? 'timeout' : 'killed'
+  // What sh itself says of a program that it cannot find.
+  return result.status === 127 ? 'not-installed' : classifyFailure(result.stderr)
+}
