@@ -1,0 +1,48 @@
+// The network configuration list that makes a runtime call us. Its presence is the node's "ready": cni-config/README.md explains each field.
+import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { extname, join } from 'node:path'
+import { writeDurably } from '../durable-file.ts'
+
+/** Runtimes take the first file by name; flannel's is 10-flannel.conflist, kindnet's 10-kindnet.conflist. */
+export const conflistName = '05-fairlead.conflist'
+
+/** The text of cni-config/05-fairlead.conflist. The same on every node and in every version: a runtime uses it for the DEL of pods that an older one made. */
+export function conflist(): string {
+  const list = {
+    cniVersion: '1.0.0',
+    cniVersions: ['0.4.0', '1.0.0', '1.1.0'],
+    name: 'fairlead',
+    plugins: [{ type: 'fairlead-cni', capabilities: { portMappings: true, bandwidth: true } }],
+  }
+  return `${JSON.stringify(list, null, 2)}\n`
+}
+
+/**
+ * Puts the list there if it is not there with the same bytes: containerd takes a write lock to reload, and an ADD under way holds it off. The temporary file is in
+ * the same directory, for a rename from elsewhere is not noticed, and ends in .tmp, which no runtime loads.
+ */
+export async function installConflist(dir: string, text: string): Promise<'written' | 'unchanged'> {
+  const path = join(dir, conflistName)
+  if ((await present(readFile(path, 'utf8'))) === text) return 'unchanged'
+  await mkdir(dir, { recursive: true })
+  writeDurably(path, text)
+  return 'written'
+}
+
+/** The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those behind ours do no harm. */
+export async function competingConfigs(dir: string): Promise<string[]> {
+  const names = (await present(readdir(dir))) ?? []
+  return names.filter((name) => loaded.has(extname(name)) && name < conflistName).toSorted()
+}
+
+/** The extensions that libcni and CRI-O load. */
+const loaded = new Set(['.conf', '.conflist', '.json'])
+
+async function present<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
