@@ -43,6 +43,8 @@ export class BatchSession implements AsyncDisposable {
   #timer: NodeJS.Timeout | undefined
   /** The first batch's time was up, and #child has been killed for it. */
   #overdue = false
+  /** #child is to end as soon as it has nothing to do. */
+  #worn = false
   #closed = false
 
   constructor(options: BatchSessionOptions) {
@@ -66,6 +68,12 @@ export class BatchSession implements AsyncDisposable {
     return promise
   }
 
+  /** Lets the tool end once its lines are done, and starts a new one for those that come then. */
+  renew(): void {
+    this.#worn = true
+    this.#retireWorn()
+  }
+
   /** Lines already given are carried out first. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
@@ -80,6 +88,12 @@ export class BatchSession implements AsyncDisposable {
     await gone
   }
 
+  #retireWorn(): void {
+    if (!this.#worn || this.#batches.length > 0 || this.#child === undefined) return
+    this.#child.stdin?.end()
+    this.#child = undefined
+  }
+
   /** Starts the tool and gives it every line that still has no answer. */
   #start(): void {
     const [program, ...args] = [...this.#options.enter, this.#options.tool, '-force', '-batch', '-']
@@ -91,6 +105,7 @@ export class BatchSession implements AsyncDisposable {
       return
     }
     this.#child = child
+    this.#worn = false
     const reader = new AnswerReader()
     let started = false
     child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
@@ -102,6 +117,7 @@ export class BatchSession implements AsyncDisposable {
     // Writing to a child that dies is no failure of its own: its end is dealt with below.
     child.stdin?.on('error', () => {})
     whenEnded(child, (failedStart) => {
+      if (this.#child !== child) return
       this.#child = undefined
       const overdue = this.#overdue
       this.#overdue = false
@@ -142,7 +158,6 @@ export class BatchSession implements AsyncDisposable {
   #fail(batch: Batch, failure: Failure): void {
     batch.failures.push(failure)
     batch.next += 1
-    this.#options.log.warn({ kind: failure.error.kind }, failure.error.message)
   }
 
   #settleHead(): void {
@@ -152,6 +167,7 @@ export class BatchSession implements AsyncDisposable {
     this.#observe(batch)
     batch.resolve(batch.failures)
     this.#watchHead()
+    this.#retireWorn()
   }
 
   /** The first batch's time begins when those before it are done. */
@@ -171,7 +187,6 @@ export class BatchSession implements AsyncDisposable {
     const batches = this.#batches
     this.#batches = []
     this.#watchHead()
-    this.#options.log.warn({ kind: error.kind }, error.message)
     for (const { reject } of batches) reject(error)
   }
 

@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
+import { applyOnce, type BatchOnceOptions } from './batch-once.ts'
 import { BatchSession } from './batch-session.ts'
 import type { Change, Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
@@ -10,7 +11,6 @@ import { chooseBackend, restoreRules, rulesOfChain } from './iptables.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
-import { applyInside } from './namespace-runner.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Reader } from './read-json.ts'
@@ -19,6 +19,7 @@ import { readNeighbours } from './read-neighbours.ts'
 import { readRoutes } from './read-routes.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
+import { applyDespiteStaleNames } from './stale-names.ts'
 import { readOwnSysctl, readSysctlInside, writeOwnSysctl, writeSysctlInside } from './sysctl.ts'
 import { logVersions } from './tool-versions.ts'
 
@@ -61,15 +62,13 @@ class LinuxKernel implements Kernel {
   }
 
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
-    const failures: Failure[] = []
-    for (const run of runsOfOneTool(changes)) failures.push(...(await this.#sessions[run.tool].apply(run.changes)))
-    return failures
+    const once = this.#once(this.#enter)
+    return this.#inRuns(changes, async (tool, run) => applyDespiteStaleNames(this.#sessions[tool], run, async (doubtful) => applyOnce(tool, doubtful, once)))
   }
 
   async applyIn(netns: string, changes: readonly Change[]): Promise<readonly Failure[]> {
-    const failures: Failure[] = []
-    for (const run of runsOfOneTool(changes)) failures.push(...(await applyInside(netns, run.tool, run.changes, { workers: this.#quick, log: this.#log, observe: this.#observe })))
-    return failures
+    const once = this.#once(enterPath(netns))
+    return this.#inRuns(changes, async (tool, run) => applyOnce(tool, run, once))
   }
 
   async links(): Promise<readonly Link[]> {
@@ -149,6 +148,18 @@ class LinuxKernel implements Kernel {
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
   }
 
+  /** Gives each run of changes for one tool to `apply`, in order. */
+  async #inRuns(changes: readonly Change[], apply: (tool: Tool, run: readonly Change[]) => Promise<readonly Failure[]>): Promise<readonly Failure[]> {
+    const failures: Failure[] = []
+    for (const { tool, run } of runsOfOneTool(changes)) failures.push(...(await apply(tool, run)))
+    for (const { error } of failures) this.#log.warn({ kind: error.kind }, error.message)
+    return failures
+  }
+
+  #once(enter: readonly string[]): BatchOnceOptions {
+    return { workers: this.#quick, enter, log: this.#log, observe: this.#observe }
+  }
+
   #reader(enter = this.#enter): Reader {
     return { workers: this.#quick, options: this.#inside(enter) }
   }
@@ -163,12 +174,12 @@ function enterPath(netns: string): readonly string[] {
 }
 
 /** Cuts the changes where their tool changes, so that they keep their order. */
-function runsOfOneTool(changes: readonly Change[]): { tool: Tool; changes: Change[] }[] {
-  const runs: { tool: Tool; changes: Change[] }[] = []
+function runsOfOneTool(changes: readonly Change[]): { tool: Tool; run: Change[] }[] {
+  const runs: { tool: Tool; run: Change[] }[] = []
   for (const change of changes) {
     const last = runs.at(-1)
-    if (last?.tool === change.tool) last.changes.push(change)
-    else runs.push({ tool: change.tool, changes: [change] })
+    if (last?.tool === change.tool) last.run.push(change)
+    else runs.push({ tool: change.tool, run: [change] })
   }
   return runs
 }

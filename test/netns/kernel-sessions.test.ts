@@ -2,11 +2,12 @@ import { readdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { BatchSession } from '../../src/kernel/batch-session.ts'
 import type { Change } from '../../src/kernel/change.ts'
-import { addBridge, addVeth, deleteLink, replaceAddress, setUp } from '../../src/kernel/link-changes.ts'
+import { addBridge, addVeth, deleteLink, replaceAddress, setMaster, setUp } from '../../src/kernel/link-changes.ts'
 import { createNamespace, deleteNamespace, namespaceId, namespacePath } from '../../src/kernel/netns.ts'
-import { deleteNeighbour, replaceFdb, replaceNeighbour } from '../../src/kernel/route-changes.ts'
+import { deleteNeighbour, replaceNeighbour, replaceRoute } from '../../src/kernel/route-changes.ts'
 import { runProgram } from '../../src/kernel/run.ts'
 import { parseAddress } from '../../src/net/address.ts'
+import { parseCidr } from '../../src/net/cidr.ts'
 import { parseInterfaceName } from '../../src/net/interface-name.ts'
 import { macOf, parseMac } from '../../src/net/mac.ts'
 import { describeKernel, scratchNamespace, testLog, wire } from './scratch.ts'
@@ -63,14 +64,31 @@ describeKernel('batch sessions', () => {
     expect(await ns.kernel.links()).toHaveLength(61)
   })
 
-  test('tools may be mixed in one call and keep the order', async () => {
+  test('tools may be mixed in one call, and keep the order', async () => {
     await using ns = await scratchNamespace()
     await using other = await scratchNamespace()
     await wire({ namespace: ns, device: 'v0' }, { namespace: other, device: 'v0' })
     const device = parseInterfaceName('v0')
-    const peer = parseAddress('10.1.0.9')
-    const fdb = { ...replaceFdb(device, mac, peer), line: `fdb replace ${mac} dev v0 self permanent` }
-    expect(await ns.kernel.apply([fdb, replaceNeighbour(device, peer, mac), deleteLink(device), fdb])).toMatchObject([{ change: fdb, error: { kind: 'missing' } }])
+    const fdb: Change = { tool: 'bridge', line: `fdb replace ${mac} dev v0 self permanent`, kind: 'fdb', object: 'fdb' }
+    const changes = [fdb, replaceNeighbour(device, parseAddress('10.1.0.9'), mac), deleteLink(device), fdb]
+    // Only the last: it comes after the deletion.
+    expect((await ns.kernel.apply(changes)).map(({ error }) => error.kind)).toEqual(['missing'])
+  })
+
+  test('a device made again by someone else is used at once, though sessions remember the index of the old one', async () => {
+    await using ns = await scratchNamespace()
+    const device = parseInterfaceName('br0')
+    const port = parseInterfaceName('v0')
+    const far = parseAddress('10.9.0.1')
+    const changes = [replaceRoute({ destination: parseCidr('10.9.0.0/24'), device }), setMaster(port, device), replaceNeighbour(device, far, mac)]
+    for (let round = 0; round < 2; round++) {
+      await ns.run('sh', ['-c', 'ip link add br0 type bridge; ip link add v0 type veth peer name v1; ip link set br0 up'])
+      expect(await ns.kernel.apply(changes)).toEqual([])
+      expect(await ns.kernel.routes(4, { device, ours: true })).toHaveLength(1)
+      expect(await ns.kernel.neighbours(4, device)).toEqual([{ address: far, mac, permanent: true }])
+      expect((await ns.kernel.links()).find(({ name }) => name === 'v0')?.master).toBe('br0')
+      await ns.run('sh', ['-c', 'ip link del br0; ip link del v0'])
+    }
   })
 
   test('a session killed from outside fails the line it was at, and the next call has a new one', async () => {

@@ -1,4 +1,4 @@
-// Changes inside a pod's namespace: one short-lived `nsenter ip -batch` per call, started by a shell worker and not by us.
+// Changes through one short-lived `ip -batch`, started by a shell worker and not by us: inside a pod's namespace, or where a session may err.
 import type { Logger } from 'pino'
 import { AnswerReader, barrier, batchText, failureOf, fatalFailureOf } from './batch-answers.ts'
 import type { Change, Tool } from './change.ts'
@@ -6,21 +6,22 @@ import { classifyFailure } from './classify-failure.ts'
 import { CommandError } from './command-error.ts'
 import type { CommandObserver } from './command-observer.ts'
 import type { Failure } from './kernel.ts'
-import { safePath } from './link-changes.ts'
 import type { ShellWorkers } from './shell-workers.ts'
 
-export interface NamespaceRunnerOptions {
+export interface BatchOnceOptions {
   readonly workers: ShellWorkers
+  /** What puts the tool into its namespace: ["nsenter", "--net=PATH"] or nothing. */
+  readonly enter: readonly string[]
   readonly log: Logger
   readonly observe: CommandObserver | undefined
 }
 
 /**
- * Runs the changes, all for the same tool, inside the namespace at the path and answers which of them failed.
+ * Runs the changes, all for the same tool, and answers which of them failed.
  * @throws {CommandError} when the namespace cannot be entered (`missing`) or the tool does not end in time.
  */
-export async function applyInside(netns: string, tool: Tool, changes: readonly Change[], options: NamespaceRunnerOptions): Promise<readonly Failure[]> {
-  const enter = `nsenter --net=${safePath(netns)} `
+export async function applyOnce(tool: Tool, changes: readonly Change[], options: BatchOnceOptions): Promise<readonly Failure[]> {
+  const enter = options.enter.map((word) => `${word} `).join('')
   const command = `${enter}${tool} -force -batch -`
   const failures: Failure[] = []
   const begin = performance.now()
@@ -44,7 +45,6 @@ export async function applyInside(netns: string, tool: Tool, changes: readonly C
       else if (options.log.isLevelEnabled('debug')) options.log.debug(`${enter}${tool} ${change.line}`)
     }
   }
-  for (const { error } of failures) options.log.warn({ kind: error.kind }, error.message)
   options.observe?.command(tool, (performance.now() - begin) / 1000, failures.length === 0)
   options.observe?.lines(tool, changes.length)
   return failures
