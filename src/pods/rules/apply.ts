@@ -1,0 +1,118 @@
+// The rules of one family in the kernel: reads them, writes what differs, and remembers what it wrote.
+import type { Logger } from 'pino'
+import type { Family } from '../../net/address.ts'
+import { CommandError } from '../../kernel/command-error.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { describeRules, diffChains, diffJumps, type Edit, leftOver, type ObservedChains, restoreText } from './diff.ts'
+import { observeChains } from './observe.ts'
+import { baseChains, noRules, ourChains, placeKey, type RuleSet } from './rule-set.ts'
+import { Spellings } from './spellings.ts'
+
+/** What a pass over one family has written. */
+export interface Applied {
+  /** The text that went to iptables-restore; empty where nothing differed. */
+  readonly text: string
+  /** How many chains and jumps were not as we had left them. */
+  readonly repaired: number
+}
+
+/** Its methods must not overlap: {@link PodRules} takes turns. */
+export class FamilyRules {
+  readonly #family: Family
+  readonly #kernel: Kernel
+  readonly #log: Logger
+  readonly #spellings = new Spellings()
+  /** What was last in force as we know it; undefined at the start, and where a write has failed. */
+  #applied: RuleSet | undefined
+
+  constructor(parts: { family: Family; kernel: Kernel; log: Logger }) {
+    this.#family = parts.family
+    this.#kernel = parts.kernel
+    this.#log = parts.log.child({ family: parts.family })
+  }
+
+  /** Makes the kernel hold the desired rules, whatever it holds now. @throws {CommandError} */
+  async reconcile(desired: RuleSet): Promise<Applied> {
+    const previous = this.#applied
+    // Nobody else makes our chains: once none were found, none are looked for.
+    if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return { text: '', repaired: 0 }
+    this.#applied = undefined
+    const edits = this.#diff(desired, await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains]))
+    const text = restoreText(edits)
+    if (text !== '') {
+      await this.#kernel.restoreRules(this.#family, text)
+      await this.#readBack(desired, edits)
+    }
+    this.#applied = desired
+    const drift = previous === undefined ? [] : edits.filter(sameWanted(previous, desired))
+    if (drift.length > 0) this.#log.warn({ rules: drift.map(({ object }) => object) }, 'iptables rules had been changed by another program: repaired')
+    return { text, repaired: drift.length }
+  }
+
+  /**
+   * Goes from what was last applied to the desired rules without reading the kernel, for changes that a pod waits for. What is found not to be as we had left it
+   * turns it into a {@link reconcile}. @throws {CommandError}
+   */
+  async update(desired: RuleSet): Promise<void> {
+    const previous = this.#applied
+    if (previous === undefined) {
+      await this.reconcile(desired)
+      return
+    }
+    const held: ObservedChains = new Map(previous.chains.map((chain) => [placeKey(chain), chain.rules]))
+    // With the same jumps as before: they only change with the configuration, which a reconcile follows.
+    const text = restoreText(diffChains(desired, held, new Spellings()))
+    if (text === '') return
+    this.#applied = undefined
+    try {
+      await this.#kernel.restoreRules(this.#family, text)
+      this.#applied = { chains: desired.chains, jumps: previous.jumps }
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      this.#log.warn({ stderr: error.stderr }, 'iptables rules are not as we had left them: reading them all')
+      await this.reconcile(desired)
+    }
+  }
+
+  /** Removes every chain and jump of ours. @throws {CommandError} */
+  async clean(): Promise<Applied> {
+    return this.reconcile(noRules)
+  }
+
+  #diff(desired: RuleSet, observed: ObservedChains): Edit[] {
+    return [...diffChains(desired, observed, this.#spellings), ...diffJumps(desired, observed, this.#spellings)]
+  }
+
+  /** Looks at what was just written. Where it only reads otherwise than we spell it, that is remembered: the next pass must not take it for drift. */
+  async #readBack(desired: RuleSet, edits: readonly Edit[]): Promise<void> {
+    const written = new Set(edits.map(({ object }) => object.split(' > ')[0]))
+    const observed = await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains].filter((place) => written.has(placeKey(place))))
+    const pairs = [
+      ...desired.chains.map((chain) => ({ rules: chain.rules, printed: observed.get(placeKey(chain)) })),
+      ...desired.jumps.map((jump) => ({ rules: [jump.rule], printed: observed.get(placeKey({ table: jump.table, name: jump.base }))?.filter((rule) => rule.endsWith(` -j ${jump.target}`)) })),
+    ]
+    for (const { rules, printed } of pairs) {
+      if (printed !== undefined) this.#learn(leftOver(rules, printed, this.#spellings))
+    }
+  }
+
+  /** Both in the order of the chain. Unequal numbers are another program's doing, for the next pass to see. */
+  #learn({ missing, surplus }: { missing: readonly string[]; surplus: readonly string[] }): void {
+    if (missing.length !== surplus.length) return
+    for (const [i, rule] of missing.entries()) {
+      const printed = surplus[i] ?? rule
+      this.#log.info({ rule, printed }, 'this iptables prints a rule in its own way')
+      this.#spellings.learn(rule, printed)
+    }
+  }
+}
+
+function isEmpty({ chains, jumps }: RuleSet): boolean {
+  return chains.length + jumps.length === 0
+}
+
+/** Whether both sets want the same of what an edit puts right: then somebody else has changed it. */
+function sameWanted(before: RuleSet, after: RuleSet): (edit: Edit) => boolean {
+  const [old, wanted] = [describeRules(before), describeRules(after)]
+  return ({ object }) => old.get(object) === wanted.get(object)
+}

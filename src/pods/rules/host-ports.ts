@@ -1,0 +1,84 @@
+// A host port: a connection to a port of the node goes to a port of one of its pods.
+//
+// The walk, from outside: nat PREROUTING -> KUBE-SERVICES (a Service on a local address comes before a host port) -> FAIRLEAD-HOSTPORTS, for local
+// destinations -> FAIRLEAD-HOSTPORT-DNAT, one rule a port -> routed to the bridge. The pod sees the client's own address.
+// From the node itself it is the same by nat OUTPUT. From 127.0.0.1, or from a pod of this node (which may be the very pod: hairpin), the reply would not come
+// back this way, so FAIRLEAD-HOSTPORTS marks them first and FAIRLEAD-HOSTPORT-MASQ in nat POSTROUTING gives them the bridge's address. What matched
+// no port returns and the mark is taken off again: it is nobody else's business.
+import { addressBits, familyOf } from '../../net/address.ts'
+import { aggregateCidrs, formatCidr, parseCidr } from '../../net/cidr.ts'
+import type { Attachment, PortMapping } from '../attachment.ts'
+import { hostPortMark, withoutHostPortMark } from './marks.ts'
+import { comment, from, type Jump, ofFamily, rule, type RuleSet, type RulesInput } from './rule-set.ts'
+
+const entry = 'FAIRLEAD-HOSTPORTS'
+const ports = 'FAIRLEAD-HOSTPORT-DNAT'
+const masquerade = 'FAIRLEAD-HOSTPORT-MASQ'
+const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
+
+export function hostPortRules(input: RulesInput): RuleSet {
+  const { family, attachments } = input
+  // The kernel routes no IPv6 loopback address off the node, so ::1 can never be one.
+  const localhost = input.localhostHostPorts && family === 4
+  const dnatRules = attachments.flatMap((attachment) => attachment.portMappings.flatMap((mapping) => dnat(input, attachment, mapping)))
+  const sources = [...aggregateCidrs(ofFamily(input.localPodCidrs, family)), ...(localhost ? [loopback[4]] : [])]
+  return {
+    chains: [
+      { table: 'nat', name: ports, rules: [...new Set(dnatRules)], order: 'set' },
+      {
+        table: 'nat',
+        name: entry,
+        rules: [
+          ...(localhost ? [] : [rule(entry, `-d ${formatCidr(loopback[family])}`, comment('not on localhost'), '-j RETURN')]),
+          ...sources.map((cidr) => rule(entry, from(cidr), comment('replies must come back here'), `-j MARK --set-xmark ${hostPortMark}`)),
+          rule(entry, `-j ${ports}`),
+          rule(entry, comment('no host port'), `-j MARK --set-xmark ${withoutHostPortMark}`),
+        ],
+        order: 'sequence',
+      },
+      {
+        table: 'nat',
+        name: masquerade,
+        rules: [
+          rule(masquerade, `-m mark ! --mark ${hostPortMark}`, '-j RETURN'),
+          rule(masquerade, `-j MARK --set-xmark ${withoutHostPortMark}`),
+          rule(masquerade, comment('host port from a local pod or localhost'), '-j MASQUERADE --random-fully'),
+        ],
+        order: 'sequence',
+      },
+    ],
+    jumps: [
+      // A loopback address from the wire is forged: the DNAT would carry it past the kernel's own check.
+      entryJump('PREROUTING', `! -d ${formatCidr(loopback[family])}`),
+      entryJump('OUTPUT', ''),
+      { table: 'nat', base: 'POSTROUTING', target: masquerade, rule: rule('POSTROUTING', comment('fairlead host ports'), `-j ${masquerade}`), place: 'last' },
+    ],
+  }
+}
+
+function entryJump(base: 'PREROUTING' | 'OUTPUT', match: string): Jump {
+  return { table: 'nat', base, target: entry, rule: rule(base, match, comment('fairlead host ports'), '-m addrtype --dst-type LOCAL', `-j ${entry}`), place: 'last' }
+}
+
+/** One rule, or none where the pod or the host address has not this family. */
+function dnat({ family }: RulesInput, attachment: Attachment, mapping: PortMapping): string[] {
+  const { hostAddress, protocol, hostPort, containerPort } = mapping
+  const target = attachment.addresses.find((address) => familyOf(address) === family)
+  if (target === undefined || (hostAddress !== undefined && familyOf(hostAddress) !== family)) return []
+  return [
+    rule(
+      ports,
+      hostAddress === undefined ? '' : `-d ${hostAddress}/${addressBits(family)}`,
+      `-p ${protocol}`,
+      comment(`pod ${describePod(attachment)}`),
+      `-m ${protocol} --dport ${hostPort}`,
+      `-j DNAT --to-destination ${family === 4 ? target : `[${target}]`}:${containerPort}`,
+    ),
+  ]
+}
+
+/** NAMESPACE/NAME, or the container where the runtime did not say; only what is safe in a rule, and short enough for a comment (255 bytes). */
+export function describePod({ pod, containerId }: Attachment): string {
+  const text = pod === undefined ? containerId.slice(0, 12) : `${pod.namespace}/${pod.name}`
+  return text.replaceAll(/[^\w./-]/g, '').slice(0, 200)
+}

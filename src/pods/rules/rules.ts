@@ -1,0 +1,135 @@
+// The iptables side of the pod network: egress, forwarding and host ports. Called by ADD and DEL for host ports, and by the agent's passes for all.
+import type { Logger } from 'pino'
+import type { Family } from '../../net/address.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Attachment } from '../attachment.ts'
+import { attachmentKey } from '../attachment-store.ts'
+import type { HostPortHook } from '../hooks.ts'
+import { type Applied, FamilyRules } from './apply.ts'
+import { desiredRules } from './desired.ts'
+import { HostPortClaims, HostPortTakenError } from './host-port-claims.ts'
+import { noRules, type RuleSet, type RulesInput } from './rule-set.ts'
+import { Turns } from './turns.ts'
+
+/** What the rules depend on besides the attachments; CIDRs of both families together. */
+export type RulesSettings = Omit<RulesInput, 'family' | 'attachments'>
+
+export interface RulesResult {
+  /** What went to iptables-restore, a text a family; empty where all was as it should be. */
+  readonly changes: readonly string[]
+  /** How many chains and jumps were not as we had left them. */
+  readonly repaired: number
+}
+
+interface Lane {
+  readonly family: Family
+  readonly rules: FamilyRules
+  /** One writer at a time. */
+  readonly turns: Turns
+}
+
+export class PodRules implements HostPortHook {
+  readonly #kernel: Kernel
+  readonly #log: Logger
+  readonly #lanes: readonly Lane[]
+  readonly #claims = new HostPortClaims()
+  /** Keys of removed attachments that a list given to {@link reconcile} may still hold. */
+  readonly #removed = new Set<string>()
+  #settings: RulesSettings | undefined
+
+  constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[] }) {
+    this.#kernel = parts.kernel
+    this.#log = parts.log
+    this.#lanes = parts.families.map((family) => ({ family, rules: new FamilyRules({ ...parts, family }), turns: new Turns() }))
+  }
+
+  /** Takes effect with the next {@link reconcile}. */
+  configure(settings: RulesSettings): void {
+    this.#settings = settings
+  }
+
+  /**
+   * Compares what iptables holds with what it should hold and writes what differs. Does nothing before {@link configure}.
+   * @param attachments all that exist: those from before a restart get their ports back, or keep them. One whose ADD is under way need not be among them.
+   * @throws {CommandError}
+   */
+  async reconcile(attachments: readonly Attachment[]): Promise<RulesResult> {
+    this.#adopt(attachments)
+    if (this.#settings === undefined) return { changes: [], repaired: 0 }
+    return this.#everyLane((lane) => lane.turns.take(() => lane.rules.reconcile(this.#desired(lane.family))))
+  }
+
+  /**
+   * Before the first {@link configure} the ports are only taken, and work from the next {@link reconcile} on.
+   * @throws {HostPortTakenError} where another pod has one of them. @throws {CommandError}
+   */
+  async add(attachment: Attachment): Promise<void> {
+    this.#removed.delete(attachmentKey(attachment))
+    const isNew = !this.#claims.has(attachment)
+    this.#claims.claim(attachment)
+    try {
+      await this.#update()
+    } catch (error) {
+      this.#claims.release(attachment)
+      throw error
+    }
+    if (isNew) await this.#forgetFlows(attachment)
+  }
+
+  /** @throws {CommandError} */
+  async remove(attachments: readonly Attachment[]): Promise<void> {
+    for (const attachment of attachments) this.#removed.add(attachmentKey(attachment))
+    const released = attachments.filter((attachment) => this.#claims.release(attachment))
+    if (released.length > 0) await this.#update()
+  }
+
+  /** Removes every chain and jump of ours; {@link configure} and {@link reconcile} bring them back. @throws {CommandError} */
+  async clean(): Promise<RulesResult> {
+    this.#settings = undefined
+    return this.#everyLane((lane) => lane.turns.take(() => lane.rules.clean()))
+  }
+
+  /** Requests that come while a restore runs share the next one. */
+  async #update(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.turns.share(async () => {
+      if (this.#settings !== undefined) await lane.rules.update(this.#desired(lane.family))
+    })))
+  }
+
+  /**
+   * A UDP client that sent to the port before it led here has a conntrack entry that says so, and each packet keeps it alive. As with portmap, that entry goes; it
+   * is no reason to fail an ADD, since new clients are served.
+   */
+  async #forgetFlows({ portMappings }: Attachment): Promise<void> {
+    const ports = new Set(portMappings.filter(({ protocol }) => protocol === 'udp').map(({ hostPort }) => hostPort))
+    const deletions = [...ports].flatMap((port) => this.#lanes.map((lane) => this.#kernel.deleteUdpConntrack(lane.family, { port })))
+    for (const result of await Promise.allSettled(deletions)) {
+      if (result.status === 'rejected') this.#log.warn({ err: result.reason as unknown }, 'conntrack entries of a UDP host port could not be deleted: clients that sent to it before may not reach the pod')
+    }
+  }
+
+  /** Evaluated when its turn has come, so that it holds every claim made until then. */
+  #desired(family: Family): RuleSet {
+    return this.#settings === undefined ? noRules : desiredRules({ ...this.#settings, family, attachments: this.#claims.holders })
+  }
+
+  async #everyLane(work: (lane: Lane) => Promise<Applied>): Promise<RulesResult> {
+    const applied = await Promise.all(this.#lanes.map(work))
+    return { changes: applied.flatMap(({ text }) => (text === '' ? [] : [text])), repaired: applied.reduce((sum, { repaired }) => sum + repaired, 0) }
+  }
+
+  /** After a restart: of two that want one port, which a past defect may have left, the older keeps it. */
+  #adopt(attachments: readonly Attachment[]): void {
+    const keys = new Set(attachments.map(attachmentKey))
+    for (const key of this.#removed) if (!keys.has(key)) this.#removed.delete(key)
+    const unknown = attachments.filter((attachment) => attachment.portMappings.length > 0 && !this.#claims.has(attachment) && !this.#removed.has(attachmentKey(attachment)))
+    for (const attachment of unknown.toSorted((a, b) => a.createdAt - b.createdAt)) {
+      try {
+        this.#claims.claim(attachment)
+      } catch (error) {
+        if (!(error instanceof HostPortTakenError)) throw error
+        this.#log.warn({ containerId: attachment.containerId }, error.message)
+      }
+    }
+  }
+}
