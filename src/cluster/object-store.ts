@@ -12,16 +12,13 @@ export interface StoreSettings<T> {
   readonly path: string
   readonly project: Projection<T>
   /** Whether a consumer could not tell the two apart: then nothing changed, and the older one is kept. */
-  readonly equals: (a: T, b: T) => boolean
+  equals(a: T, b: T): boolean
   /** Told of a problem with an object once, until the problem changes or goes away. */
   readonly warn: (problem: string) => void
 }
 
 export class ObjectStore<T> {
-  readonly #path: string
-  readonly #project: Projection<T>
-  readonly #equals: (a: T, b: T) => boolean
-  readonly #warn: (problem: string) => void
+  readonly #settings: StoreSettings<T>
   /** What was warned of, by key. Empty for most clusters. */
   readonly #problems = new Map<string, readonly string[]>()
   readonly #listeners: (() => void)[] = []
@@ -30,11 +27,8 @@ export class ObjectStore<T> {
   #snapshot: ReadonlyMap<string, T> | undefined
   #signalDue = false
 
-  constructor({ path, project, equals, warn }: StoreSettings<T>) {
-    this.#path = path
-    this.#project = project
-    this.#equals = equals
-    this.#warn = warn
+  constructor(settings: StoreSettings<T>) {
+    this.#settings = settings
   }
 
   get size(): number {
@@ -112,20 +106,20 @@ export class ObjectStore<T> {
     const problems: string[] = []
     let value: T | undefined
     try {
-      const projected = this.#project(object, (problem) => problems.push(problem))
+      const projected = this.#settings.project(object, (problem) => problems.push(problem))
       if (projected !== undefined && projected[0] !== key) throw new TypeError(`Expected the projection to name it \`${key}\`, got \`${projected[0]}\``)
       value = projected?.[1]
     } catch (error) {
-      problems.push(`${key} of ${this.#path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`)
+      problems.push(`${key} of ${this.#settings.path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`)
       value = known
     }
     this.#report(key, problems)
-    return value !== undefined && known !== undefined && this.#equals(known, value) ? known : value
+    return value !== undefined && known !== undefined && this.#settings.equals(known, value) ? known : value
   }
 
   #report(key: string, problems: readonly string[]): void {
     const told = this.#problems.get(key) ?? []
-    for (const problem of problems) if (!told.includes(problem)) this.#warn(problem)
+    for (const problem of problems) if (!told.includes(problem)) this.#settings.warn(problem)
     if (problems.length > 0) this.#problems.set(key, problems)
     else this.#problems.delete(key)
   }

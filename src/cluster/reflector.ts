@@ -20,7 +20,7 @@ export interface ReflectorSettings<T> {
   readonly selector?: { readonly field?: string; readonly label?: string }
   readonly project: Projection<T>
   /** Whether a consumer could not tell the two apart: then nothing changed, and the older one is kept. */
-  readonly equals: (a: T, b: T) => boolean
+  equals(a: T, b: T): boolean
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>
   readonly clock?: Clock
   readonly limits?: Partial<ReflectorLimits>
@@ -78,13 +78,13 @@ export class Reflector<T> {
   #lastError: string | undefined
 
   constructor(settings: ReflectorSettings<T>) {
-    const { path, selector, project, equals, log } = settings
+    const { path, selector, log } = settings
     this.#settings = settings
     this.#limits = { ...defaultLimits, ...settings.limits }
     this.#clock = settings.clock ?? systemClock
     this.#backOff = new BackOff(this.#clock)
     this.#selector = { fieldSelector: selector?.field, labelSelector: selector?.label }
-    this.#store = new ObjectStore({ path, project, equals, warn: (problem) => log.warn({ resource: path }, problem) })
+    this.#store = new ObjectStore({ ...settings, warn: (problem) => log.warn({ resource: path }, problem) })
   }
 
   /** By "ns/name", or "name". A new map only when something changed; its order means nothing. */

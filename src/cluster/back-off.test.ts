@@ -1,0 +1,43 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { BackOff } from './back-off.ts'
+import { FakeClock } from './fake-clock.ts'
+
+test('waits double from 0.8 s and end at 30 s', () => {
+  const clock = new FakeClock()
+  clock.random = () => 0
+  const backOff = new BackOff(clock)
+  expect(Array.from({ length: 8 }, () => backOff.failed())).toEqual([800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
+})
+
+test('chance shortens a wait by half at most, so that nodes do not come back together', () => {
+  fc.assert(
+    fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(2000), (chance, failures) => {
+      const clock = new FakeClock()
+      clock.random = () => chance
+      const backOff = new BackOff(clock)
+      let wait = 0
+      for (let i = 0; i <= failures; i++) wait = backOff.failed()
+      const whole = Math.min(30_000, 800 * 2 ** failures)
+      return wait <= whole && wait >= whole / 2
+    }),
+  )
+})
+
+test('two minutes of health are forgiven, a shorter success is not', () => {
+  const clock = new FakeClock()
+  clock.random = () => 0
+  const backOff = new BackOff(clock)
+  backOff.failed()
+  backOff.failed()
+  backOff.succeeded()
+  clock.time += 119_999
+  expect(backOff.failed()).toBe(3200)
+  clock.time += 1_000_000
+  expect(backOff.failed()).toBe(6400)
+  backOff.succeeded()
+  clock.time += 60_000
+  backOff.succeeded()
+  clock.time += 60_000
+  expect(backOff.failed()).toBe(800)
+})

@@ -1,0 +1,39 @@
+import { expect, test } from 'vitest'
+import { projectPod, samePod } from './project-pod.ts'
+
+const pod = {
+  metadata: { name: 'web-0', namespace: 'shop', uid: 'u-1', labels: { app: 'web' } },
+  spec: { nodeName: 'worker-1' },
+  status: { phase: 'Running', podIP: '10.244.1.5', podIPs: [{ ip: '10.244.1.5' }, { ip: 'FD00::5' }] },
+}
+
+function projected(raw: unknown) {
+  const problems: string[] = []
+  const [key, value] = projectPod(raw, (problem) => problems.push(problem))
+  return { key, value, problems }
+}
+
+test('what is kept of a Pod', () => {
+  expect(projected(pod)).toEqual({
+    key: 'shop/web-0',
+    value: { namespace: 'shop', name: 'web-0', uid: 'u-1', node: 'worker-1', phase: 'Running', hostNetwork: false, addresses: ['10.244.1.5', 'fd00::5'], labels: { app: 'web' } },
+    problems: [],
+  })
+})
+
+test('a Pod that nobody has scheduled yet', () => {
+  expect(projected({ metadata: { name: 'a', namespace: 'n' } }).value).toMatchObject({ node: undefined, phase: 'Pending', addresses: [], labels: {} })
+})
+
+test('a bad address is left out and named', () => {
+  const { value, problems } = projected({ ...pod, status: { phase: 'Running', podIP: '10.244.1' } })
+  expect(value.addresses).toEqual([])
+  expect(problems).toEqual(['Pod shop/web-0: status.podIPs `10.244.1` is left out: Expected an IP address, got `10.244.1`'])
+})
+
+test('labels and addresses make a difference, conditions do not', () => {
+  const ready = { ...pod, status: { ...pod.status, conditions: [{ type: 'Ready' }] } }
+  expect(samePod(projected(pod).value, projected(ready).value)).toBe(true)
+  const labelled = { ...pod, metadata: { ...pod.metadata, labels: { app: 'api' } } }
+  expect(samePod(projected(pod).value, projected(labelled).value)).toBe(false)
+})

@@ -1,0 +1,444 @@
+import fc from 'fast-check'
+import { pino } from 'pino'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { ApiConnection, type Credentials } from './api-connection.ts'
+import { type Fault, FakeApiServer, line, refuse } from './fake-api-server.ts'
+import { FakeClock } from './fake-clock.ts'
+import { asKubeObject, keyOf } from './kube-object.ts'
+import { Reflector, type ReflectorSettings } from './reflector.ts'
+
+/** What the tests keep of an object: its label `v`, which it must have been given a sane value. */
+function project(raw: unknown): readonly [string, string] | undefined {
+  const object = asKubeObject(raw)
+  const value = object.metadata.labels?.['v'] ?? ''
+  if (value === 'bad') throw new TypeError('Expected a good label, got `bad`')
+  return value === 'hidden' ? undefined : [keyOf(object), value]
+}
+
+const anyone: Omit<Credentials, 'server'> = { requestOptions: async () => ({ headers: {} }), reload: () => {} }
+
+/** A reflector of the server, not yet running, and all that a test wants to know of it. */
+function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'server'> } = {}) {
+  const clock = new FakeClock()
+  const logged: { level: number; msg: string }[] = []
+  const log = pino({ level: 'debug' }, { write: (text: string) => logged.push(JSON.parse(text) as (typeof logged)[number]) })
+  const api = new ApiConnection({ server: server.url, ...(settings.credentials ?? anyone) })
+  const reflector = new Reflector({ api, path: '/api/v1/things', project, equals: (a, b) => a === b, log, clock, ...settings })
+  let signals = 0
+  reflector.onChange(() => (signals += 1))
+  const stop = new AbortController()
+  const start = (): Promise<void> => {
+    const running = reflector.run(stop.signal)
+    onTestFinished(async () => {
+      stop.abort()
+      await running
+    })
+    return running
+  }
+  return { reflector, clock, start, stop, warnings: () => logged.filter(({ level }) => level >= 40).map(({ msg }) => msg), signals: () => signals }
+}
+
+function wanted(server: FakeApiServer): Record<string, string> {
+  const shown = [...server.objects].map(([name, { metadata }]) => [`default/${name}`, metadata.labels['v'] ?? ''] as const)
+  return Object.fromEntries(shown.filter(([, value]) => value !== 'hidden'))
+}
+
+function kept(reflector: Reflector<string>): Record<string, string> {
+  return Object.fromEntries(reflector.snapshot)
+}
+
+const proper: Fault = (_, serve) => serve()
+
+async function eventually(assertion: () => void): Promise<void> {
+  await vi.waitFor(assertion, { interval: 2, timeout: 4000 })
+}
+
+/** The same objects here as there, and a watch open for what comes. */
+async function converged(reflector: Reflector<string>, server: FakeApiServer): Promise<void> {
+  await eventually(() => {
+    expect(reflector.status().state).toBe('watching')
+    expect(server.openWatches).toBeGreaterThan(0)
+    expect(kept(reflector)).toEqual(wanted(server))
+  })
+}
+
+test('the list streams on into the watch: one request for everything', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  server.put('b', { v: '1' })
+  const { reflector, start } = reflectorOf(server, { selector: { field: 'spec.nodeName=n1', label: 'app=web' } })
+  expect(reflector.status()).toMatchObject({ state: 'stopped', synced: false })
+  void start()
+  await reflector.whenSynced()
+  await converged(reflector, server)
+  server.put('b', { v: '2' })
+  server.put('c', { v: '1' })
+  server.delete('a')
+  await converged(reflector, server)
+  expect(server.requests).toHaveLength(1)
+  expect(Object.fromEntries(server.requests[0]!)).toMatchObject({ fieldSelector: 'spec.nodeName=n1', labelSelector: 'app=web', resourceVersionMatch: 'NotOlderThan', timeoutSeconds: '450' })
+  expect(reflector.status()).toMatchObject({ synced: true, objects: 2, relists: 0, reconnects: 0, lastError: undefined })
+})
+
+test('an empty cluster is synced too, and says so', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start, signals } = reflectorOf(server)
+  void start()
+  await reflector.whenSynced()
+  expect(reflector.synced).toBe(true)
+  await eventually(() => expect(signals()).toBe(1))
+})
+
+test('what changes nothing that is kept makes no new snapshot and no signal; a burst makes one', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  const { reflector, start, signals } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  await eventually(() => expect(signals()).toBe(1))
+  const { snapshot } = reflector
+  const before = reflector.status().lastEventAt
+  server.put('a', { v: '1', heartbeat: '2' })
+  server.send(line('ADDED', server.objects.get('a')))
+  server.send(line('DELETED', { metadata: { name: 'never-seen', namespace: 'default', resourceVersion: '3' } }))
+  server.put('h', { v: 'hidden' })
+  server.bookmark()
+  server.cutWatches()
+  await eventually(() => expect(reflector.status()).toMatchObject({ reconnects: 1, state: 'watching' }))
+  expect(before).toBeDefined()
+  expect(reflector.snapshot).toBe(snapshot)
+  expect(signals()).toBe(1)
+  for (let i = 0; i < 50; i++) server.put(`burst-${i}`)
+  await converged(reflector, server)
+  await eventually(() => expect(signals()).toBeGreaterThan(1))
+  expect(signals()).toBeLessThan(10)
+  expect(snapshot.size).toBe(1)
+})
+
+test('an object that is no longer wanted goes', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.put('a', { v: 'hidden' })
+  await converged(reflector, server)
+  expect(reflector.snapshot.size).toBe(0)
+})
+
+test('lines split over chunks, inside UTF-8 sequences too', async () => {
+  await using server = await FakeApiServer.start()
+  server.chunkBytes = 3
+  server.put('a', { v: 'größer → ∞' })
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.put('b', { v: '🚢🚢' })
+  await converged(reflector, server)
+  expect(reflector.snapshot.get('default/b')).toBe('🚢🚢')
+})
+
+test('a connection cut in the middle of a line goes on from the last whole one', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.put('a', { v: '1' })
+  await converged(reflector, server)
+  server.send(line('ADDED', server.objects.get('a')).slice(0, 20))
+  server.cutWatches()
+  server.put('b', { v: '1' })
+  await converged(reflector, server)
+  expect(reflector.status()).toMatchObject({ relists: 0, reconnects: 1 })
+  expect(server.requests.at(-1)!.get('resourceVersion')).toBe('2')
+})
+
+test('the end of a watch that lived is no failure: the next one follows at once', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start, clock, warnings } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  clock.time += 400_000
+  server.endWatches()
+  server.put('a', { v: '1' })
+  await eventually(() => expect(reflector.status().reconnects).toBe(1))
+  await converged(reflector, server)
+  expect(clock.sleeps).toEqual([])
+  expect(warnings()).toEqual([])
+})
+
+test('a server that takes the request and never answers is given up', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  server.faults.push(() => {}, () => {})
+  const { reflector, start, warnings } = reflectorOf(server, { limits: { headersTimeoutMs: 20 } })
+  void start()
+  await converged(reflector, server)
+  expect(warnings()).toEqual([expect.stringContaining('was not answered within 0.02 s')])
+  expect(server.requests).toHaveLength(3)
+})
+
+test('a watch that outlives its deadline is cut off and goes on from its place', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start } = reflectorOf(server, { limits: { watchSeconds: 0, graceMs: 50 } })
+  void start()
+  await reflector.whenSynced()
+  await eventually(() => expect(reflector.status().reconnects).toBeGreaterThan(1))
+  server.put('a', { v: '1' })
+  await eventually(() => expect(kept(reflector)).toEqual(wanted(server)))
+  expect(reflector.status().relists).toBe(0)
+})
+
+test.each(['status', 'event'] as const)('410 (%s) leads to a new list, and what went meanwhile is gone', async (how) => {
+  await using server = await FakeApiServer.start()
+  server.expiresBy = how
+  server.put('a', { v: '1' })
+  server.put('b', { v: '1' })
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.faults.push((_, serve) => {
+    server.delete('a')
+    server.put('c', { v: '1' })
+    server.compact()
+    serve()
+  })
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().relists).toBe(1))
+  await converged(reflector, server)
+  expect(clock.sleeps).toHaveLength(2)
+})
+
+test('410 in the middle of a watch', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  const { snapshot } = reflector
+  server.send(line('ERROR', { kind: 'Status', code: 410, message: 'too old resource version' }))
+  await eventually(() => expect(reflector.status().relists).toBe(1))
+  await converged(reflector, server)
+  expect(reflector.snapshot).toBe(snapshot)
+})
+
+test('a server without WatchList is read in pages, and never asked for it again', async () => {
+  await using server = await FakeApiServer.start()
+  server.streamsLists = false
+  for (let i = 0; i < 1200; i++) server.put(`p${i}`, { v: String(i) })
+  const { reflector, start, warnings } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests.slice(1, 4).map((query) => [query.get('limit'), query.get('continue')])).toEqual([['500', null], ['500', '500'], ['500', '1000']])
+  server.delete('p7')
+  server.compact()
+  server.faults.push(refuse(410))
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().relists).toBe(1))
+  await converged(reflector, server)
+  expect(server.requests.filter((query) => query.has('sendInitialEvents'))).toHaveLength(1)
+  expect(warnings().some((text) => text.includes('400'))).toBe(false)
+})
+
+test('a `continue` that expires costs one list in one piece', async () => {
+  await using server = await FakeApiServer.start()
+  server.streamsLists = false
+  for (let i = 0; i < 600; i++) server.put(`p${i}`)
+  server.faults.push(proper, proper, refuse(410))
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests.map((query) => query.get('limit'))).toEqual([null, '500', '500', null, null])
+  expect(clock.sleeps).toEqual([])
+})
+
+test('a stream that ends before its list is complete shows nothing, and pages are read instead', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  server.faults.push((response) => response.end(line('ADDED', { metadata: { name: 'ghost', namespace: 'default' } })))
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests[1]!.get('limit')).toBe('500')
+})
+
+test('a bookmark moves the place on', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.put('a', { v: '1' })
+  server.bookmark()
+  await converged(reflector, server)
+  server.compact()
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().reconnects).toBe(1))
+  await converged(reflector, server)
+  expect(reflector.status().relists).toBe(0)
+})
+
+test('a token refused with 401 is read anew', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  let token = 'old'
+  const tokens: unknown[] = []
+  const heard = (then: Fault): Fault => (response, serve, request) => {
+    tokens.push(request.headers.authorization)
+    then(response, serve, request)
+  }
+  server.faults.push(heard(refuse(401)), heard(proper))
+  const credentials = { requestOptions: async () => ({ headers: { Authorization: `Bearer ${token}` } }), reload: () => void (token = 'new') }
+  const { reflector, start, clock } = reflectorOf(server, { credentials })
+  void start()
+  await converged(reflector, server)
+  expect(tokens).toEqual(['Bearer old', 'Bearer new'])
+  expect(clock.sleeps).toEqual([])
+})
+
+test('without a better token 401 is waited out', async () => {
+  await using server = await FakeApiServer.start()
+  server.faults.push(refuse(401), refuse(401), refuse(403))
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests).toHaveLength(4)
+  expect(clock.sleeps).toHaveLength(3)
+})
+
+test('429 is given the time it asks for', async () => {
+  await using server = await FakeApiServer.start()
+  server.faults.push(refuse(429, { 'retry-after': '7' }), refuse(429, { 'retry-after': '999999' }))
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(clock.sleeps).toEqual([7000, 300_000])
+})
+
+test('a long outage is waited out with growing pauses, one request each and one warning', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  server.faults.push(...Array.from({ length: 40 }, () => refuse(503)))
+  const { reflector, start, clock, warnings } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests).toHaveLength(41)
+  expect(clock.sleeps.slice(0, 3)).toEqual([600, 1200, 2400])
+  expect(Math.max(...clock.sleeps)).toBeLessThanOrEqual(30_000)
+  expect(warnings()).toHaveLength(1)
+})
+
+test('a place that is refused three times is given up for a list', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.faults.push(refuse(500), (response) => response.end('no event\n'), refuse(504))
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().relists).toBe(1))
+  await converged(reflector, server)
+  expect(reflector.status().reconnects).toBe(3)
+})
+
+test.each<[string, Fault]>([
+  ['ends each watch at once', (response) => response.end()],
+  ['ends each list at once', (response) => response.end('{}')],
+  ['answers 410 to everything', refuse(410)],
+  ['breaks each connection', (response) => response.destroy()],
+  ['sends nonsense', (response) => response.end('nonsense\n')],
+  ['sends null events', (response) => response.end(line('ADDED', null))],
+])('a server that %s is never asked without a pause', async (_, fault) => {
+  await using server = await FakeApiServer.start()
+  server.faults.push(...Array.from({ length: 30 }, () => fault))
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests.length).toBeLessThanOrEqual(clock.sleeps.length + 3)
+  expect(clock.sleeps.at(-1)).toBeGreaterThan(10_000)
+})
+
+test('an object that cannot be read is kept out, one that was good stays, and each is told once', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('good', { v: '1' })
+  server.put('never', { v: 'bad' })
+  const { reflector, start, warnings } = reflectorOf(server)
+  void start()
+  await reflector.whenSynced()
+  server.put('good', { v: 'bad' })
+  server.put('never', { v: 'bad', again: 'yes' })
+  server.put('last', { v: '1' })
+  await eventually(() => expect(kept(reflector)).toEqual({ 'default/good': '1', 'default/last': '1' }))
+  expect(warnings()).toEqual([
+    'default/never of /api/v1/things cannot be read and is left out: Expected a good label, got `bad`',
+    'default/good of /api/v1/things cannot be read and stays as it was: Expected a good label, got `bad`',
+  ])
+  server.compact()
+  server.send(line('ERROR', { code: 410 }))
+  await eventually(() => expect(reflector.status()).toMatchObject({ relists: 1, state: 'watching' }))
+  expect(kept(reflector)).toEqual({ 'default/good': '1', 'default/last': '1' })
+  server.put('good', { v: '2' })
+  await eventually(() => expect(reflector.snapshot.get('default/good')).toBe('2'))
+  server.delete('never')
+  server.put('never', { v: 'bad' })
+  await eventually(() => expect(warnings().filter((text) => text.includes('default/never'))).toHaveLength(2))
+})
+
+test.each<[string, Fault]>([
+  ['is watching', proper],
+  ['waits for an answer', () => {}],
+])('the signal stops a reflector that %s', async (_, fault) => {
+  await using server = await FakeApiServer.start()
+  server.faults.push(fault)
+  const { reflector, start, stop } = reflectorOf(server)
+  const running = start()
+  await eventually(() => expect(server.requests).toHaveLength(1))
+  stop.abort()
+  await running
+  expect(reflector.status()).toMatchObject({ state: 'stopped', lastError: undefined })
+  await eventually(() => expect(server.openWatches).toBe(0))
+})
+
+type Step = (server: FakeApiServer) => void
+/** Lets the reflector have a turn. */
+const pause: Step = () => {}
+
+test('whatever happens, it ends at the state of the server', async () => {
+  const name = fc.constantFrom('a', 'b', 'c', 'd')
+  const value = fc.constantFrom('1', '2', 'hidden')
+  const change: fc.Arbitrary<Step> = fc.oneof(
+    fc.tuple(name, value).map(([name, v]) => (server: FakeApiServer) => server.put(name, { v })),
+    name.map((name) => (server: FakeApiServer) => server.delete(name)),
+  )
+  const fault = fc.constantFrom<Fault>(refuse(410), refuse(500), refuse(429), (response) => response.destroy(), (response) => response.end(), (response) => response.end('{"type":"ADD'))
+  const trouble: fc.Arbitrary<Step> = fc.oneof(
+    fc.constantFrom<Step>(
+      (server) => server.cutWatches(),
+      (server) => server.endWatches(),
+      (server) => server.compact(),
+      (server) => server.bookmark(),
+      (server) => server.send('{"type":"MODI'),
+      (server) => server.send(line('ERROR', { code: 410 })),
+      (server) => void (server.streamsLists = !server.streamsLists),
+      (server) => void (server.expiresBy = server.expiresBy === 'status' ? 'event' : 'status'),
+    ),
+    fault.map((fault) => (server: FakeApiServer) => void server.faults.push(fault)),
+    fc.integer({ min: 1, max: 40 }).map((bytes) => (server: FakeApiServer) => void (server.chunkBytes = bytes)),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.oneof({ weight: 3, arbitrary: change }, { weight: 2, arbitrary: trouble }, { weight: 3, arbitrary: fc.constant(pause) }), { maxLength: 40 }), async (steps) => {
+      await using server = await FakeApiServer.start()
+      const { reflector, start, stop, clock } = reflectorOf(server)
+      const running = start()
+      for (const step of steps) {
+        if (step === pause) await new Promise((resolve) => setImmediate(resolve))
+        else step(server)
+      }
+      // Half a line may be the last that was sent: no server leaves it at that.
+      server.cutWatches()
+      await converged(reflector, server)
+      expect(server.requests.length).toBeLessThanOrEqual(2 * clock.sleeps.length + 6)
+      stop.abort()
+      await running
+    }),
+    { numRuns: 40 },
+  )
+})
