@@ -15,3 +15,13 @@ export interface PodContext {
   readonly clock: () => number
   readonly observe: (phase: string, seconds: number) => void
 }
+
+/** Runs one part of a command and tells how long it took. */
+export async function inPhase<T>(context: PodContext, phase: string, work: () => T | Promise<T>): Promise<T> {
+  const begin = performance.now()
+  try {
+    return await work()
+  } finally {
+    context.observe(phase, (performance.now() - begin) / 1000)
+  }
+}

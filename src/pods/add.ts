@@ -1,0 +1,154 @@
+// ADD: an interface for a pod, all of it or nothing.
+//
+// One line to the running `ip` session makes the veth with its far end already in the pod's namespace, another turns hairpin on; one short `ip -batch` inside the
+// namespace gives address, up and routes. Then the attachment is written, and host ports and limits follow. Killed before the write, the veth is found to be
+// without an attachment and removed; killed after it, the attachment is there for the runtime's DEL.
+import type { Change } from '../kernel/change.ts'
+import type { Failure } from '../kernel/kernel.ts'
+import { addVeth, replaceAddress, setHairpin, setUp } from '../kernel/link-changes.ts'
+import { addPodDefaultRoute, addPodGatewayRoute } from '../kernel/route-changes.ts'
+import { type Address, familyOf } from '../net/address.ts'
+import { hostVethName, parseInterfaceName } from '../net/interface-name.ts'
+import { macOf } from '../net/mac.ts'
+import type { PodAttachment } from './attachment-codec.ts'
+import { attachmentKey } from './attachment-store.ts'
+import { CniError, cniCodes } from './cni/cni-error.ts'
+import type { AddRequest } from './cni/cni-request.ts'
+import { inPhase, type PodContext } from './context.ts'
+import { detach } from './detach.ts'
+import { gatewayOf, PoolExhaustedError } from './ipam.ts'
+import { checkNetns } from './netns-identity.ts'
+import type { PodNetworkSettings } from './node-state.ts'
+import { podAddresses } from './result.ts'
+
+const loopback = parseInterfaceName('lo')
+
+/**
+ * @param signal ends a command that took too long, at the next step
+ * @throws when the pod cannot have its interface; nothing of it is left then
+ */
+export async function add(context: PodContext, request: AddRequest, signal: AbortSignal): Promise<PodAttachment> {
+  const { state } = context
+  if (state.settings === undefined) throw new CniError(cniCodes.tryAgain, 'the node has no podCIDR yet', { details: 'the controller manager assigns one when started with --allocate-node-cidrs' })
+  checkNetns(request.netns, request.netnsId)
+  const known = state.attachments.get(attachmentKey(request))
+  if (known?.netns === request.netns && (await isWired(context, known))) return known
+  // A runtime that lost its state starts over in the same namespace, without a DEL for the container before.
+  const replaced = [...state.attachments.values()].filter((other) => other === known || (other.netns === request.netns && other.podInterface === request.podInterface))
+  if (replaced.length > 0) await detach(context, replaced)
+  signal.throwIfAborted()
+
+  const addresses = await inPhase(context, 'allocate', () => allocate(context))
+  const attachment = plan(context, state.settings, request, addresses)
+  state.wiring.add(attachment.hostInterface)
+  try {
+    await inPhase(context, 'veth', () => makeVeth(context, attachment, signal))
+    await inPhase(context, 'namespace', () => setUpNamespace(context, attachment, signal))
+    await inPhase(context, 'persist', () => state.record(attachment))
+    if (attachment.portMappings.length > 0) await inPhase(context, 'host-ports', () => context.hooks.hostPorts.add(attachment))
+    if (attachment.bandwidth !== undefined) await inPhase(context, 'bandwidth', () => context.hooks.bandwidth.add(attachment))
+    signal.throwIfAborted()
+    return attachment
+  } catch (error) {
+    await undo(context, attachment)
+    throw error
+  } finally {
+    state.wiring.delete(attachment.hostInterface)
+  }
+}
+
+function allocate({ state }: PodContext): Address[] {
+  try {
+    return state.allocate()
+  } catch (error) {
+    if (error instanceof PoolExhaustedError) throw new CniError(cniCodes.tryAgain, error.message, { cause: error })
+    throw error
+  }
+}
+
+function plan({ state, clock }: PodContext, settings: PodNetworkSettings, request: AddRequest, addresses: readonly Address[]): PodAttachment {
+  const { network, containerId, podInterface, netns, netnsId, pod, portMappings, bandwidth } = request
+  const [first] = addresses.toSorted((a, b) => familyOf(a) - familyOf(b))
+  if (first === undefined) throw new TypeError('Expected an address for each podCIDR, got none')
+  return {
+    network,
+    containerId,
+    podInterface,
+    hostInterface: hostVethName(containerId, podInterface),
+    netns,
+    netnsId,
+    addresses,
+    podMac: macOf('pod', first),
+    mtu: settings.mtu,
+    pod,
+    portMappings,
+    bandwidth,
+    createdAt: clock(),
+    podCidrs: settings.podCidrs,
+    routed: state.routed,
+  }
+}
+
+async function makeVeth(context: PodContext, attachment: PodAttachment, signal: AbortSignal): Promise<void> {
+  const { hostInterface, mtu, podInterface, podMac, netns } = attachment
+  const master = context.state.settings?.bridge ?? parseInterfaceName('cni0')
+  const changes = [addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }), setHairpin(hostInterface)]
+  await context.retired.clearFor(attachment)
+  signal.throwIfAborted()
+  let [failure] = await context.kernel.apply(changes)
+  if (failure?.error.kind === 'exists' && (await hostVethExists(context, attachment))) {
+    // Named after this very container: left by an agent that was killed, or by a DEL that came in between.
+    await context.retired.retire([attachment])
+    await context.retired.flush()
+    failure = (await context.kernel.apply(changes))[0]
+  }
+  if (failure?.error.kind === 'exists') throw new CniError(cniCodes.invalidEnvironment, `network namespace ${netns} already has an interface ${podInterface}`, { details: 'it is not ours: another plugin serves the same pod, or left it behind' })
+  if (failure !== undefined) refuse(failure, attachment)
+  signal.throwIfAborted()
+}
+
+async function hostVethExists({ kernel }: PodContext, { hostInterface }: PodAttachment): Promise<boolean> {
+  return (await kernel.links()).some((link) => link.name === hostInterface)
+}
+
+async function setUpNamespace({ kernel }: PodContext, attachment: PodAttachment, signal: AbortSignal): Promise<void> {
+  const [failure] = await kernel.applyIn(attachment.netns, namespaceChanges(attachment))
+  if (failure !== undefined) refuse(failure, attachment)
+  signal.throwIfAborted()
+}
+
+/** What is done inside the pod's namespace; lo is the runtime's affair, but a pod without it is of no use and one line costs nothing. */
+export function namespaceChanges(attachment: PodAttachment): Change[] {
+  const { podInterface, podCidrs, routed } = attachment
+  const changes = [setUp(loopback)]
+  for (const { address, prefix } of podAddresses(attachment)) changes.push(replaceAddress(podInterface, address, prefix))
+  changes.push(setUp(podInterface))
+  for (const podCidr of podCidrs) {
+    const gateway = gatewayOf(podCidr)
+    if (routed) changes.push(addPodGatewayRoute(gateway, podInterface))
+    changes.push(addPodDefaultRoute(podCidr.family, gateway, podInterface))
+  }
+  return changes
+}
+
+/** @throws {CniError} for what time or the reconcile mends, the failure itself for the rest. */
+function refuse({ error }: Failure, { netns, netnsId }: PodAttachment): never {
+  checkNetns(netns, netnsId)
+  if (error.kind === 'missing') throw new CniError(cniCodes.tryAgain, 'the bridge is missing and is being put back', { details: error.message, cause: error })
+  throw error
+}
+
+/** The pod's end alone: the kernel never has one end of a veth without the other. */
+async function isWired({ kernel }: PodContext, attachment: PodAttachment): Promise<boolean> {
+  const links = await kernel.linksIn(attachment.netns)
+  return links.some((link) => link.name === attachment.podInterface && link.mac === attachment.podMac)
+}
+
+async function undo(context: PodContext, attachment: PodAttachment): Promise<void> {
+  try {
+    // An attachment that was written is taken back as DEL does it; whatever resists stays known, and the runtime's DEL or reclaim finds it.
+    await detach(context, [attachment])
+  } catch (error) {
+    context.log.warn({ err: error, container: attachment.containerId }, 'an ADD that failed could not be undone at once')
+  }
+}

@@ -1,0 +1,187 @@
+// The pod network of one node: what the agent holds of this room. CNI requests come in through `handle`; `reconcile` keeps bridge, ports and settings as they
+// should be and takes back what dead pods left.
+import type { Logger } from 'pino'
+import type { Change } from '../kernel/change.ts'
+import type { Failure, Kernel } from '../kernel/kernel.ts'
+import { add } from './add.ts'
+import type { Attachment } from './attachment.ts'
+import { applyBridge } from './bridge/apply.ts'
+import { desiredBridge } from './bridge/desired.ts'
+import { diffBridge } from './bridge/diff.ts'
+import { mustRoute } from './bridge/observe.ts'
+import { check } from './check.ts'
+import { CniError, cniCodes } from './cni/cni-error.ts'
+import { type CniRequest, parseCniRequest } from './cni/cni-request.ts'
+import { renderResult } from './cni/cni-result.ts'
+import { renderError } from './cni/render-error.ts'
+import { collectGarbage } from './collect-garbage.ts'
+import { CommandQueue } from './command-queue.ts'
+import { inPhase, type PodContext } from './context.ts'
+import { del } from './delete.ts'
+import { followMtu } from './follow-mtu.ts'
+import type { PoolStatus } from './ipam.ts'
+import { NodeState, type PodNetworkSettings } from './node-state.ts'
+import { Reclaim } from './reclaim.ts'
+import { resultOf } from './result.ts'
+import { RetiredVeths } from './retired-veths.ts'
+import { status } from './status.ts'
+
+const reclaimEveryMs = 60_000
+
+export interface PodNetworkOptions {
+  readonly kernel: Kernel
+  /** /run/fairlead */
+  readonly stateDir: string
+  readonly log: Logger
+  readonly hooks: PodContext['hooks']
+  /** ms since the epoch */
+  readonly clock?: () => number
+  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, host-ports, bandwidth; and of any command: total. */
+  readonly observe?: (phase: string, seconds: number) => void
+  /** How long a command may take before it is answered with "try again" and undone: less than the kubelet's patience, since a runtime holds a lock meanwhile. */
+  readonly deadlineMs?: number
+}
+
+export class PodNetwork {
+  readonly #context: PodContext
+  readonly #queue = new CommandQueue()
+  readonly #reclaim: Reclaim
+  readonly #deadlineMs: number
+  #reclaimedAt = -Infinity
+  /** Why the bridge does not serve pods; undefined once it does. */
+  #bridgeProblem: string | undefined = 'it has not been set up yet'
+  /** The end of the last reconcile in line. */
+  #reconciling: Promise<unknown> = Promise.resolve()
+
+  constructor(options: PodNetworkOptions) {
+    const { kernel, stateDir, log, hooks, clock = Date.now, observe = () => {}, deadlineMs = 60_000 } = options
+    this.#context = { kernel, state: new NodeState({ stateDir, clock, log }), retired: new RetiredVeths(kernel, log), hooks, log, clock, observe }
+    this.#reclaim = new Reclaim(this.#context, this.#queue)
+    this.#deadlineMs = deadlineMs
+  }
+
+  /** By network/containerId/interface. */
+  get attachments(): ReadonlyMap<string, Attachment> {
+    return this.#context.state.attachments
+  }
+
+  ipamStatus(): PoolStatus[] {
+    return this.#context.state.pools()
+  }
+
+  /** Takes over what an earlier agent left: its attachments, what it did not come to delete, and the ports and limits of the pods that live. */
+  async start(): Promise<void> {
+    const { state, retired, hooks, log } = this.#context
+    state.load()
+    await retired.flush()
+    await this.#reclaimNow()
+    const renewed = [...state.attachments.values()].flatMap((attachment) => [
+      ...(attachment.portMappings.length > 0 ? [hooks.hostPorts.add(attachment)] : []),
+      ...(attachment.bandwidth === undefined ? [] : [hooks.bandwidth.add(attachment)]),
+    ])
+    for (const result of await Promise.allSettled(renewed)) if (result.status === 'rejected') log.error({ err: result.reason as unknown }, 'a host port or bandwidth limit of a running pod could not be renewed')
+  }
+
+  /**
+   * The settings from now on; {@link reconcile} brings the kernel after them. A changed podCIDR renumbers gateway and pool; pods keep the addresses they have.
+   * @throws {TypeError} for podCIDRs that cannot serve pods; the former settings stay.
+   */
+  async configure(settings: PodNetworkSettings): Promise<void> {
+    const { kernel, state } = this.#context
+    state.routed = await mustRoute(kernel)
+    state.configure(settings)
+  }
+
+  /** One at a time. @throws {BridgeConflictError} or {CommandError} when the bridge cannot be had; STATUS says so until it can. */
+  async reconcile(): Promise<{ changes: readonly Change[]; failures: readonly Failure[] }> {
+    const turn = this.#reconciling.then(() => this.#reconcile())
+    this.#reconciling = turn.then(
+      () => undefined,
+      () => undefined,
+    )
+    return turn
+  }
+
+  /** Answers one CNI request, as the CNI binary sent it; never rejects. */
+  async handle(body: Buffer): Promise<{ status: number; body: string }> {
+    let request: CniRequest | undefined
+    const begin = performance.now()
+    try {
+      request = await inPhase(this.#context, 'parse', () => parseCniRequest(body))
+      return { status: 200, body: await this.#inTime(request) }
+    } catch (error) {
+      const { command, network } = request ?? {}
+      // A runtime polls STATUS, and what it answers stands in the agent's own reports.
+      this.#context.log[command === 'STATUS' ? 'debug' : 'warn']({ err: error, command, network }, 'a CNI request failed')
+      return { status: 500, body: renderError(error, request?.version) }
+    } finally {
+      this.#context.observe('total', (performance.now() - begin) / 1000)
+    }
+  }
+
+  /** The answer comes in time; the work ends when it can, undone, and later commands about the container wait for it. */
+  async #inTime(request: CniRequest): Promise<string> {
+    const deadline = new AbortController()
+    const late = new CniError(cniCodes.tryAgain, `${request.command} took longer than ${this.#deadlineMs / 1000} s`, { details: 'the node is overloaded, or a command hangs: see the log of the agent' })
+    const { promise: expired, reject } = Promise.withResolvers<never>()
+    const timer = setTimeout(() => {
+      deadline.abort(late)
+      reject(late)
+    }, this.#deadlineMs)
+    try {
+      return await Promise.race([this.#dispatch(request, deadline.signal), expired])
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  async #dispatch(request: CniRequest, signal: AbortSignal): Promise<string> {
+    const { state } = this.#context
+    const alone = <T>(containerId: string, work: () => Promise<T>): Promise<T> => this.#queue.run([containerId], async () => (signal.throwIfAborted(), work()))
+    switch (request.command) {
+      case 'ADD':
+        return renderResult(resultOf(await alone(request.containerId, () => add(this.#context, request, signal))), request.version)
+      case 'DEL':
+        await alone(request.containerId, () => del(this.#context, request))
+        return ''
+      case 'CHECK':
+        await alone(request.containerId, () => check(this.#context, request))
+        return ''
+      case 'GC':
+        await this.#queue.exclusive(() => collectGarbage(this.#context, request))
+        return ''
+      case 'STATUS':
+        status(state, this.#bridgeProblem)
+        return ''
+    }
+  }
+
+  async #reconcile(): Promise<{ changes: readonly Change[]; failures: readonly Failure[] }> {
+    const { kernel, state, clock } = this.#context
+    const { settings } = state
+    if (settings === undefined) return { changes: [], failures: [] }
+    if (clock() - this.#reclaimedAt >= reclaimEveryMs) await this.#reclaimNow()
+    await followMtu(this.#context, this.#queue, settings.mtu)
+    try {
+      const links = await kernel.links()
+      const { changes, failures } = await applyBridge(kernel, () => {
+        const desired = desiredBridge(settings, state.attachments.values())
+        return { desired, changes: diffBridge(desired, links, settings.takeOver) }
+      })
+      this.#bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message
+      return { changes, failures }
+    } catch (error) {
+      this.#bridgeProblem = error instanceof Error ? error.message : String(error)
+      throw error
+    }
+  }
+
+  async #reclaimNow(): Promise<void> {
+    this.#reclaimedAt = this.#context.clock()
+    try {
+      await this.#reclaim.run()
+    } catch (error) {
+      this.#context.log.error({ err: error }, 'what dead pods left could not be taken back; it is tried again in a minute')
+    }
+  }
+}
