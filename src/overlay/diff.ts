@@ -80,7 +80,10 @@ function diffFdb({ fdb }: OverlayState, observed: ObservedOverlay, name: Interfa
   }
 }
 
-/** A replace takes the place of one route to its destination; where somehow there are several, the wrong ones go first. */
+/**
+ * A replace takes the place of one route to its destination. The wrong ones go first where somehow there are several, and where an IPv6
+ * one leads to another device: by it the kernel would look for the new gateway, and refuse that ("device mismatch", ip6_route_check_nh_onlink).
+ */
 function diffRoutes({ routes }: OverlayState, observed: ObservedOverlay): Difference {
   const held = Map.groupBy(observed.routes, ({ destination }) => formatCidr(destination))
   const add: Change[] = []
@@ -88,7 +91,8 @@ function diffRoutes({ routes }: OverlayState, observed: ObservedOverlay): Differ
   for (const [destination, route] of routes) {
     const there = held.get(destination) ?? []
     const wrong = there.filter((candidate) => !isSameRoute(route, candidate))
-    if (there.length > 1) add.push(...wrong.map(deleteObserved))
+    const inTheWay = there.length > 1 || (route.onlink === true && wrong.some(({ family, device }) => family === 6 && device !== route.device))
+    if (inTheWay) add.push(...wrong.map(deleteObserved))
     if (wrong.length === there.length) add.push(replaceRoute(route))
   }
   for (const [destination, stale] of held) if (!routes.has(destination)) remove.push(...stale.map(deleteObserved))

@@ -38,8 +38,7 @@ export class Overlay {
   readonly #log: Logger
   /** Settled when the last pass asked for is over: passes never overlap. */
   #last: Promise<unknown> = Promise.resolve()
-  /** Told already; each is logged again only after it was gone. */
-  #told: ReadonlySet<string> = new Set()
+  /** For passes that find this node's own part unknown. */
   #known: { podMtu: number; peers: number } | undefined
 
   constructor({ kernel, log }: { kernel: Kernel; log: Logger }) {
@@ -59,18 +58,11 @@ export class Overlay {
     const { state, problems } = desiredOverlay(settings, nodes, observed.links)
     if (state === undefined) {
       const device = observed.links.find((link) => isOurs(link, settings.device))
-      return this.#report({ changes: [], failures: [], problems, podMtu: this.#known?.podMtu ?? device?.mtu ?? 1280, peers: this.#known?.peers ?? 0, ready: false })
+      return { changes: [], failures: [], problems, podMtu: this.#known?.podMtu ?? device?.mtu ?? 1280, peers: this.#known?.peers ?? 0, ready: false }
     }
     this.#known = { podMtu: state.podMtu, peers: state.peers }
     const applied = await applyOverlay(this.#kernel, settings.device, state, observed)
-    return this.#report({ ...applied, problems: [...problems, ...applied.problems], podMtu: state.podMtu, peers: state.peers })
-  }
-
-  #report(result: OverlayResult): OverlayResult {
-    for (const problem of result.problems) if (!this.#told.has(problem)) this.#log.warn(problem)
-    this.#told = new Set(result.problems)
-    for (const { change, error } of result.failures) this.#log.error({ err: error }, `Overlay: ${change.object} could not be changed`)
-    if (result.changes.length > 0) this.#log.info({ changes: result.changes.length, failures: result.failures.length, peers: result.peers }, 'Overlay changed')
-    return result
+    this.#log.debug({ changes: applied.changes.length, failures: applied.failures.length, ...this.#known }, 'overlay pass')
+    return { ...applied, ...this.#known, problems: [...problems, ...applied.problems] }
   }
 }
