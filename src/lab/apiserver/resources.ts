@@ -1,0 +1,76 @@
+// The kinds this server knows. Discovery, routing, validation and selectors all read this one table.
+
+export interface Resource {
+  /** '' for the core group. */
+  readonly group: string
+  readonly version: string
+  readonly plural: string
+  readonly singular: string
+  readonly kind: string
+  readonly shortNames: readonly string[]
+  readonly namespaced: boolean
+  readonly subresources: readonly Subresource[]
+  /** Whether kubectl shows it for `get all`. */
+  readonly inAll: boolean
+  /** What a field selector may name besides metadata.name and metadata.namespace. */
+  readonly selectable: readonly string[]
+}
+
+export type Subresource = 'status' | 'scale' | 'binding'
+
+type Row = Partial<Omit<Resource, 'group' | 'version' | 'plural' | 'kind'>>
+
+const podFields = ['spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName', 'spec.serviceAccountName', 'spec.hostNetwork', 'status.phase', 'status.podIP', 'status.nominatedNodeName']
+const eventFields = ['involvedObject.kind', 'involvedObject.namespace', 'involvedObject.name', 'involvedObject.uid', 'involvedObject.apiVersion', 'involvedObject.fieldPath', 'reason', 'reportingComponent', 'source', 'type']
+
+export const namespaces = resource('', 'namespaces', 'Namespace', { shortNames: ['ns'], namespaced: false, subresources: ['status'], selectable: ['status.phase'] })
+export const nodes = resource('', 'nodes', 'Node', { shortNames: ['no'], namespaced: false, subresources: ['status'], selectable: ['spec.unschedulable'] })
+export const pods = resource('', 'pods', 'Pod', { shortNames: ['po'], subresources: ['status', 'binding'], inAll: true, selectable: podFields })
+export const services = resource('', 'services', 'Service', { shortNames: ['svc'], subresources: ['status'], inAll: true, selectable: ['spec.clusterIP', 'spec.type'] })
+export const deployments = resource('apps/v1', 'deployments', 'Deployment', { shortNames: ['deploy'], subresources: ['status', 'scale'], inAll: true })
+export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', { shortNames: ['rs'], subresources: ['status', 'scale'], inAll: true, selectable: ['status.replicas'] })
+export const endpointSlices = resource('discovery.k8s.io/v1', 'endpointslices', 'EndpointSlice', {})
+export const networkPolicies = resource('networking.k8s.io/v1', 'networkpolicies', 'NetworkPolicy', { shortNames: ['netpol'] })
+
+export const resources: readonly Resource[] = [
+  namespaces,
+  nodes,
+  pods,
+  services,
+  resource('', 'endpoints', 'Endpoints', { singular: 'endpoints', shortNames: ['ep'] }),
+  resource('', 'configmaps', 'ConfigMap', { shortNames: ['cm'] }),
+  resource('', 'secrets', 'Secret', { selectable: ['type'] }),
+  resource('', 'serviceaccounts', 'ServiceAccount', { shortNames: ['sa'] }),
+  resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields }),
+  deployments,
+  replicaSets,
+  resource('apps/v1', 'daemonsets', 'DaemonSet', { shortNames: ['ds'], subresources: ['status'], inAll: true }),
+  endpointSlices,
+  networkPolicies,
+  resource('coordination.k8s.io/v1', 'leases', 'Lease', {}),
+  resource('rbac.authorization.k8s.io/v1', 'roles', 'Role', {}),
+  resource('rbac.authorization.k8s.io/v1', 'rolebindings', 'RoleBinding', {}),
+  resource('rbac.authorization.k8s.io/v1', 'clusterroles', 'ClusterRole', { namespaced: false }),
+  resource('rbac.authorization.k8s.io/v1', 'clusterrolebindings', 'ClusterRoleBinding', { namespaced: false }),
+]
+
+const byPath = new Map(resources.map((r) => [`${r.group}/${r.version}/${r.plural}`, r]))
+
+export function findResource(group: string, version: string, plural: string): Resource | undefined {
+  return byPath.get(`${group}/${version}/${plural}`)
+}
+
+/** "v1" or "apps/v1", as objects carry it. */
+export function apiVersionOf(resource: Resource): string {
+  return resource.group === '' ? resource.version : `${resource.group}/${resource.version}`
+}
+
+/** Whether only /status writes `.status`. */
+export function hasStatus(resource: Resource): boolean {
+  return resource.subresources.includes('status')
+}
+
+function resource(apiVersion: string, plural: string, kind: string, row: Row): Resource {
+  const [group = '', version = 'v1'] = apiVersion.split('/')
+  return { group, version, plural, singular: kind.toLowerCase(), kind, shortNames: [], namespaced: true, subresources: [], inAll: false, selectable: [], ...row }
+}

@@ -1,0 +1,24 @@
+// One version of one object.
+import { type KubeObject, keyOf } from './kube-object.ts'
+
+/** Never changed once made: lists, events and watchers share it. */
+export class StoredObject {
+  readonly object: KubeObject
+  readonly revision: number
+  #json: string | undefined
+
+  constructor(object: KubeObject, revision: number) {
+    this.object = { ...object, metadata: { ...object.metadata, resourceVersion: String(revision) } }
+    this.revision = revision
+  }
+
+  get key(): string {
+    return keyOf(this.object.metadata.namespace, this.object.metadata.name)
+  }
+
+  /** Made once, however many ask. */
+  get json(): string {
+    this.#json ??= JSON.stringify(this.object)
+    return this.#json
+  }
+}
