@@ -47,10 +47,10 @@ export class AnswerReader {
       this.#said.push(line.slice(0, complaint))
       return undefined
     }
-    if (!/^Command failed -:\d+$/.test(line)) {
-      this.#said.push(line)
-      return undefined
-    }
+    // A message may lack its newline.
+    const end = /Command failed -:\d+$/.exec(line)
+    if (!this.#atBarrier) this.#said.push(line.slice(0, end?.index))
+    if (end === null) return undefined
     if (!this.#atBarrier) {
       this.#failed = true
       return undefined

@@ -123,7 +123,10 @@ class LinuxKernel implements Kernel {
   }
 
   async iptablesBackend(): Promise<IptablesBackend> {
-    this.#backend ??= chooseBackend(this.#slow, this.#inside())
+    this.#backend ??= chooseBackend(this.#slow, this.#inside()).catch((error: unknown) => {
+      this.#backend = undefined
+      throw error
+    })
     return this.#backend
   }
 

@@ -19,7 +19,7 @@ export async function readOwnSysctl(key: string): Promise<string | undefined> {
 export async function writeOwnSysctl(key: string, value: string): Promise<void> {
   const path = sysctlPath(key)
   try {
-    await writeFile(path, value)
+    await writeFile(path, value, { flag: 'r+' })
   } catch (error) {
     throw fileError(`echo ${value} >${path}`, error)
   }
@@ -33,8 +33,9 @@ export async function readSysctlInside(workers: ShellWorkers, key: string, optio
 
 /** {@link writeOwnSysctl} for the namespace that `options.enter` leads into. */
 export async function writeSysctlInside(workers: ShellWorkers, key: string, value: string, options: ShellCommandOptions): Promise<void> {
-  // A shell of its own, so that the file is opened inside: a redirection of the worker would open ours.
-  await runInShell(workers, ['sh', '-c', 'printf %s "$1" >"$2"', 'sysctl', value, sysctlPath(key)], options)
+  // A shell of its own, so that the file is opened inside: a redirection of the worker would open ours. And one that opens to write would first try to create.
+  const script = '[ -e "$2" ] || { echo "$2: No such file or directory" >&2; exit 1; }; printf %s "$1" >"$2"'
+  await runInShell(workers, ['sh', '-c', script, 'sysctl', value, sysctlPath(key)], options)
 }
 
 function sysctlPath(key: string): string {

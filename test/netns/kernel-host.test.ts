@@ -1,0 +1,167 @@
+import { execa } from 'execa'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { expect, test, vi } from 'vitest'
+import { openKernel } from '../../src/kernel/linux-kernel.ts'
+import { holdLock } from '../../src/kernel/process-lock.ts'
+import { ShellWorkers } from '../../src/kernel/shell-workers.ts'
+import { describeKernel, scratchNamespace, testLog, wire } from './scratch.ts'
+
+describeKernel('sysctl', () => {
+  test('a key of the namespace is read and written there, and nowhere else', async () => {
+    await using ns = await scratchNamespace()
+    await using own = openKernel({ log: testLog })
+    const key = 'net/ipv4/conf/lo/route_localnet'
+    const before = await own.readSysctl(key)
+    const value = before === '0' ? '1' : '0'
+    await ns.kernel.writeSysctl(key, value)
+    expect(await ns.kernel.readSysctl(key)).toBe(value)
+    expect(await own.readSysctl(key)).toBe(before)
+  })
+
+  test('what the kernel does not have is undefined to read and missing to write', async () => {
+    await using ns = await scratchNamespace()
+    await using own = openKernel({ log: testLog })
+    for (const { readSysctl, writeSysctl } of [ns.kernel, own].map((kernel) => ({ readSysctl: kernel.readSysctl.bind(kernel), writeSysctl: kernel.writeSysctl.bind(kernel) }))) {
+      expect(await readSysctl('net/ipv4/conf/nowhere/forwarding')).toBeUndefined()
+      await expect(writeSysctl('net/ipv4/conf/lo/nonsense', '1')).rejects.toMatchObject({ kind: 'missing' })
+      await expect(writeSysctl('net/ipv4/conf/nowhere/forwarding', '1')).rejects.toMatchObject({ kind: 'missing' })
+      await expect(readSysctl('../self/environ')).rejects.toThrow(TypeError)
+    }
+  })
+
+  test('a value that the kernel refuses is an error', async () => {
+    await using ns = await scratchNamespace()
+    await expect(ns.kernel.writeSysctl('net/ipv4/conf/lo/route_localnet', 'x y')).rejects.toMatchObject({ name: 'CommandError' })
+  })
+})
+
+describeKernel('monitor', () => {
+  test('links, addresses, routes, permanent neighbours and FDB entries that change are told', async () => {
+    await using ns = await scratchNamespace()
+    await using other = await scratchNamespace()
+    await wire({ namespace: ns, device: 'v0' }, { namespace: other, device: 'v0' })
+    let calls = 0
+    ns.kernel.onChange(() => {
+      calls += 1
+    })
+    await listening(ns, () => calls)
+    const changes = [
+      'ip link set v0 mtu 1400',
+      'ip addr add 10.1.0.1/24 dev v0',
+      'ip route add 10.2.0.0/24 dev v0',
+      'ip neigh replace 10.3.0.1 lladdr 02:00:00:00:00:01 dev v0 nud permanent',
+      'bridge fdb add 02:00:00:00:00:01 dev v0 self permanent',
+    ]
+    for (const change of changes) {
+      await silence(() => calls)
+      const before = calls
+      await ns.run('sh', ['-c', change])
+      await vi.waitFor(() => expect(calls, change).toBeGreaterThan(before), 5_000)
+    }
+  })
+
+  test('a monitor that dies is started again, and that is told, since it may have missed something', async () => {
+    await using ns = await scratchNamespace()
+    let calls = 0
+    ns.kernel.onChange(() => {
+      calls += 1
+    })
+    await listening(ns, () => calls)
+    await ns.run('sh', ['-c', monitorsInside('kill -9 $pid')])
+    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside('echo $pid')])).split('\n')).toHaveLength(2), 10_000)
+    const before = calls
+    await vi.waitFor(async () => {
+      await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(1400 + (calls % 50))])
+      expect(calls).toBeGreaterThan(before)
+    }, 10_000)
+  })
+})
+
+describeKernel('lock', () => {
+  test('one holder at a time, and free when it lets go', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ft-lock-'))
+    try {
+      const path = join(directory, 'run', 'agent.lock')
+      const first = await holdLock(path)
+      await expect(holdLock(path)).rejects.toMatchObject({ kind: 'conflict' })
+      await first[Symbol.asyncDispose]()
+      const second = await holdLock(path)
+      await expect(holdLock(path)).rejects.toMatchObject({ kind: 'conflict' })
+      await second[Symbol.asyncDispose]()
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
+  test('free when its holder is killed', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ft-lock-'))
+    try {
+      const path = join(directory, 'agent.lock')
+      const module = new URL('../../src/kernel/process-lock.ts', import.meta.url).href
+      const holder = execa(process.execPath, ['--input-type=module', '-e', `const { holdLock } = await import('${module}'); await holdLock('${path}'); console.log('held'); setInterval(() => {}, 1000)`], { reject: false })
+      await new Promise((resolve) => {
+        holder.stdout.once('data', resolve)
+      })
+      await expect(holdLock(path)).rejects.toMatchObject({ kind: 'conflict' })
+      holder.kill('SIGKILL')
+      await holder
+      await vi.waitFor(async () => {
+        const mine = await holdLock(path)
+        await mine[Symbol.asyncDispose]()
+      }, 5_000)
+      expect(await holder).toMatchObject({ signal: 'SIGKILL' })
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+})
+
+describeKernel('shell workers', () => {
+  test('scripts keep their outputs and statuses apart, however many there are', async () => {
+    await using workers = new ShellWorkers(2)
+    const results = await Promise.all(Array.from({ length: 30 }, async (_, i) => workers.run(`echo out ${i}; echo err ${i} >&2; (exit ${i})`)))
+    expect(results).toEqual(results.map((_, i) => ({ stdout: `out ${i}\n`, stderr: `err ${i}\n`, status: i, timedOut: false })))
+  })
+
+  test('one that hangs is ended with all it started, and those that wait go on', async () => {
+    await using workers = new ShellWorkers(1)
+    const [hung, next] = await Promise.all([workers.run('sleep 1000 | cat', { timeout: 200 }), workers.run('echo next')])
+    expect(hung).toMatchObject({ status: undefined, timedOut: true })
+    expect(next).toMatchObject({ stdout: 'next\n', status: 0 })
+  })
+
+  test('a shell that ended while it had nothing to do is not used again', async () => {
+    await using workers = new ShellWorkers(1)
+    const { stdout } = await workers.run('echo $$')
+    process.kill(Number(stdout), 'SIGKILL')
+    await vi.waitFor(async () => expect(await workers.run('echo there')).toMatchObject({ stdout: 'there\n' }), 5_000)
+  })
+})
+
+/** Changes something until the monitors hear it: they have started. */
+async function listening(ns: { run(program: string, args: readonly string[]): Promise<string> }, calls: () => number): Promise<void> {
+  let mtu = 60_000
+  await vi.waitFor(async () => {
+    await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(mtu++)])
+    expect(calls()).toBeGreaterThan(0)
+  }, 10_000)
+  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside('echo $pid')])).split('\n')).toHaveLength(2), 10_000)
+}
+
+/** Waits until no call has come for longer than the monitor holds one back. */
+async function silence(calls: () => number): Promise<void> {
+  await vi.waitFor(async () => {
+    const before = calls()
+    await new Promise((resolve) => {
+      setTimeout(resolve, 150)
+    })
+    expect(calls()).toBe(before)
+  }, 10_000)
+}
+
+/** A shell command that runs another for each `ip monitor` and `bridge monitor` in its own network namespace. */
+function monitorsInside(command: string): string {
+  return `me=$(readlink /proc/self/ns/net); for dir in /proc/[0-9]*; do pid=\${dir#/proc/}; if [ "$(readlink $dir/ns/net)" = "$me" ] && grep -qzx -- monitor $dir/cmdline; then ${command}; fi; done`
+}
