@@ -33,7 +33,7 @@ static const char versions[] = "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":
 static const char about[] = "fairlead-cni: hands CNI requests (spec 0.3.1, 0.4.0, 1.0.0, 1.1.0) to the fairlead agent of this node. A container runtime runs it.\n";
 
 // Error codes of the CNI specification, section "Error"; from 100 on they are the plugin's own.
-enum { bad_environment = 4, io_failure = 5, bad_netns = 8, try_again = 11, not_available = 50, loopback_down = 100 };
+enum { bad_environment = 4, io_failure = 5, bad_netns = 8, try_again = 11, not_available = 50, state_differs = 100 };
 
 // What the agent's absence means to each command, in ms. An agent restarts in less than 10 s, so that no ADD need fail for it. DEL and GC succeed, since
 // an agent that starts reclaims what was left behind, and an error would hold the pod in Terminating. STATUS is polled, under a lock of the runtime.
@@ -266,7 +266,7 @@ static int loopback(const char *command)
     struct ifreq lo = {.ifr_name = "lo"};
     int device = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (device < 0 || ioctl(device, SIOCGIFFLAGS, &lo) != 0) fail(io_failure, "cannot read lo in %s: %s", path, strerror(errno));
-    if (!add && !(lo.ifr_flags & IFF_UP)) fail(loopback_down, "lo is down in %s", path);
+    if (!add && !(lo.ifr_flags & IFF_UP)) fail(state_differs, "lo is down in %s", path);
     if (!add) return 0;
     lo.ifr_flags |= IFF_UP;
     if (ioctl(device, SIOCSIFFLAGS, &lo) != 0) fail(io_failure, "cannot set lo up in %s: %s", path, strerror(errno));

@@ -24,7 +24,7 @@ export const cniCodes = {
   /** STATUS: no ADD can succeed, and pods that are there may have lost connectivity. */
   limitedConnectivity: 51,
   /** CHECK: the kernel holds something else than the attachment says. */
-  stateDiffers: 101,
+  stateDiffers: 100,
   /** As the reference library has it. */
   internal: 999,
 } as const
