@@ -20,7 +20,7 @@ export async function serveCni(path: string, handler: CniHandler, log: Logger): 
       ({ status, body }) => response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body),
       (error: unknown) => {
         log.error({ err: error }, 'a CNI request could not be read')
-        response.writeHead(400, { connection: 'close' }).end(unreadable)
+        response.writeHead(400, { connection: 'close', 'content-length': Buffer.byteLength(unreadable) }).end(unreadable)
       },
     )
   })
@@ -33,9 +33,10 @@ async function answer(request: IncomingMessage, handler: CniHandler): Promise<{ 
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > maxBodyBytes) throw new RangeError(`body of more than ${maxBodyBytes} bytes`)
-    chunks.push(chunk)
+    // Read on to the end: leaving the loop would close the connection, and the client would never hear why.
+    if (bytes <= maxBodyBytes) chunks.push(chunk)
   }
+  if (bytes > maxBodyBytes) throw new RangeError(`body of more than ${maxBodyBytes} bytes`)
   if (request.method !== 'POST' || request.url !== '/cni') throw new TypeError(`expected POST /cni, got ${request.method} ${request.url}`)
   return handler.handle(Buffer.concat(chunks))
 }
