@@ -37,7 +37,7 @@ export class FamilyRules {
     // Nobody else makes our chains: once none were found, none are looked for.
     if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return { text: '', repaired: 0 }
     this.#applied = undefined
-    const edits = this.#diff(desired, await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains]))
+    const edits = this.#diff(desired, await this.#observe(desired))
     const text = restoreText(edits)
     if (text !== '') {
       await this.#kernel.restoreRules(this.#family, text)
@@ -77,6 +77,16 @@ export class FamilyRules {
   /** Removes every chain and jump of ours. @throws {CommandError} */
   async clean(): Promise<Applied> {
     return this.reconcile(noRules)
+  }
+
+  /** A node without ip6tables has no IPv6 rules to take away. */
+  async #observe(desired: RuleSet): Promise<ObservedChains> {
+    try {
+      return await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains])
+    } catch (error) {
+      if (isEmpty(desired) && error instanceof CommandError && error.kind === 'not-installed') return new Map()
+      throw error
+    }
   }
 
   #diff(desired: RuleSet, observed: ObservedChains): Edit[] {

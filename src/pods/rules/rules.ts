@@ -35,6 +35,9 @@ export class PodRules implements HostPortHook {
   readonly #claims = new HostPortClaims()
   /** Keys of removed attachments that a list given to {@link reconcile} may still hold. */
   readonly #removed = new Set<string>()
+  /** As given to {@link configure}. */
+  #configured: RulesSettings | undefined
+  /** In force: set with the first list of attachments and not before it, since what is not known to exist is removed. */
   #settings: RulesSettings | undefined
 
   constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[] }) {
@@ -45,7 +48,7 @@ export class PodRules implements HostPortHook {
 
   /** Takes effect with the next {@link reconcile}. */
   configure(settings: RulesSettings): void {
-    this.#settings = settings
+    this.#configured = settings
   }
 
   /**
@@ -55,17 +58,17 @@ export class PodRules implements HostPortHook {
    */
   async reconcile(attachments: readonly Attachment[]): Promise<RulesResult> {
     this.#adopt(attachments)
+    this.#settings = this.#configured
     if (this.#settings === undefined) return { changes: [], repaired: 0 }
     return this.#everyLane((lane) => lane.turns.take(() => lane.rules.reconcile(this.#desired(lane.family))))
   }
 
   /**
-   * Before the first {@link configure} the ports are only taken, and work from the next {@link reconcile} on.
+   * Before the first {@link reconcile} the ports are only taken, and work from then on.
    * @throws {HostPortTakenError} where another pod has one of them. @throws {CommandError}
    */
   async add(attachment: Attachment): Promise<void> {
     this.#removed.delete(attachmentKey(attachment))
-    const isNew = !this.#claims.has(attachment)
     this.#claims.claim(attachment)
     try {
       await this.#update()
@@ -73,18 +76,23 @@ export class PodRules implements HostPortHook {
       this.#claims.release(attachment)
       throw error
     }
-    if (isNew) await this.#forgetFlows(attachment)
+    // Before the first reconcile it is a restart, whose flows already go to the pod.
+    if (this.#settings !== undefined) await this.#forgetFlows(attachment)
   }
 
   /** @throws {CommandError} */
   async remove(attachments: readonly Attachment[]): Promise<void> {
-    for (const attachment of attachments) this.#removed.add(attachmentKey(attachment))
-    const released = attachments.filter((attachment) => this.#claims.release(attachment))
-    if (released.length > 0) await this.#update()
+    for (const attachment of attachments) {
+      this.#removed.add(attachmentKey(attachment))
+      this.#claims.release(attachment)
+    }
+    // Also where none was held: a removal that failed before is made good, and with nothing to do nothing is started.
+    await this.#update()
   }
 
   /** Removes every chain and jump of ours; {@link configure} and {@link reconcile} bring them back. @throws {CommandError} */
   async clean(): Promise<RulesResult> {
+    this.#configured = undefined
     this.#settings = undefined
     return this.#everyLane((lane) => lane.turns.take(() => lane.rules.clean()))
   }

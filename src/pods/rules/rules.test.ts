@@ -1,0 +1,188 @@
+import pino from 'pino'
+import { expect, test } from 'vitest'
+import type { Family } from '../../net/address.ts'
+import { parseAddress } from '../../net/address.ts'
+import { FakeIptables } from './fake-iptables.ts'
+import { attachmentOf, dualSettings, port } from './rule-inputs.ts'
+import { PodRules, type RulesSettings } from './rules.ts'
+
+const log = pino({ level: 'silent' })
+const dnat = '4 nat FAIRLEAD-HOSTPORT-DNAT'
+
+function podRules(iptables: FakeIptables, { families = [4], settings = dualSettings }: { families?: readonly Family[]; settings?: RulesSettings } = {}): PodRules {
+  const rules = new PodRules({ kernel: iptables.kernel, log, families })
+  rules.configure(settings)
+  return rules
+}
+
+/** Host ports that lead somewhere, as "PORT>ADDRESS:PORT". */
+function published(iptables: FakeIptables): string[] {
+  return (iptables.chains.get(dnat) ?? []).map((rule) => rule.replace(/.*--dport (\d+) .*--to-destination (\S+)/, '$1>$2'))
+}
+
+test('a pass writes what is missing, the next one nothing, and neither calls it a repair', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables, { families: [4, 6] })
+  const first = await rules.reconcile([attachmentOf(5, [port(8080)])])
+  expect({ texts: first.changes.length, repaired: first.repaired }).toEqual({ texts: 2, repaired: 0 })
+  expect(published(iptables)).toEqual(['8080>10.244.1.5:80'])
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+})
+
+test('an agent that starts again finds its rules and writes none', async () => {
+  const iptables = new FakeIptables()
+  const attachments = [attachmentOf(6, [port(1)]), attachmentOf(5, [port(2)])]
+  await podRules(iptables).reconcile(attachments)
+  const again = podRules(iptables)
+  for (const attachment of attachments.toReversed()) await again.add(attachment)
+  expect(await again.reconcile(attachments)).toEqual({ changes: [], repaired: 0 })
+  expect(iptables.conntrack).toEqual([])
+})
+
+test('nothing is written or read before there are settings and a list of what exists', async () => {
+  const iptables = new FakeIptables()
+  const rules = new PodRules({ kernel: iptables.kernel, log, families: [4] })
+  await rules.add(attachmentOf(5, [port(8080)]))
+  await rules.remove([attachmentOf(6, [port(8081)])])
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  rules.configure(dualSettings)
+  await rules.add(attachmentOf(7, [port(8082)]))
+  expect(iptables.restores).toEqual([])
+  await rules.reconcile([])
+  expect(published(iptables)).toEqual(['8080>10.244.1.5:80', '8082>10.244.1.7:80'])
+})
+
+test('adds that come while a restore runs share the next one', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  const { resolve, promise } = Promise.withResolvers<void>()
+  iptables.gate = promise
+  const adds = Array.from({ length: 50 }, (_, i) => rules.add(attachmentOf(i + 2, [port(8000 + i)])))
+  adds.push(rules.remove([attachmentOf(2)]))
+  resolve()
+  await Promise.all(adds)
+  expect(published(iptables)).toHaveLength(49)
+  expect(iptables.restores.length).toBeLessThanOrEqual(3)
+})
+
+test('a port that another pod has is refused in one sentence that names it; the holder keeps it also when the loser is removed', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  await rules.add(attachmentOf(5, [port(8080)]))
+  await expect(rules.add(attachmentOf(6, [port(9000), port(8080, { hostAddress: parseAddress('192.168.0.21') })]))).rejects.toThrow(
+    'Host port 8080/tcp on 192.168.0.21 is taken by pod default/web-5; delete that pod or choose another hostPort',
+  )
+  await rules.remove([attachmentOf(6, [port(9000), port(8080)])])
+  expect(published(iptables)).toEqual(['8080>10.244.1.5:80'])
+})
+
+test.each([
+  ['another protocol', port(8080, { protocol: 'udp' })],
+  ['another host address', port(8080, { hostAddress: parseAddress('192.168.0.22') })],
+  ['another family', port(8080, { hostAddress: parseAddress('fd00::21') })],
+])('the same port with %s is another port', async (_, mapping) => {
+  const rules = podRules(new FakeIptables())
+  await rules.reconcile([attachmentOf(5, [port(8080, { hostAddress: parseAddress('192.168.0.21') })])])
+  await expect(rules.add(attachmentOf(6, [mapping]))).resolves.toBeUndefined()
+})
+
+test("a pod's new sandbox takes the port over from its dead one, whose late DEL changes nothing", async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  const [old, fresh] = [attachmentOf(5, [port(8080)]), attachmentOf(6, [port(8080)], { pod: attachmentOf(5).pod })]
+  await rules.reconcile([old])
+  await rules.add(fresh)
+  expect(published(iptables)).toEqual(['8080>10.244.1.6:80'])
+  await rules.remove([old])
+  expect(published(iptables)).toEqual(['8080>10.244.1.6:80'])
+})
+
+test('a removed attachment stays removed, though a list made before still holds it', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  const gone = attachmentOf(5, [port(8080)])
+  await rules.reconcile([gone])
+  await rules.remove([gone])
+  await rules.reconcile([gone])
+  expect(published(iptables)).toEqual([])
+  await rules.add(gone)
+  expect(published(iptables)).toEqual(['8080>10.244.1.5:80'])
+})
+
+test.each(['flushed', 'deleted'])('an add whose chain was %s by another program works all the same, and the next pass mends the rest', async (how) => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  const [first, second] = [attachmentOf(5, [port(8080)]), attachmentOf(6, [port(8081)])]
+  await rules.reconcile([first])
+  if (how === 'flushed') iptables.chains.set(dnat, [])
+  else iptables.chains.clear()
+  await rules.add(second)
+  expect(published(iptables)).toContain('8081>10.244.1.6:80')
+  await rules.reconcile([first, second])
+  expect(published(iptables)).toEqual(expect.arrayContaining(['8080>10.244.1.5:80', '8081>10.244.1.6:80']))
+})
+
+test('a port that could not be had is free again', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  iptables.gate = Promise.reject(new Error('no'))
+  await expect(rules.add(attachmentOf(5, [port(8080)]))).rejects.toThrow('no')
+  iptables.gate = Promise.resolve()
+  await rules.add(attachmentOf(6, [port(8080)]))
+  expect(published(iptables)).toEqual(['8080>10.244.1.6:80'])
+})
+
+test('what another program changed is counted, what the configuration changed is not', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  iptables.chains.set('4 nat FAIRLEAD-EGRESS', [])
+  iptables.chains.set('4 filter FORWARD', [])
+  expect(await rules.reconcile([])).toMatchObject({ repaired: 2 })
+  rules.configure({ ...dualSettings, masquerade: false })
+  expect(await rules.reconcile([])).toMatchObject({ repaired: 0, changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')] })
+  expect([...iptables.chains.keys()].filter((key) => key.includes('EGRESS'))).toEqual([])
+})
+
+test('an iptables that prints rules in its own way is written to once, not for ever', async () => {
+  const iptables = new FakeIptables()
+  iptables.print = (rule) => rule.replace('-m tcp --dport', '--dport').replace('0x2000/0x2000', '8192/8192').replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')
+  const rules = podRules(iptables)
+  await rules.reconcile([attachmentOf(5, [port(8080)])])
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  await rules.add(attachmentOf(6, [port(8081)]))
+  await rules.reconcile([])
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  iptables.chains.set('4 nat FAIRLEAD-HOSTPORTS', [])
+  expect(await rules.reconcile([])).toMatchObject({ repaired: 1 })
+})
+
+test('UDP flows to the port that went elsewhere are forgotten, in each family', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables, { families: [4, 6] })
+  await rules.reconcile([])
+  await rules.add(attachmentOf(5, [port(53, { protocol: 'udp' }), port(53)]))
+  expect(iptables.conntrack).toEqual([{ family: 4, port: 53 }, { family: 6, port: 53 }])
+})
+
+test('a family without podCIDR is looked at once', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables, { families: [6], settings: { ...dualSettings, localPodCidrs: dualSettings.localPodCidrs.filter(({ family }) => family === 4) } })
+  await rules.reconcile([])
+  const { reads } = iptables
+  await rules.reconcile([])
+  expect({ reads: iptables.reads, restores: iptables.restores }).toEqual({ reads, restores: [] })
+})
+
+test('clean leaves what is not ours, and nothing that is', async () => {
+  const iptables = new FakeIptables()
+  iptables.chains.set('4 nat PREROUTING', ['-A PREROUTING -j KUBE-SERVICES'])
+  const rules = podRules(iptables)
+  await rules.reconcile([attachmentOf(5, [port(8080)])])
+  await rules.clean()
+  expect([...iptables.chains].filter(([, held]) => held.length > 0)).toEqual([['4 nat PREROUTING', ['-A PREROUTING -j KUBE-SERVICES']]])
+  expect([...iptables.chains.keys()].filter((key) => key.includes('FAIRLEAD'))).toEqual([])
+})
