@@ -1,0 +1,54 @@
+// The server that a container of the lab runs unless it has a command. It says who was asked and who asked: HTTP and plain lines on TCP, datagrams on UDP.
+//
+//   echo.mjs 8080/TCP 8080/UDP 53/UDP
+import { createSocket } from 'node:dgram'
+import { createServer, type Socket } from 'node:net'
+
+const { POD_NAME: pod = '', POD_NAMESPACE: namespace = '', NODE_NAME: node = '' } = process.env
+
+for (const argument of process.argv.slice(2)) {
+  const [port = '', protocol = 'TCP'] = argument.split('/')
+  if (protocol === 'UDP') serveDatagrams(Number(port))
+  else if (protocol === 'TCP') serveStreams(Number(port))
+}
+// PID 1 of a container would ignore these; a pod that is deleted should be gone at once.
+for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))
+
+function serveStreams(port: number): void {
+  createServer((socket) => {
+    let received = ''
+    socket.setEncoding('latin1')
+    socket.on('error', () => socket.destroy())
+    socket.on('data', (text: string) => {
+      received = answerStream(socket, received + text)
+    })
+  }).listen({ port, backlog: 1024 })
+}
+
+/** Answers each complete line or HTTP request; returns what is left over. A connection lives on, so that one can be held open across changes. */
+function answerStream(socket: Socket, received: string): string {
+  const http = /^[A-Z]+ \S+ HTTP\/1\.[01]\r\n/.test(received)
+  const end = http ? received.indexOf('\r\n\r\n') + 4 : received.indexOf('\n') + 1
+  const terminated = http ? end > 3 : end > 0
+  // An HTTP request's first line is told from a plain one only by its end; a flood without any end is cut.
+  if (!terminated) return received.slice(0, 65_536)
+  const body = `${answer(socket.remoteAddress ?? '', socket.remotePort ?? 0, socket.localPort ?? 0, 'TCP')}\n`
+  if (http) {
+    const close = /\r\nconnection: *close\r\n/i.test(received) || received.includes('HTTP/1.0\r\n')
+    socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${close ? 'connection: close\r\n' : ''}\r\n${body}`)
+    if (close) socket.end()
+  } else socket.write(body)
+  return end < received.length ? answerStream(socket, received.slice(end)) : ''
+}
+
+function serveDatagrams(port: number): void {
+  const socket = createSocket({ type: 'udp6', reuseAddr: true })
+  socket.on('message', (_, from) => socket.send(answer(from.address, from.port, port, 'UDP'), from.port, from.address))
+  socket.bind(port)
+}
+
+function answer(address: string, clientPort: number, port: number, protocol: string): string {
+  const plain = address.replace(/^::ffff:(?=\d+\.)/, '')
+  const client = plain.includes(':') ? `[${plain}]:${clientPort}` : `${plain}:${clientPort}`
+  return JSON.stringify({ pod, namespace, node, client, port, protocol })
+}

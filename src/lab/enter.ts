@@ -1,0 +1,79 @@
+// Commands from the machine into a lab. This process becomes the command, by execve: its terminal, signals and exit code are the command's own.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { execaSync } from 'execa'
+import { kubeconfigOf, type Lab, type Member, namespacePath, type NodeName, podNotesDirectory } from './layout.ts'
+import { nodesOf, inNode } from './nodes.ts'
+import { isIn, thisProgram } from './processes.ts'
+import { podNoteFile, type PodNote, podNoteSchema } from './pod-note.ts'
+
+/** Goes on inside the control plane's namespace, where the API server can be reached: the same command line again, unless we are there already. */
+export function enterControlNamespace(lab: Lab): void {
+  if (isInControlNamespace(lab)) return
+  become(inMember(lab, 'control', thisProgram(...process.argv.slice(2))))
+}
+
+export function isInControlNamespace(lab: Lab): boolean {
+  return isIn(lab, 'control', 'self')
+}
+
+/** @throws {Error} when the lab has no such member. */
+export function inMember(lab: Lab, member: Member, command: readonly string[]): string[] {
+  requireLab(lab)
+  return ['nsenter', `--net=${namespacePath(lab, member)}`, '--', ...command]
+}
+
+/** The command line that runs a command in the pod's namespaces with its environment. @throws {Error} when no such pod runs. */
+export function inPod(lab: Lab, pod: { namespace: string; name: string }, command: readonly string[]): string[] {
+  requireLab(lab)
+  const { node, note } = findPod(lab, pod)
+  const environment = Object.entries(note.environment).map(([name, value]) => `${name}=${value}`)
+  const enter = note.netns === '' ? [] : ['ip', 'netns', 'exec', note.netns]
+  return inNode(lab, node, [...enter, 'env', ...environment, ...command])
+}
+
+/** kubectl as admin. */
+export function kubectl(lab: Lab, args: readonly string[]): string[] {
+  return inMember(lab, 'control', ['env', `KUBECONFIG=${kubeconfigOf(lab, 'admin')}`, findProgram('kubectl'), ...args])
+}
+
+/** Replaces this process. Does not return. */
+export function become(command: readonly string[]): never {
+  const [file = ''] = command
+  // Tools that pods and clients can count on: this Node, and what administrators have on their path.
+  const path = [dirname(process.execPath), process.env['PATH'], '/usr/sbin', '/sbin'].join(':')
+  if (process.execve === undefined) throw new Error("Expected a Node on Linux")
+  return process.execve(findProgram(file), [...command], { ...process.env, PATH: path })
+}
+
+function requireLab(lab: Lab): void {
+  try {
+    readdirSync(lab.directory)
+  } catch {
+    throw new Error(`there is no lab ${lab.name} on this machine: bring it up with 'fairlead lab up${lab.name === 'lab' ? '' : ` --name ${lab.name}`}'`)
+  }
+}
+
+function findPod(lab: Lab, pod: { namespace: string; name: string }): { node: NodeName; note: PodNote } {
+  for (const node of nodesOf(lab)) {
+    const text = readIfThere(join(podNotesDirectory(lab, node), podNoteFile(pod)))
+    if (text !== undefined) return { node, note: podNoteSchema.parse(JSON.parse(text)) }
+  }
+  throw new Error(`no node of lab ${lab.name} runs a pod ${pod.namespace}/${pod.name}: 'fairlead lab status' shows the pods`)
+}
+
+function readIfThere(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+function findProgram(name: string): string {
+  if (name.startsWith('/')) return name
+  const { stdout, failed } = execaSync('sh', ['-c', 'command -v -- "$1"', 'sh', name], { reject: false, env: { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` } })
+  if (failed) throw new Error(`${name} is not installed: put it on the PATH`)
+  return stdout
+}

@@ -1,0 +1,172 @@
+// A container: a real process in the pod's network namespace, started again as its restart policy says.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { closeSync, openSync } from 'node:fs'
+import { constants } from 'node:os'
+import { dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { dist } from '../processes.ts'
+import type { Container, ContainerPort, Probe, RestartPolicy } from './pod-manifest.ts'
+import { runProbe } from './probe.ts'
+
+/** What the pod's status says of it. Times are ms since the epoch. */
+export interface ContainerState {
+  readonly name: string
+  readonly ready: boolean
+  readonly restarts: number
+  readonly current: Waiting | Running | Terminated
+  /** The run before the current one. */
+  readonly last: Terminated | undefined
+  /** It will not run again. */
+  readonly finished: boolean
+}
+export interface Waiting {
+  readonly kind: 'waiting'
+  readonly reason: 'ContainerCreating' | 'CrashLoopBackOff'
+}
+export interface Running {
+  readonly kind: 'running'
+  readonly startedAt: number
+}
+export interface Terminated {
+  readonly kind: 'terminated'
+  readonly startedAt: number
+  readonly finishedAt: number
+  readonly exitCode: number
+}
+
+export interface ContainerSettings {
+  /** Empty: the node's own network. */
+  readonly netns: string
+  /** The address that probes go to. */
+  readonly host: string
+  readonly environment: Readonly<Record<string, string>>
+  readonly restartPolicy: RestartPolicy
+  /** Takes what the container prints. */
+  readonly log: string
+  readonly onChange: () => void
+}
+
+/** Half of the waiting time before the third start; doubled each time after. The kubelet starts at 10 s; a lab is for trying. */
+const firstBackOffMs = 500
+const longestBackOffMs = 30_000
+/** A run this long makes the next back-off start over. */
+const healthyMs = 60_000
+/** How often a container that was never ready is asked, if its probe allows longer: what starts in a lab starts fast. */
+const startingProbeMs = 100
+
+export class ContainerRunner {
+  readonly #container: Container
+  readonly #settings: ContainerSettings
+  readonly #probe: Probe | undefined
+  #state: ContainerState
+  #child: ChildProcess | undefined
+
+  constructor(container: Container, settings: ContainerSettings) {
+    this.#container = container
+    this.#settings = settings
+    this.#probe = container.readinessProbe ?? echoProbe(container)
+    this.#state = { name: container.name, ready: false, restarts: 0, current: { kind: 'waiting', reason: 'ContainerCreating' }, last: undefined, finished: false }
+  }
+
+  get state(): ContainerState {
+    return this.#state
+  }
+
+  /** Runs it until it may not be started again or is stopped: then SIGTERM, and SIGKILL when {@link kill} is called. */
+  async run(stop: AbortSignal): Promise<void> {
+    let backOff = 0
+    for (;;) {
+      const run = await this.#runOnce(stop)
+      const finished = stop.aborted || this.#settings.restartPolicy === 'Never' || (this.#settings.restartPolicy === 'OnFailure' && run.exitCode === 0)
+      this.#set({ current: run, ready: false, finished })
+      if (finished) return
+      backOff = run.finishedAt - run.startedAt > healthyMs ? 0 : Math.min(backOff === 0 ? firstBackOffMs : backOff * 2, longestBackOffMs)
+      this.#set({ current: { kind: 'waiting', reason: 'CrashLoopBackOff' }, last: run })
+      await sleep(backOff, undefined, { signal: stop }).catch(() => undefined)
+      if (stop.aborted) return this.#set({ current: run, finished: true })
+      this.#set({ restarts: this.#state.restarts + 1 })
+    }
+  }
+
+  kill(signal: 'SIGTERM' | 'SIGKILL'): void {
+    const pid = this.#child?.pid
+    if (pid === undefined) return
+    try {
+      // Its own process group: a shell's children get the signal too.
+      process.kill(-pid, signal)
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
+    }
+  }
+
+  async #runOnce(stop: AbortSignal): Promise<Terminated> {
+    const startedAt = Date.now()
+    const { promise, resolve } = Promise.withResolvers<number>()
+    const [file = '', ...args] = enterCommand(this.#settings.netns, commandOf(this.#container))
+    const log = openSync(this.#settings.log, 'a', 0o644)
+    const env = { ...this.#settings.environment, ...Object.fromEntries(this.#container.env.map(({ name, value }) => [name, value ?? ''])) }
+    this.#child = spawn(file, args, { detached: true, cwd: '/', stdio: ['ignore', log, log], env })
+    closeSync(log)
+    this.#child.on('error', () => resolve(127))
+    this.#child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
+    const onStop = (): void => this.kill('SIGTERM')
+    stop.addEventListener('abort', onStop, { once: true })
+    if (stop.aborted) onStop()
+    this.#set({ current: { kind: 'running', startedAt }, ready: this.#probe === undefined })
+    const ended = new AbortController()
+    const probing = this.#probe === undefined ? Promise.resolve() : this.#keepProbing(this.#probe, ended.signal)
+    const exitCode = await promise
+    ended.abort()
+    stop.removeEventListener('abort', onStop)
+    await probing
+    this.#child = undefined
+    return { kind: 'terminated', startedAt, finishedAt: Date.now(), exitCode }
+  }
+
+  async #keepProbing(probe: Probe, ended: AbortSignal): Promise<void> {
+    const pause = async (ms: number): Promise<void> => await sleep(ms, undefined, { signal: ended }).catch(() => undefined)
+    const target = { host: this.#settings.host, ports: this.#container.ports, enter: (command: readonly string[]) => enterCommand(this.#settings.netns, command) }
+    let [successes, failures, wasReady] = [0, 0, false]
+    await pause(probe.initialDelaySeconds * 1000)
+    while (!ended.aborted) {
+      const ok = await runProbe(probe, target)
+      if (ended.aborted) return
+      successes = ok ? successes + 1 : 0
+      failures = ok ? 0 : failures + 1
+      if (successes >= probe.successThreshold) this.#set({ ready: true })
+      else if (failures >= probe.failureThreshold) this.#set({ ready: false })
+      wasReady ||= this.#state.ready
+      await pause(wasReady ? probe.periodSeconds * 1000 : Math.min(probe.periodSeconds * 1000, startingProbeMs))
+    }
+  }
+
+  #set(change: Partial<ContainerState>): void {
+    if (Object.entries(change).every(([key, value]) => this.#state[key as keyof ContainerState] === value)) return
+    this.#state = { ...this.#state, ...change }
+    this.#settings.onChange()
+  }
+}
+
+/** The command that runs another one in a pod's network, or here. */
+function enterCommand(netns: string, command: readonly string[]): readonly string[] {
+  return netns === '' ? command : ['ip', 'netns', 'exec', netns, ...command]
+}
+
+function commandOf(container: Container): string[] {
+  if (container.command.length > 0) return [...container.command, ...container.args]
+  const ports = echoPorts(container).map((port) => `${port.containerPort}/${port.protocol}`)
+  return [process.execPath, join(dist, 'echo.mjs'), ...ports]
+}
+
+function echoPorts(container: Container): Pick<ContainerPort, 'containerPort' | 'protocol'>[] {
+  return container.ports.length > 0 ? container.ports : [{ containerPort: 8080, protocol: 'TCP' }, { containerPort: 8080, protocol: 'UDP' }]
+}
+
+/** The echo is ready when it accepts connections. */
+function echoProbe(container: Container): Probe | undefined {
+  const port = container.command.length > 0 ? undefined : echoPorts(container).find(({ protocol }) => protocol === 'TCP')
+  return port && { tcpSocket: { port: port.containerPort }, initialDelaySeconds: 0, periodSeconds: 5, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 3 }
+}
+
+/** What containers are given to find commands with: this Node first. */
+export const containerPath = [dirname(process.execPath), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(':')

@@ -1,0 +1,7 @@
+import type { Logger } from 'pino'
+
+export type KubeletLog = Pick<Logger, 'debug' | 'info' | 'warn'>
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,116 @@
+// The kubelet stand-in: an ordinary API client that makes a namespace into a Kubernetes node. It registers the Node, keeps the agent running, calls the
+// real CNI binary as containerd does, and runs containers as processes.
+//
+// It adopts nothing: whatever an earlier kubelet of the node left running is ended first, and the pods start anew.
+import { readdirSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ApiConnection } from '../../cluster/api-connection.ts'
+import { Reflector } from '../../cluster/reflector.ts'
+import { type AgentSettings, AgentSupervisor } from './agent-supervisor.ts'
+import { type NetworkState, readNetworkState } from './cni-network.ts'
+import { type KubeletLog, messageOf } from './kubelet-log.ts'
+import { projectAgentWanted, registerNode, writeNodeStatus } from './node-registration.ts'
+import { podLabel, type PodManifest, podManifestsEqual, projectPodManifest } from './pod-manifest.ts'
+import { killLeftovers } from './pod-processes.ts'
+import { type PodContext, PodWorker } from './pod-worker.ts'
+import { removeNamespace } from './sandbox.ts'
+
+export interface KubeletSettings {
+  readonly api: ApiConnection
+  readonly node: string
+  readonly address: string
+  /** The cluster DNS address that pods are given. */
+  readonly dns: string
+  readonly agent: AgentSettings
+  /** Where pods are noted down, and their output. */
+  readonly notes: string
+  readonly logs: string
+  readonly log: KubeletLog
+}
+
+/** How often the network is looked at: until it is ready, then as the kubelet asks its runtime. */
+const startingPollMs = 100
+const steadyPollMs = 5000
+
+export async function runKubelet(settings: KubeletSettings, signal: AbortSignal): Promise<void> {
+  await reclaim()
+  const kubelet = new Kubelet(settings)
+  await registerNode(settings.api, settings.node, settings.log, signal)
+  await kubelet.run(signal)
+}
+
+class Kubelet {
+  readonly #settings: KubeletSettings
+  readonly #agent: AgentSupervisor
+  readonly #pods: Reflector<PodManifest>
+  readonly #self: Reflector<boolean>
+  readonly #workers = new Map<string, PodWorker>()
+  #network: NetworkState = { ready: false, message: 'not looked at yet', config: undefined }
+
+  constructor(settings: KubeletSettings) {
+    const { api, node, agent, log } = settings
+    this.#settings = settings
+    this.#agent = new AgentSupervisor(agent, log)
+    this.#pods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${node}` }, project: projectPodManifest, equals: podManifestsEqual, log })
+    this.#self = new Reflector({ api, path: '/api/v1/nodes', selector: { field: `metadata.name=${node}` }, project: projectAgentWanted, equals: Object.is, log })
+    this.#pods.onChange(() => this.#syncPods())
+    this.#self.onChange(() => {
+      this.#agent.wanted = this.#self.snapshot.get(node) ?? true
+    })
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#agent.run(signal), this.#self.run(signal), this.#watchNetwork(signal), this.#pods.run(signal)])
+  }
+
+  #syncPods(): void {
+    const pods = this.#pods.snapshot
+    for (const [uid, pod] of pods) this.#syncPod(uid, pod)
+    for (const [uid, worker] of this.#workers) if (!pods.has(uid)) worker.vanish()
+  }
+
+  #syncPod(uid: string, pod: PodManifest): void {
+    const worker = this.#workers.get(uid)
+    if (worker !== undefined) return worker.update(pod)
+    if (pod.finished && !pod.deleted) return
+    const started = new PodWorker(pod, this.#context())
+    this.#workers.set(uid, started)
+    started
+      .run()
+      .catch((error: unknown) => this.#settings.log.warn(`${podLabel(pod)}: ${error instanceof Error ? error.stack : String(error)}`))
+      .finally(() => this.#workers.delete(uid))
+  }
+
+  #context(): PodContext {
+    const { api, node, address, dns, notes, logs, log } = this.#settings
+    return { api, node, nodeAddress: address, dns, notes, logs, log, network: () => this.#network }
+  }
+
+  async #watchNetwork(signal: AbortSignal): Promise<void> {
+    const { api, node, address, log } = this.#settings
+    let [written, since] = ['', Date.now()]
+    while (!signal.aborted) {
+      this.#network = await readNetworkState()
+      const { ready } = this.#network
+      const message = this.#network.ready ? 'kubelet is posting ready status' : `container runtime network not ready: ${this.#network.message}`
+      if (message !== written) {
+        since = Date.now()
+        try {
+          await writeNodeStatus(api, { name: node, address }, { ready, message }, since)
+          log.info(ready ? 'the node is ready' : `the node is not ready: ${message}`)
+          written = message
+        } catch (error) {
+          log.warn(`the node's status cannot be written: ${messageOf(error)}`)
+        }
+      }
+      await sleep(ready && message === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+}
+
+/** Ends what an earlier kubelet left: its containers and agent, then their namespaces. The agent takes the addresses back when it finds the wires gone. */
+async function reclaim(): Promise<void> {
+  killLeftovers()
+  const namespaces = readdirSync('/run/netns').filter((name) => name.startsWith('cni-'))
+  for (const namespace of namespaces) await removeNamespace(namespace)
+}

@@ -1,0 +1,23 @@
+// `lab kubelet`: the kubelet stand-in with the paths and addresses of a lab's node. It runs inside the node.
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { connectCluster } from '../cluster/connect.ts'
+import { runKubelet } from './kubelet/kubelet.ts'
+import { addressOf, agentPidFile, cluster, kubeconfigOf, type Lab, type NodeName, podNotesDirectory } from './layout.ts'
+import { thisProgram } from './processes.ts'
+import type { LabSettings } from './settings.ts'
+
+export async function runNodeKubelet(lab: Lab, node: NodeName, overlay: LabSettings['overlay'], signal: AbortSignal): Promise<void> {
+  const agent = thisProgram('agent', '--node-name', node, '--kubeconfig', kubeconfigOf(lab, `agent-${node}`), '--overlay', overlay, '--log-level', 'debug')
+  const settings = {
+    api: connectCluster({ kubeconfig: kubeconfigOf(lab, `kubelet-${node}`) }),
+    node,
+    address: addressOf(node),
+    dns: cluster.dns,
+    agent: { command: agent, log: join(lab.logs, `agent-${node}.log`), pidFile: agentPidFile(lab, node) },
+    notes: podNotesDirectory(lab, node),
+    logs: join(lab.logs, 'pods'),
+    log: pino({ base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }),
+  }
+  await runKubelet(settings, signal)
+}

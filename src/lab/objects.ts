@@ -1,0 +1,115 @@
+// Objects of any kind, made, changed and deleted as kubectl does: the server's discovery says where each kind lives.
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { parseAllDocuments } from 'yaml'
+import { z } from 'zod'
+import type { ApiConnection } from '../cluster/api-connection.ts'
+import { ApiError } from '../cluster/api-error.ts'
+
+const manifestSchema = z.looseObject({
+  apiVersion: z.string(),
+  kind: z.string(),
+  metadata: z.looseObject({ name: z.string(), namespace: z.string().optional(), resourceVersion: z.string().optional() }),
+})
+
+export type Manifest = z.infer<typeof manifestSchema>
+
+/** What became of one object; `object` is "pod/web". */
+export interface Outcome {
+  readonly object: string
+  readonly namespace: string | undefined
+  readonly outcome: 'created' | 'configured' | 'unchanged' | 'deleted' | 'not found'
+}
+
+/** How long a deletion is waited for: a pod's grace period, and some. */
+const deletionWaitMs = 60_000
+
+/** @param file a path, or "-" for stdin. @throws {Error} that names the file and document. */
+export function readManifests(file: string): Manifest[] {
+  const text = readFileSync(file === '-' ? 0 : file, 'utf8')
+  return parseManifests(text, file === '-' ? 'stdin' : file)
+}
+
+export function parseManifests(text: string, source: string): Manifest[] {
+  const documents = parseAllDocuments(text)
+  return [...documents].flatMap((document, index) => {
+    const where = `${source}, document ${index + 1}`
+    const [problem] = document.errors
+    if (problem !== undefined) throw new Error(`${where} is no YAML: ${problem.message.split('\n')[0]}`)
+    const value: unknown = document.toJS()
+    if (value === null) return []
+    const items = z.object({ kind: z.literal('List'), items: z.array(z.unknown()) }).safeParse(value)
+    return (items.success ? items.data.items : [value]).map((item) => {
+      const manifest = manifestSchema.safeParse(item)
+      if (manifest.success) return manifest.data
+      const issue = manifest.error.issues[0]
+      throw new Error(`${where} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`)
+    })
+  })
+}
+
+/** Creates the object, or merges what is given into the one that is there. */
+export async function applyObject(api: ApiConnection, manifest: Manifest): Promise<Outcome> {
+  const place = await placeOf(api, manifest)
+  const known = { object: place.label, namespace: place.namespace }
+  try {
+    await api.request('POST', place.collection, { body: manifest })
+    return { ...known, outcome: 'created' }
+  } catch (error) {
+    if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error
+  }
+  const before = await api.request<Manifest>('GET', place.path)
+  const after = await api.request<Manifest>('PATCH', place.path, { body: manifest, contentType: 'application/merge-patch+json' })
+  return { ...known, outcome: before.metadata.resourceVersion === after.metadata.resourceVersion ? 'unchanged' : 'configured' }
+}
+
+/** Deletes the object and returns when it is gone. */
+export async function deleteObject(api: ApiConnection, manifest: Manifest): Promise<Outcome> {
+  const place = await placeOf(api, manifest)
+  const known = { object: place.label, namespace: place.namespace }
+  if (!(await exists(api.request('DELETE', place.path)))) return { ...known, outcome: 'not found' }
+  const deadline = Date.now() + deletionWaitMs
+  while (await exists(api.request('GET', place.path))) {
+    if (Date.now() > deadline) throw new Error(`${place.label} is still there ${deletionWaitMs / 1000} s after its deletion: see the kubelet's log of its node`)
+    await sleep(50)
+  }
+  return { ...known, outcome: 'deleted' }
+}
+
+async function exists(request: Promise<unknown>): Promise<boolean> {
+  try {
+    await request
+    return true
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return false
+    throw error
+  }
+}
+
+interface Place {
+  readonly collection: string
+  readonly path: string
+  readonly namespace: string | undefined
+  readonly label: string
+}
+
+async function placeOf(api: ApiConnection, { apiVersion, kind, metadata }: Manifest): Promise<Place> {
+  const root = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`
+  const resource = await findResource(api, root, kind)
+  if (resource === undefined) throw new Error(`the API server has no ${kind} in ${apiVersion}`)
+  const namespace = resource.namespaced ? (metadata.namespace ?? 'default') : undefined
+  const collection = `${root}${namespace === undefined ? '' : `/namespaces/${namespace}`}/${resource.name}`
+  return { collection, path: `${collection}/${metadata.name}`, namespace, label: `${kind.toLowerCase()}/${metadata.name}` }
+}
+
+const discovery = z.object({ resources: z.array(z.object({ name: z.string(), kind: z.string(), namespaced: z.boolean() })) })
+
+async function findResource(api: ApiConnection, root: string, kind: string): Promise<{ name: string; namespaced: boolean } | undefined> {
+  try {
+    const { resources } = discovery.parse(await api.request('GET', root))
+    return resources.find((resource) => resource.kind === kind && !resource.name.includes('/'))
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined
+    throw error
+  }
+}

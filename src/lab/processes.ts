@@ -1,0 +1,93 @@
+// The processes of a lab: started detached from the command that starts them, and found again by the network namespace they are in rather than by
+// records, so that nothing survives `lab down` whatever was killed before.
+import { spawn } from 'node:child_process'
+import { openSync, closeSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { basename, join } from 'node:path'
+import { type Lab, type Member, namespacePath } from './layout.ts'
+
+/** Where the build puts what the lab runs: the bundle itself stands there; from source it is the checkout's dist. */
+export const dist = basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
+
+/** The command that runs this very program again with other arguments. */
+export function thisProgram(...args: readonly string[]): string[] {
+  const [, script = join(dist, 'fairlead.mjs')] = process.argv
+  return [process.execPath, '--enable-source-maps', script, ...args]
+}
+
+/** Starts a command that outlives us, its output appended to a file. Answers its pid. */
+export function startDetached(command: readonly string[], options: { log: string; env?: Readonly<Record<string, string>> }): number {
+  const [file = '', ...args] = command
+  const log = openSync(options.log, 'a', 0o644)
+  try {
+    const child = spawn(file, args, { detached: true, cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, ...options.env } })
+    if (child.pid === undefined) throw new Error(`${file} cannot be started: is it installed?`)
+    child.unref()
+    return child.pid
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** Pids of the processes in the members' network namespaces. A node's pods are not among them: they end with its PID 1. */
+export function processesIn(lab: Lab, members: readonly Member[]): number[] {
+  const inodes = new Set(members.flatMap((member) => inodeOf(namespacePath(lab, member)) ?? []))
+  if (inodes.size === 0) return []
+  return pidsInProc().filter((pid) => inodes.has(inodeOf(`/proc/${pid}/ns/net`) ?? -1))
+}
+
+export function isIn(lab: Lab, member: Member, pid: number | 'self'): boolean {
+  const inode = inodeOf(namespacePath(lab, member))
+  return inode !== undefined && inode === inodeOf(`/proc/${pid}/ns/net`)
+}
+
+/** Kills every process in the members' network namespaces, and returns when they and all they ran are gone. */
+export async function killAllIn(lab: Lab, members: readonly Member[]): Promise<void> {
+  const seen = new Set<number>()
+  for (;;) {
+    const living = processesIn(lab, members).filter((pid) => pid !== process.pid)
+    for (const pid of living) {
+      seen.add(pid)
+      killQuietly(pid)
+    }
+    if (living.length === 0 && ![...seen].some(isRunning)) return
+    await sleep(20)
+  }
+}
+
+function killQuietly(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    if (!isGone(error)) throw error
+  }
+}
+
+/** A zombie counts as ended: a PID 1 becomes one only after its whole pid namespace is gone, and who reaps it is the machine's affair. */
+export function isRunning(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    return !/^[ZX]/.test(stat.slice(stat.lastIndexOf(')') + 2))
+  } catch (error) {
+    if (isGone(error)) return false
+    throw error
+  }
+}
+
+export function pidsInProc(): number[] {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
+}
+
+function inodeOf(path: string): number | undefined {
+  try {
+    return statSync(path).ino
+  } catch (error) {
+    if (isGone(error)) return undefined
+    throw error
+  }
+}
+
+/** ENOENT and ESRCH, as /proc and kill answer for a process that has ended meanwhile; EACCES is what a kernel thread's or zombie's ns link may give. */
+function isGone(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(String(error.code))
+}

@@ -1,0 +1,24 @@
+// What a lab was brought up with: noted in its directory, so that nodes added later are like the others.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Lab } from './layout.ts'
+
+export const overlayModes = ['vxlan', 'direct', 'auto'] as const
+const schema = z.object({ overlay: z.enum(overlayModes) })
+
+export type LabSettings = z.infer<typeof schema>
+
+/** Undefined where there is no such lab. */
+export function readSettings(lab: Lab): LabSettings | undefined {
+  const file = settingsFile(lab)
+  return existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined
+}
+
+export function writeSettings(lab: Lab, settings: LabSettings): void {
+  writeFileSync(settingsFile(lab), `${JSON.stringify(settings)}\n`)
+}
+
+function settingsFile(lab: Lab): string {
+  return join(lab.directory, 'settings.json')
+}

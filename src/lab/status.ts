@@ -1,0 +1,33 @@
+// `lab status`: what runs, in one page.
+import type { ApiConnection } from '../cluster/api-connection.ts'
+import type { Lab } from './layout.ts'
+import { readSettings } from './settings.ts'
+import { listNodes, listPods, type NodeView, type PodView } from './views.ts'
+
+export interface LabStatus {
+  readonly name: string
+  readonly overlay: string
+  readonly nodes: readonly NodeView[]
+  readonly pods: readonly PodView[]
+}
+
+export async function readStatus(lab: Lab, api: ApiConnection): Promise<LabStatus> {
+  const [nodes, pods] = await Promise.all([listNodes(api), listPods(api)])
+  return { name: lab.name, overlay: readSettings(lab)?.overlay ?? '', nodes, pods }
+}
+
+export function formatStatus({ name, overlay, nodes, pods }: LabStatus): string {
+  const nodeRows = nodes.map((node) => [node.name, node.address, node.podCidr, node.ready ? 'ready' : 'not ready', node.agent === 'stopped' ? 'agent stopped' : node.ready ? '' : node.message])
+  const podRows = pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod.node, pod.address, pod.deleted ? 'Terminating' : pod.phase, pod.ready ? '' : pod.message])
+  return [
+    `lab ${name}, overlay ${overlay}`,
+    formatTable(['NODE', 'ADDRESS', 'PODS', 'STATE', ''], nodeRows),
+    podRows.length === 0 ? 'no pods' : formatTable(['POD', 'NODE', 'ADDRESS', 'PHASE', ''], podRows),
+  ].join('\n\n')
+}
+
+function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const all = [header, ...rows]
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
+  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+}

@@ -1,0 +1,93 @@
+// `lab up`: what is missing is made, what is too much is taken away, what runs is left alone.
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { ApiConnection } from '../cluster/api-connection.ts'
+import { ApiError } from '../cluster/api-error.ts'
+import { isControlPlaneRunning, startControlPlane, waitForControlPlane } from './control-plane.ts'
+import { takeDown } from './down.ts'
+import { type Lab, namespacePath, nodeIndex, type NodeName, nodeNumbered, outsidePort } from './layout.ts'
+import { createMember, createSwitch, membersOf } from './namespaces.ts'
+import { isNodeRunning, nodesOf, removeNode, startNode } from './nodes.ts'
+import { dist, processesIn, startDetached } from './processes.ts'
+import { type LabSettings, readSettings, writeSettings } from './settings.ts'
+import { listNodes, type NodeView } from './views.ts'
+
+/** Takes one line of progress. */
+export type Report = (line: string) => void
+
+const nodesReadyWithinMs = 60_000
+
+/** The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew. */
+export async function startBase(lab: Lab, settings: LabSettings, report: Report): Promise<void> {
+  const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
+  if (running !== undefined) {
+    if (running.overlay === settings.overlay) return
+    throw new Error(`lab ${lab.name} runs with --overlay ${running.overlay}: take it down first (fairlead lab down)`)
+  }
+  if (membersOf(lab).length > 0) {
+    report('removing what an earlier lab of that name left')
+    await takeDown(lab)
+  }
+  report('starting the switch, the control plane and an outside client')
+  mkdirSync(lab.logs, { recursive: true })
+  await createSwitch(lab)
+  await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
+  writeSettings(lab, settings)
+  startOutside(lab)
+  startControlPlane(lab)
+}
+
+/** Brings the number of nodes to what is asked, and returns when each is ready. To be called inside the control plane's namespace. */
+export async function scaleNodes(lab: Lab, count: number, report: Report): Promise<void> {
+  const settings = readSettings(lab)
+  if (settings === undefined) throw new Error(`lab ${lab.name} has no settings: take it down and up again`)
+  const api = await waitForControlPlane(lab)
+  const wanted = Array.from({ length: count }, (_, i) => nodeNumbered(i + 1))
+  await Promise.all(nodesOf(lab).filter((node) => nodeIndex(node) > count).map(async (node) => await retireNode(lab, node, api, report)))
+  await Promise.all(wanted.filter((node) => !isNodeRunning(lab, node)).map(async (node) => await bringUpNode(lab, node, settings, report)))
+  await waitForNodes(lab, wanted, api, report)
+}
+
+/** Takes a node out of the cluster: its object first, as an administrator would, then all that runs on it. */
+export async function retireNode(lab: Lab, node: NodeName, api: ApiConnection, report: Report): Promise<void> {
+  report(`removing ${node}`)
+  try {
+    await api.request('DELETE', `/api/v1/nodes/${node}`)
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 404)) throw error
+  }
+  await removeNode(lab, node)
+}
+
+async function bringUpNode(lab: Lab, node: NodeName, settings: LabSettings, report: Report): Promise<void> {
+  report(`starting ${node}`)
+  await removeNode(lab, node)
+  await startNode(lab, node, settings)
+}
+
+async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConnection, report: Report): Promise<void> {
+  const waiting = new Set<string>(wanted)
+  const deadline = Date.now() + nodesReadyWithinMs
+  let nodes: readonly NodeView[] = []
+  while (waiting.size > 0) {
+    nodes = await listNodes(api)
+    for (const node of nodes.filter(({ name, ready }) => ready && waiting.has(name))) {
+      waiting.delete(node.name)
+      report(`${node.name} is ready: ${node.address}, pods ${node.podCidr}`)
+    }
+    const dead = wanted.find((node) => waiting.has(node) && !isNodeRunning(lab, node))
+    if (dead !== undefined) throw new Error(`${dead} ended while it came up: see ${join(lab.logs, `kubelet-${dead}.log`)}`)
+    if (Date.now() > deadline) {
+      const reasons = [...waiting].map((name) => `${name} (${nodes.find((node) => node.name === name)?.message ?? 'not registered'})`)
+      throw new Error(`not ready after ${nodesReadyWithinMs / 1000} s: ${reasons.join(', ')}; see ${lab.logs}`)
+    }
+    if (waiting.size > 0) await sleep(100)
+  }
+}
+
+/** A server beyond the cluster: what pods reach masqueraded, and what stands for an external database. */
+function startOutside(lab: Lab): void {
+  const command = ['nsenter', `--net=${namespacePath(lab, 'outside')}`, '--', process.execPath, join(dist, 'echo.mjs'), `${outsidePort}/TCP`, `${outsidePort}/UDP`]
+  startDetached(command, { log: join(lab.logs, 'outside.log'), env: { POD_NAME: 'outside', POD_NAMESPACE: '', NODE_NAME: '' } })
+}
