@@ -41,7 +41,7 @@ test.each([
   ['overlay: wireguard', 'to be vxlan, direct or auto, got `"wireguard"`'],
   ['masquerade: 1', 'to be true or false, got `1`'],
   ['stateDir: run', 'to be an absolute path'],
-  ['- a', 'to hold keys and values, got a list'],
+  ['- a', 'to hold keys and values, got `["a"]`'],
   ['a: [', 'Cannot read the configuration'],
 ])('the file %j is refused in one sentence', (content, sentence) => {
   const path = file(content)

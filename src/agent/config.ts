@@ -61,7 +61,7 @@ function readConfigFile(file: string): Record<string, unknown> {
     throw new ConfigError(`Cannot read the configuration ${file}: ${(error as Error).message.split('\n')[0]}; correct the file or name another with --config`, { cause: error })
   }
   if (content === null) return {}
-  if (typeof content !== 'object' || Array.isArray(content)) throw new ConfigError(`Expected ${file} to hold keys and values, got ${Array.isArray(content) ? 'a list' : `\`${String(content).slice(0, 40)}\``}; write lines such as \`overlay: vxlan\``)
+  if (typeof content !== 'object' || Array.isArray(content)) throw new ConfigError(`Expected ${file} to hold keys and values, got \`${JSON.stringify(content).slice(0, 40)}\`; write lines such as \`overlay: vxlan\``)
   return content as Record<string, unknown>
 }
 
@@ -100,7 +100,7 @@ function words(key: string): string[] {
 function editDistance(a: string, b: string): number {
   const [from, to] = [a.toLowerCase(), b.toLowerCase()]
   let row = Array.from({ length: to.length + 1 }, (_, i) => i)
-  for (const [i, character] of [...from].entries()) {
+  for (const [i, character] of from.split('').entries()) {
     const next = [i + 1]
     for (let j = 1; j <= to.length; j++) next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (character === to[j - 1] ? 0 : 1)))
     row = next

@@ -1,6 +1,7 @@
 // What the agent tells Prometheus. Names and labels are part of the interface: dashboards rely on them.
 import type { RequestListener } from 'node:http'
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { CommandObserver } from '../kernel/command-observer.ts'
 
 /** A gauge's values, read when Prometheus asks. */
 export interface Reading {
@@ -21,20 +22,26 @@ export class Metrics {
   readonly commands = new Histogram({ name: 'fairlead_command_seconds', help: 'One-shot commands by tool and outcome', labelNames: ['tool', 'ok'], buckets: [0.002, 0.005, 0.01, 0.05, 0.2, 1, 5], registers: [this.registry] })
   readonly batchLines = new Counter({ name: 'fairlead_batch_lines_total', help: 'Lines written to batch sessions by tool', labelNames: ['tool'], registers: [this.registry] })
 
+  /** For kernel/: called at each command and each batch. */
+  readonly commandObserver: CommandObserver = {
+    command: (tool, seconds, ok) => this.commands.observe({ tool, ok: String(ok) }, seconds),
+    lines: (tool, count) => this.batchLines.inc({ tool }, count),
+  }
+
+  /** For pods/: called at the end of each phase of a CNI request. */
+  readonly observeCni = (phase: string, seconds: number): void => this.cniPhases.observe({ phase }, seconds)
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
   }
 
   /** A gauge that is read from its source at each scrape, so it can't be stale. */
   gauge(name: string, help: string, labelNames: readonly string[], read: () => readonly Reading[]): void {
-    const registers = [this.registry]
-    new Gauge({
-      name, help, labelNames: [...labelNames], registers,
-      collect() {
-        this.reset()
-        for (const { labels, value } of read()) this.set(labels, value)
-      },
-    })
+    const collect = function (this: Gauge): void {
+      this.reset()
+      for (const { labels, value } of read()) this.set(labels, value)
+    }
+    this.registry.registerMetric(new Gauge({ name, help, labelNames: [...labelNames], registers: [], collect }))
   }
 
   readonly handler: RequestListener = (request, response) => {

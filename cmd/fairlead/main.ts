@@ -1,0 +1,25 @@
+// The one program. Each command's code is loaded when that command runs, so that `agent` carries nothing of the lab.
+import { Command, CommanderError } from 'commander'
+import { agentCommand } from './agent-command.ts'
+import { labCommand } from './lab-commands.ts'
+import { version } from './version.ts'
+
+const program = new Command('fairlead')
+  .description('The network of a Kubernetes node: CNI plugin, overlay, service proxy and network policy')
+  .version(version, '--version', 'print version and commit')
+  .helpCommand(false)
+  .showHelpAfterError('(--help tells more)')
+  .exitOverride()
+  .addCommand(agentCommand())
+  .addCommand(labCommand())
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  // commander has printed its sentence already; wrong usage is 2, help and version are 0.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : 2
+  else {
+    process.stderr.write(`fairlead: ${error instanceof Error ? error.message : String(error)}\n`)
+    process.exitCode = error instanceof Error && error.name === 'ConfigError' ? 2 : 1
+  }
+}

@@ -1,0 +1,66 @@
+// The composition root: what the agent is made of, top to bottom, and how it stops. Stopping leaves the dataplane as it is, so that an
+// upgrade drops no connection; `fairlead cleanup` is what removes it.
+import { mkdir } from 'node:fs/promises'
+import { pino } from 'pino'
+import { connectCluster } from '../cluster/connect.ts'
+import { projectNode, sameNode } from '../cluster/project-node.ts'
+import { projectPod, samePod } from '../cluster/project-pod.ts'
+import { Reflector } from '../cluster/reflector.ts'
+import { openKernel } from '../kernel/linux-kernel.ts'
+import { holdLock } from '../kernel/process-lock.ts'
+import { Overlay } from '../overlay/overlay.ts'
+import { PodBandwidth } from '../pods/bandwidth.ts'
+import { PodNetwork } from '../pods/pod-network.ts'
+import { PodRules } from '../pods/rules/rules.ts'
+import { serveCni } from './cni-socket.ts'
+import type { AgentConfig } from './config.ts'
+import { publishGauges } from './gauges.ts'
+import { healthHandler } from './health.ts'
+import { listen, parseListenAddress } from './http-listener.ts'
+import { Metrics } from './metrics.ts'
+import { NetworkPass } from './network-pass.ts'
+import { ReconcileLoop } from './reconcile-loop.ts'
+
+/** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
+export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+  const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
+  const metrics = new Metrics()
+
+  await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
+  await using _lock = await holdLock(`${config.stateDir}/lock`)
+  await using kernel = openKernel({ log, observe: metrics.commandObserver })
+
+  const api = connectCluster({ kubeconfig: config.kubeconfig, server: config.apiServer })
+  const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
+  const ownPods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${config.nodeName}` }, project: projectPod, equals: samePod, log })
+
+  const rules = new PodRules({ kernel, log, families: [4, 6] })
+  const bandwidth = new PodBandwidth({ kernel, log })
+  const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni })
+  const overlay = new Overlay({ kernel, log })
+  const pass = new NetworkPass({ config, rooms: { overlay, podNetwork, rules }, metrics, log })
+  const loop = new ReconcileLoop({
+    pass: () => pass.run([...nodes.snapshot.values()]),
+    intervalMs: config.resyncSeconds * 1000,
+    onError: (error) => log.error({ err: error }, 'a pass over the network failed; it is tried again'),
+  })
+  publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
+
+  await podNetwork.start()
+  await using _cni = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
+  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing: () => pass.missing }))
+  await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
+  log.info({ overlay: config.overlay, api: api.server }, 'agent started')
+
+  nodes.onChange(() => loop.trigger())
+  kernel.onChange(() => loop.trigger())
+  await Promise.all([nodes.run(signal), ownPods.run(signal), afterFirstList(nodes, loop, signal)])
+  log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
+}
+
+/** Nothing is written before the Nodes are known: an empty list would look like a cluster without peers. */
+async function afterFirstList(nodes: Reflector<unknown>, loop: ReconcileLoop, signal: AbortSignal): Promise<void> {
+  const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+  await Promise.race([nodes.whenSynced(), stopped])
+  await loop.run(signal)
+}

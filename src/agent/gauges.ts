@@ -1,0 +1,41 @@
+// Gauges over the agent's own state, each read when Prometheus asks.
+import type { ClusterPod } from '../cluster/pod.ts'
+import type { Reflector } from '../cluster/reflector.ts'
+import { formatCidr } from '../net/cidr.ts'
+import type { PodNetwork } from '../pods/pod-network.ts'
+import type { Metrics, Reading } from './metrics.ts'
+import type { NetworkPass } from './network-pass.ts'
+
+export interface Sources {
+  readonly nodes: Reflector<unknown>
+  readonly ownPods: Reflector<ClusterPod>
+  readonly podNetwork: PodNetwork
+  readonly pass: NetworkPass
+}
+
+export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pass }: Sources): void {
+  const reflectors = { nodes, pods: ownPods }
+  const ofReflectors = (value: (reflector: Reflector<unknown>) => number): Reading[] => Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource }, value: value(reflector) }))
+  metrics.gauge('fairlead_reflector_synced', '1 once the first list has arrived', ['resource'], () => ofReflectors((r) => Number(r.synced)))
+  metrics.gauge('fairlead_reflector_objects', 'Objects kept', ['resource'], () => ofReflectors((r) => r.snapshot.size))
+  metrics.gauge('fairlead_reflector_relists_total', 'Full lists, the first included', ['resource'], () => ofReflectors((r) => r.status().relists))
+  metrics.gauge('fairlead_reflector_reconnects_total', 'Watches that had to be opened again', ['resource'], () => ofReflectors((r) => r.status().reconnects))
+  metrics.gauge('fairlead_reflector_state', '1 for the state that the reflector is in', ['resource', 'state'], () =>
+    Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource, state: reflector.status().state }, value: 1 })),
+  )
+  metrics.gauge('fairlead_ipam_addresses', 'Addresses of this node by pool and state', ['pool', 'state'], () =>
+    podNetwork.ipamStatus().flatMap(({ podCidr, size, used, resting }) =>
+      Object.entries({ used, resting, free: size - used - resting }).map(([state, value]) => ({ labels: { pool: formatCidr(podCidr), state }, value })),
+    ),
+  )
+  metrics.gauge('fairlead_attachments', 'Attachments of pods on this node', [], () => [{ labels: {}, value: podNetwork.attachments.size }])
+  // An attachment outlives its Pod object for a moment at each deletion; one that stays is a runtime that never called DEL.
+  metrics.gauge('fairlead_attachments_without_pod', 'Attachments whose pod the API server no longer has', [], () => [{ labels: {}, value: ownPods.synced ? orphans(podNetwork, ownPods) : 0 }])
+  metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
+  metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [{ labels: {}, value: Number(pass.missing.length === 0) }])
+}
+
+function orphans(podNetwork: PodNetwork, ownPods: Reflector<ClusterPod>): number {
+  const known = [...podNetwork.attachments.values()].filter(({ pod }) => pod !== undefined)
+  return known.filter(({ pod }) => !ownPods.snapshot.has(`${pod?.namespace}/${pod?.name}`)).length
+}
