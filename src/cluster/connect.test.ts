@@ -28,13 +28,15 @@ async function kubeconfigOf(cluster: object, user: object, context = 'c'): Promi
   return { path, write }
 }
 
+const openssl = 'openssl'
+
 /** A certificate for 127.0.0.1 that signs itself, and its key: both in one PEM text. */
 function selfSigned(): string {
   const words = 'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=fake -addext subjectAltName=IP:127.0.0.1 -keyout -'
-  return execFileSync('openssl', words.split(' '), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
+  return execFileSync(openssl, words.split(' '), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 }
 
-const withoutOpenssl = spawnSync('openssl', ['version']).error !== undefined
+const withoutOpenssl = spawnSync(openssl, ['version']).error !== undefined
 
 test.skipIf(withoutOpenssl)('TLS with the CA of the kubeconfig, a token with a newline, and connections that are kept', async () => {
   const pem = selfSigned()

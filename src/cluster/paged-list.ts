@@ -40,5 +40,5 @@ async function readPages(api: ApiConnection, path: string, selector: Query, limi
 }
 
 async function readPage(api: ApiConnection, path: string, query: Query, limits: { signal: AbortSignal; headersTimeoutMs: number }): Promise<ListPage> {
-  return await api.request<ListPage>('GET', path, { query, ...limits })
+  return (await api.request<ListPage | undefined>('GET', path, { query, ...limits })) ?? {}
 }

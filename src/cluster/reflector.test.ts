@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import fc from 'fast-check'
 import { pino } from 'pino'
 import { expect, onTestFinished, test, vi } from 'vitest'
@@ -356,6 +357,19 @@ test.each<[string, Fault]>([
   expect(clock.sleeps.at(-1)).toBeGreaterThan(10_000)
 })
 
+test('a watch that ends as soon as it began is opened again with growing pauses', async () => {
+  await using server = await FakeApiServer.start()
+  const { reflector, start, clock } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  server.faults.push(...Array.from({ length: 10 }, (): Fault => (response) => response.end()))
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().reconnects).toBe(11))
+  await converged(reflector, server)
+  expect(clock.sleeps.slice(0, 4)).toEqual([600, 1200, 2400, 4800])
+  expect(reflector.status()).toMatchObject({ relists: 0, lastError: undefined })
+})
+
 test('an object that cannot be read is kept out, one that was good stays, and each is told once', async () => {
   await using server = await FakeApiServer.start()
   server.put('good', { v: '1' })
@@ -398,7 +412,7 @@ test.each<[string, Fault]>([
 })
 
 type Step = (server: FakeApiServer) => void
-/** Lets the reflector have a turn. */
+/** Lets reflector and server have some turns. */
 const pause: Step = () => {}
 
 test('whatever happens, it ends at the state of the server', async () => {
@@ -429,7 +443,7 @@ test('whatever happens, it ends at the state of the server', async () => {
       const { reflector, start, stop, clock } = reflectorOf(server)
       const running = start()
       for (const step of steps) {
-        if (step === pause) await new Promise((resolve) => setImmediate(resolve))
+        if (step === pause) for (let turn = 0; turn < 10; turn++) await setImmediate()
         else step(server)
       }
       // Half a line may be the last that was sent: no server leaves it at that.
