@@ -61,7 +61,7 @@ export interface GcRequest extends Request {
   readonly validAttachments: readonly ValidAttachment[]
 }
 
-export interface StatusRequest extends Request {
+interface StatusRequest extends Request {
   readonly command: 'STATUS'
 }
 

@@ -12,7 +12,7 @@ export interface CniResult {
   readonly routes: readonly ResultRoute[]
 }
 
-export interface ResultInterface {
+interface ResultInterface {
   /** Any name that the kernel takes: a previous result may hold what another plugin made. */
   readonly name: string
   readonly mac: Mac | undefined
@@ -21,7 +21,7 @@ export interface ResultInterface {
   readonly sandbox: string | undefined
 }
 
-export interface ResultIp {
+interface ResultIp {
   readonly address: Address
   readonly prefix: number
   readonly gateway: Address | undefined
