@@ -1,5 +1,5 @@
 // Who holds which block of addresses. Looking one up takes a binary search, so thousands of nodes are compared in milliseconds.
-import { addressToBigInt, type Family } from '../net/address.ts'
+import { type Address, addressToBigInt, type Family, familyOf } from '../net/address.ts'
 import { type Cidr, cidrSize } from '../net/cidr.ts'
 
 export interface Claim {
@@ -7,10 +7,12 @@ export interface Claim {
   readonly owner: string
 }
 
-interface Block extends Claim {
+interface Bounds {
   readonly first: bigint
   readonly last: bigint
 }
+
+interface Block extends Claim, Bounds {}
 
 export class Claims {
   /** Sorted by address and disjoint, so that at most one neighbour in the order needs a look. */
@@ -18,9 +20,13 @@ export class Claims {
 
   /** The claim that has an address in common with the block; of several, the one with the lowest addresses. */
   find(cidr: Cidr): Claim | undefined {
-    const { first, last } = boundsOf(cidr)
-    const block = this.#blocks[cidr.family][this.#indexFrom(cidr.family, first)]
-    return block !== undefined && block.first <= last ? block : undefined
+    return this.#within(cidr.family, boundsOf(cidr))
+  }
+
+  /** The claim that holds the address. */
+  holder(address: Address): Claim | undefined {
+    const number = addressToBigInt(address)
+    return this.#within(familyOf(address), { first: number, last: number })
   }
 
   /** Does nothing where a part of the block is claimed already. */
@@ -28,6 +34,11 @@ export class Claims {
     if (this.find(cidr) !== undefined) return
     const bounds = boundsOf(cidr)
     this.#blocks[cidr.family].splice(this.#indexFrom(cidr.family, bounds.first), 0, { cidr, owner, ...bounds })
+  }
+
+  #within(family: Family, { first, last }: Bounds): Claim | undefined {
+    const block = this.#blocks[family][this.#indexFrom(family, first)]
+    return block !== undefined && block.first <= last ? block : undefined
   }
 
   /** The index of the first block that ends at the address or after it. */
@@ -44,7 +55,14 @@ export class Claims {
   }
 }
 
-function boundsOf(cidr: Cidr): { first: bigint; last: bigint } {
+/** Nodes come as the same frozen objects in every pass, so their blocks are worked out once. */
+const known = new WeakMap<Cidr, Bounds>()
+
+function boundsOf(cidr: Cidr): Bounds {
+  const before = known.get(cidr)
+  if (before !== undefined) return before
   const first = addressToBigInt(cidr.network)
-  return { first, last: first + cidrSize(cidr) - 1n }
+  const bounds = { first, last: first + cidrSize(cidr) - 1n }
+  known.set(cidr, bounds)
+  return bounds
 }

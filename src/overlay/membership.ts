@@ -1,7 +1,7 @@
 // Which nodes take part. Two that claim the same addresses would steal each other's packets: the older one keeps them, on every node alike.
 import type { ClusterNode } from '../cluster/node.ts'
-import { type Address, addressBits, familyOf } from '../net/address.ts'
-import { cidrOf, formatCidr } from '../net/cidr.ts'
+import type { Address } from '../net/address.ts'
+import { formatCidr } from '../net/cidr.ts'
 import { Claims } from './claims.ts'
 import { nodeAddress } from './uplink.ts'
 
@@ -63,7 +63,7 @@ function addressClash(node: ClusterNode, holders: ReadonlyMap<Address, string>):
 /** A route to that pod network would swallow the packets that carry it. */
 function insidePodNetwork(node: ClusterNode, blocks: Claims): string | undefined {
   for (const address of addressesOf(node)) {
-    const claim = blocks.find(cidrOf(address, addressBits(familyOf(address))))
+    const claim = blocks.holder(address)
     if (claim !== undefined) return `Node ${node.name} has InternalIP ${address} inside podCIDR ${formatCidr(claim.cidr)} of node ${claim.owner} and is left out; start its kubelet with the underlay's address as --node-ip`
   }
   return undefined
