@@ -1,7 +1,6 @@
 // One `ip|bridge|tc -force -batch -` that stays: a line costs it 0.03 ms where a process start costs milliseconds.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { type Answer, AnswerReader, barrier, batchText, failureOf, fatalFailureOf } from './batch-answers.ts'
 import type { Change, Tool } from './change.ts'
@@ -29,6 +28,7 @@ interface Batch {
   next: number
   /** ms since the epoch of its turn; undefined while it waits behind another. */
   turn: number | undefined
+  readonly done: Promise<readonly Failure[]>
   readonly resolve: (failures: readonly Failure[]) => void
   readonly reject: (error: CommandError) => void
 }
@@ -60,12 +60,12 @@ export class BatchSession implements AsyncDisposable {
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
     if (this.#closed) throw this.#error('killed', 'the session is closed')
     if (changes.length === 0) return []
-    const { promise, resolve, reject } = Promise.withResolvers<readonly Failure[]>()
-    this.#batches.push({ changes, failures: [], next: 0, turn: undefined, resolve, reject })
+    const { promise: done, resolve, reject } = Promise.withResolvers<readonly Failure[]>()
+    this.#batches.push({ changes, failures: [], next: 0, turn: undefined, done, resolve, reject })
     this.#watchHead()
     if (this.#child === undefined) this.#start()
     else this.#child.stdin?.write(batchText(changes))
-    return promise
+    return done
   }
 
   /** Lets the tool end once its lines are done, and starts a new one for those that come then. */
@@ -74,18 +74,17 @@ export class BatchSession implements AsyncDisposable {
     this.#retireWorn()
   }
 
-  /** Lines already given are carried out first. */
+  /** Lines already given are carried out first, however many new tools that takes. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
+    while (this.#batches.length > 0) await Promise.allSettled(this.#batches.map(({ done }) => done))
     const child = this.#child
     if (child === undefined) return
     const gone = once(child, 'close')
     child.stdin?.end()
-    const patience = new AbortController()
-    await Promise.race([gone, delay(2_000, undefined, { signal: patience.signal }).catch(() => {})])
-    patience.abort()
-    killGroup(child)
+    const patience = setTimeout(() => killGroup(child), 2_000)
     await gone
+    clearTimeout(patience)
   }
 
   #retireWorn(): void {

@@ -46,11 +46,11 @@ export class Monitor implements AsyncDisposable {
   }
 
   #watch(words: readonly string[], retry: number): void {
-    const [program = '', ...args] = [...this.#enter, ...words]
+    const command = [...this.#enter, ...words]
     const begin = Date.now()
     let said = ''
-    // A monitor reads no stdin, but ends at the first event after its stdout has lost us.
-    const child = startChild(program, args, ['ignore', 'pipe', 'pipe'])
+    // A monitor reads no stdin that could tell it of our end.
+    const child = startChild('setpriv', ['--pdeathsig', 'KILL', ...command], ['ignore', 'pipe', 'pipe'])
     this.#children.add(child)
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       said = (said + text).slice(-500)
@@ -61,7 +61,7 @@ export class Monitor implements AsyncDisposable {
       if (this.#closed) return
       // One that had run for a while starts again soon; what it missed meanwhile is found by looking.
       const wait = Date.now() - begin > longestRetry ? firstRetry : retry
-      this.#log.warn(`${[program, ...args].join(' ')} ended, again in ${wait} ms: ${failedStart?.message ?? said.trim()}`)
+      this.#log.warn(`${command.join(' ')} ended, again in ${wait} ms: ${failedStart?.message ?? said.trim()}`)
       const timer = setTimeout(() => {
         this.#retries.delete(timer)
         this.#watch(words, Math.min(wait * 2, longestRetry))

@@ -1,6 +1,7 @@
 // A lock that ends with its holder, however it ends.
 import { once } from 'node:events'
 import { mkdir } from 'node:fs/promises'
+import type { Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { classifyFailure } from './classify-failure.ts'
 import { CommandError } from './command-error.ts'
@@ -35,6 +36,9 @@ export async function holdLock(path: string): Promise<AsyncDisposable> {
     throw new CommandError({ kind: taken ? 'conflict' : classifyFailure(stderr), command: `flock ${path}`, stderr })
   }
   // Forgotten, it ends with us instead of keeping us.
+  child.stdout?.destroy()
+  child.stderr?.destroy()
+  ;(child.stdin as Socket | null)?.unref()
   child.unref()
   return {
     [Symbol.asyncDispose]: async () => {

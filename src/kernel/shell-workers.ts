@@ -24,6 +24,7 @@ export class ShellWorkers implements AsyncDisposable {
   #idle: Worker[] = []
   readonly #waiting: Job[] = []
   readonly #workers = new Set<Worker>()
+  readonly #unfinished = new Set<Promise<ShellResult>>()
   #closed = false
 
   /** @param size how many scripts may run at the same time. */
@@ -42,12 +43,16 @@ export class ShellWorkers implements AsyncDisposable {
     const worker = this.#idle.pop() ?? this.#another()
     if (worker === undefined) this.#waiting.push(job)
     else worker.start(job)
-    return promise
+    this.#unfinished.add(promise)
+    const result = await promise
+    this.#unfinished.delete(promise)
+    return result
   }
 
-  /** Waits for the scripts that run. */
+  /** Waits for the scripts that were given. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true
+    await Promise.all(this.#unfinished)
     await Promise.all([...this.#workers].map((worker) => worker.end()))
   }
 

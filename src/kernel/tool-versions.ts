@@ -6,6 +6,10 @@ const questions = ['ip -V', 'nsenter --version', 'iptables-nft --version', 'ipta
 
 /** Never fails: what is missing is reported by what needs it. */
 export async function logVersions(workers: ShellWorkers, log: Logger): Promise<void> {
-  const { stdout } = await workers.run(questions.map((question) => `${question} 2>/dev/null </dev/null`).join('\n'))
-  log.info({ versions: stdout.trim().split('\n') }, 'tools found')
+  try {
+    const { stdout } = await workers.run(questions.map((question) => `${question} 2>/dev/null </dev/null`).join('\n'))
+    log.info({ versions: stdout.trim().split('\n') }, 'tools found')
+  } catch (error) {
+    log.warn({ err: error }, 'cannot ask for the versions of tools')
+  }
 }

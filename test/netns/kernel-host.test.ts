@@ -58,7 +58,7 @@ describeKernel('monitor', () => {
       await silence(() => calls)
       const before = calls
       await ns.run('sh', ['-c', change])
-      await vi.waitFor(() => expect(calls, change).toBeGreaterThan(before), 5_000)
+      await vi.waitFor(() => expect({ change, told: calls > before }).toEqual({ change, told: true }), 5_000)
     }
   })
 
@@ -95,12 +95,20 @@ describeKernel('lock', () => {
     }
   })
 
+  test('it keeps no one running', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'ft-lock-'))
+    try {
+      expect(await holderOf(join(directory, 'agent.lock'), '')).toMatchObject({ exitCode: 0, stdout: 'held' })
+    } finally {
+      await rm(directory, { recursive: true })
+    }
+  })
+
   test('free when its holder is killed', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'ft-lock-'))
     try {
       const path = join(directory, 'agent.lock')
-      const module = new URL('../../src/kernel/process-lock.ts', import.meta.url).href
-      const holder = execa(process.execPath, ['--input-type=module', '-e', `const { holdLock } = await import('${module}'); await holdLock('${path}'); console.log('held'); setInterval(() => {}, 1000)`], { reject: false })
+      const holder = holderOf(path, 'setInterval(() => {}, 1000)')
       await new Promise((resolve) => {
         holder.stdout.once('data', resolve)
       })
@@ -119,6 +127,14 @@ describeKernel('lock', () => {
 })
 
 describeKernel('shell workers', () => {
+  test('closing waits for every script that was given', async () => {
+    const workers = new ShellWorkers(1)
+    const results = Promise.all(['echo 1', 'echo 2', 'echo 3'].map(async (script) => workers.run(script)))
+    await workers[Symbol.asyncDispose]()
+    expect((await results).map(({ stdout }) => stdout)).toEqual(['1\n', '2\n', '3\n'])
+    await expect(workers.run('echo 4')).rejects.toThrow('closed')
+  })
+
   test('scripts keep their outputs and statuses apart, however many there are', async () => {
     await using workers = new ShellWorkers(2)
     const results = await Promise.all(Array.from({ length: 30 }, async (_, i) => workers.run(`echo out ${i}; echo err ${i} >&2; (exit ${i})`)))
@@ -139,6 +155,13 @@ describeKernel('shell workers', () => {
     await vi.waitFor(async () => expect(await workers.run('echo there')).toMatchObject({ stdout: 'there\n' }), 5_000)
   })
 })
+
+/** Another process that takes the lock, says "held" and goes on. */
+function holderOf(path: string, then: string) {
+  const module = new URL('../../src/kernel/process-lock.ts', import.meta.url).href
+  const script = `const { holdLock } = await import('${module}'); await holdLock('${path}'); console.log('held'); ${then}`
+  return execa(process.execPath, ['--input-type=module', '-e', script], { reject: false, timeout: 20_000 })
+}
 
 /** Changes something until the monitors hear it: they have started. */
 async function listening(ns: { run(program: string, args: readonly string[]): Promise<string> }, calls: () => number): Promise<void> {

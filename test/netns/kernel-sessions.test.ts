@@ -123,9 +123,10 @@ describeKernel('batch sessions', () => {
   test('closing carries out what was given and leaves no process behind', async () => {
     await using ns = await scratchNamespace()
     const session = new BatchSession({ tool: 'ip', enter: ['nsenter', `--net=${ns.path}`], log: testLog, observe: undefined })
-    const pending = session.apply([addBr0])
+    const pending = session.apply([nonsense, addBr0])
     await session[Symbol.asyncDispose]()
-    expect(await pending).toEqual([])
+    expect(await pending).toMatchObject([{ change: nonsense }])
+    expect((await ns.kernel.links()).map(({ name }) => name)).toEqual(['lo', 'br0'])
     await expect(session.apply([addBr0])).rejects.toMatchObject({ kind: 'killed' })
     expect(await ns.run('sh', ['-c', sessionsInside('echo $pid')])).toBe('')
   })
