@@ -73,7 +73,7 @@ export class ApiConnection {
   /** GETs a path whose answer is lines without end. Any status resolves; @throws {Error} when there was no answer. */
   async stream(path: string, query: Query, limits: StreamLimits): Promise<LineStream> {
     const response = await this.#exchange('GET', path, { ...limits, query })
-    return { status: response.statusCode ?? 0, retryAfter: retryAfterOf(response), lines: linesOf(response) }
+    return { status: response.statusCode ?? 0, retryAfter: retryAfterOf(response), lines: linesOf(chunksOf(response, `GET ${this.server}${path}`)) }
   }
 
   /** @returns the answer's JSON, undefined for an empty one. @throws {ApiError} on any status but 2xx, {Error} when there was no answer. */
@@ -86,7 +86,7 @@ export class ApiConnection {
       ...(signal === undefined ? {} : { signal }),
       ...(body === undefined ? {} : { content: { type: contentType, bytes: Buffer.from(JSON.stringify(body)) } }),
     })
-    const text = await textOf(response)
+    const text = await textOf(chunksOf(response, `${method} ${this.server}${path}`))
     const status = response.statusCode ?? 0
     if (status < 200 || status > 299) throw apiErrorOf(`${method} ${this.server}${path}`, { status, retryAfter: retryAfterOf(response) }, text)
     return (text === '' ? undefined : JSON.parse(text)) as T
@@ -132,16 +132,26 @@ export class ApiConnection {
   }
 }
 
-async function* linesOf(response: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+/** The body; where Node would only say "aborted", which answer that was. */
+async function* chunksOf(response: AsyncIterable<Buffer>, request: string): AsyncGenerator<Buffer> {
+  try {
+    yield* response
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
+    throw new Error(`${request} broke off before its answer was complete`, { cause: error })
+  }
+}
+
+async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const splitter = new LineSplitter()
-  for await (const chunk of response) yield* splitter.push(chunk)
+  for await (const chunk of body) yield* splitter.push(chunk)
   const rest = splitter.end()
   if (rest !== undefined) yield rest
 }
 
-async function textOf(response: AsyncIterable<Buffer>): Promise<string> {
+async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
   const chunks: Buffer[] = []
-  for await (const chunk of response) chunks.push(chunk)
+  for await (const chunk of body) chunks.push(chunk)
   return Buffer.concat(chunks).toString()
 }
 

@@ -41,9 +41,9 @@ export interface ReflectorStatus {
   readonly objects: number
   /** Lists begun after the first one was complete: each means that the place in history was lost. */
   readonly relists: number
-  /** Watches opened to go on where another one ended. */
+  /** Watches opened from a place: where another one ended, or where a paged list was made. */
   readonly reconnects: number
-  /** ms since the epoch, bookmarks included. */
+  /** ms since the epoch, bookmarks and lists included. */
   readonly lastEventAt: number | undefined
   /** The last failure, until a watch is open again. */
   readonly lastError: string | undefined
@@ -204,6 +204,7 @@ export class Reflector<T> {
   #listed(place: string): void {
     this.#place = place
     this.#refusals = 0
+    this.#lastEventAt = this.#clock.now()
     if (this.#synced) return
     this.#synced = true
     this.#settings.log.info({ resource: this.#settings.path, objects: this.#store.size }, `Read all of ${this.#settings.path}`)
