@@ -196,6 +196,10 @@ const damages: Record<string, (kernel: ModelKernel) => void> = {
   neighbourStale: (kernel) => kernel.neighbours.set(parseAddress('10.244.99.0'), parseMac('02:00:00:00:00:02')),
   routesLost: (kernel) => { kernel.routes = [] },
   addressesForeign: (kernel) => kernel.run({ tool: 'ip', line: 'addr replace 169.254.7.7/16 dev fairlead.1', kind: 'link', object: '' }),
+  learningOn: (kernel) => {
+    const device = kernel.links.find((link) => link.type === 'vxlan')!
+    device.vxlan = { ...device.vxlan!, learning: true }
+  },
   mtuChanged: (kernel) => { kernel.links.find((link) => link.type === 'vxlan')!.mtu = 1300 },
 }
 const damage = fc.subarray(Object.keys(damages), { maxLength: 4 })
@@ -283,6 +287,13 @@ test('a node named by nobody else keeps its place when a younger one claims the 
     'Node node-2 has podCIDR 10.244.0.0/22, of which the older node node-0 holds 10.244.0.0/24, and is left out; delete one of the two Node objects',
     'Node node-3 has InternalIP 192.168.0.11, as the older node node-1 has, and is left out; delete the Node object whose machine is gone',
   ])
+})
+
+test('an InternalIP inside a pod network, as a kubelet picks from its own bridge, carries no tunnel', async () => {
+  const kernel = machine(1500)
+  const { problems, peers } = await overlayOn(kernel).reconcile(vxlan, [node(0), { ...node(1), internalAddresses: [parseAddress('10.244.1.1')] }, node(2)])
+  expect(peers).toBe(1)
+  expect(problems).toEqual(["Node node-1 has InternalIP 10.244.1.1 inside podCIDR 10.244.1.0/24 of node node-1 and is left out; start its kubelet with the underlay's address as --node-ip"])
 })
 
 test('another VXLAN device with the same VNI and port is named with its remedy, and nothing is half made', async () => {
