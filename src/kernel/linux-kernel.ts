@@ -49,6 +49,7 @@ class LinuxKernel implements Kernel {
   readonly #slow = new ShellWorkers(1)
   readonly #listeners: (() => void)[] = []
   #monitor: Monitor | undefined
+  #renewal: NodeJS.Timeout | undefined
   #backend: Promise<IptablesBackend> | undefined
 
   constructor(options: KernelOptions) {
@@ -63,6 +64,7 @@ class LinuxKernel implements Kernel {
 
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
     const once = this.#once(this.#enter)
+    if (changes.some(({ line }) => line.includes(' netns '))) this.#letGoOfNamespaces()
     return this.#inRuns(changes, async (tool, run) => applyDespiteStaleNames(this.#sessions[tool], run, async (doubtful) => applyOnce(tool, doubtful, once)))
   }
 
@@ -146,6 +148,7 @@ class LinuxKernel implements Kernel {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#renewal)
     const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#quick, this.#slow]
     if (this.#monitor !== undefined) parts.push(this.#monitor)
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
@@ -157,6 +160,17 @@ class LinuxKernel implements Kernel {
     for (const { tool, run } of runsOfOneTool(changes)) failures.push(...(await apply(tool, run)))
     for (const { error } of failures) this.#log.warn({ kind: error.kind }, error.message)
     return failures
+  }
+
+  /**
+   * iproute2 before 6.4 never closes what `netns PATH` has opened (measured with 6.1): the session would keep the namespace of a pod that is gone, and with it
+   * the pod's veth, for as long as it runs. So it is renewed soon after, and not at once: the next pod's line should meet a running one.
+   */
+  #letGoOfNamespaces(): void {
+    this.#renewal ??= setTimeout(() => {
+      this.#renewal = undefined
+      this.#sessions.ip.renew()
+    }, 500).unref()
   }
 
   #once(enter: readonly string[]): BatchOnceOptions {
