@@ -52,3 +52,8 @@ test.each([
 test('an unknown variable names the nearest known one', () => {
   expect(() => load({ environment: { FAIRLEAD_OVERLY: 'direct' } })).toThrow('Unknown variable FAIRLEAD_OVERLY; did you mean `FAIRLEAD_OVERLAY`?')
 })
+
+test('the variables of a Service named fairlead are none of ours', () => {
+  const environment = { FAIRLEAD_SERVICE_HOST: '10.96.0.9', FAIRLEAD_SERVICE_PORT_METRICS: '10249', FAIRLEAD_PORT: 'tcp://10.96.0.9:10249', FAIRLEAD_PORT_10249_TCP_ADDR: '10.96.0.9' }
+  expect(load({ environment })).toEqual(load({}))
+})

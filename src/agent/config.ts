@@ -67,12 +67,14 @@ function readConfigFile(file: string): Record<string, unknown> {
 
 function environmentLayer(environment: NodeJS.ProcessEnv): Setting[] {
   return Object.entries(environment)
-    .filter(([name]) => name.startsWith('FAIRLEAD_') && !notOptions.has(name))
+    .filter(([name]) => name.startsWith('FAIRLEAD_') && !notOptions.has(name) && !serviceLink.test(name))
     .map(([name, value]) => ({ key: knownKey(name, keyNames, variableName, `variable ${name}`), value, source: name }))
 }
 
 /** Variables of ours that are not options of the agent: the CNI binary's socket, and the long test runs. */
 const notOptions = new Set(['FAIRLEAD_SOCKET', 'FAIRLEAD_LONG'])
+/** What Kubernetes puts into every pod of a namespace that has a Service named fairlead. */
+const serviceLink = /^FAIRLEAD_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_.+)?)$/
 
 function flagLayer(flags: Readonly<Record<string, unknown>>): Setting[] {
   return keyNames.filter((key) => flags[key] !== undefined).map((key) => ({ key, value: flags[key], source: flagName(key) }))

@@ -17,7 +17,7 @@ test('IPv6 text is canonical, so equal addresses are equal strings', () => {
   expect(parseAddress('FD00:0:0::1')).toBe(parseAddress('fd00::1'))
 })
 
-test.each(['10.1', '0x7f.0.0.1', '10.0.0.256', '10.0.0.1/24', '', 'fe80::1%eth0', '::g', '1.2.3.4\n'])('%j is no address', (text) => {
+test.each(['10.1', '10.0.0.1.', '10.0.0', '01.2.3.4', '1.2.3.4.5', ' 1.2.3.4', '0x7f.0.0.1', '10.0.0.256', '10.0.0.1/24', '', 'fe80::1%eth0', '::g', '1.2.3.4\n'])('%j is no address', (text) => {
   expect(canonicalAddress(text)).toBeUndefined()
   expect(() => parseAddress(text)).toThrow(TypeError)
 })

@@ -3,11 +3,11 @@ import { spawnSync } from 'node:child_process'
 
 /** True inside; outside it runs this very script again within the namespaces and answers false when that has ended. */
 export function insidePrivateMachine(script: string, args: readonly string[]): boolean {
-  if (process.env['FAIRLEAD_BENCH_INSIDE'] === '1') return true
+  if (process.env['PRIVATE_MACHINE'] === '1') return true
   const setUp = 'mount -t tmpfs tmpfs /run && mount -t sysfs sysfs /sys && ip link set lo up && exec "$@"'
   const child = spawnSync('unshare', ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private', 'sh', '-c', setUp, 'sh', process.execPath, script, ...args], {
     stdio: 'inherit',
-    env: { ...process.env, FAIRLEAD_BENCH_INSIDE: '1' },
+    env: { ...process.env, PRIVATE_MACHINE: '1' },
   })
   if (child.status !== 0) process.exitCode = child.status ?? 1
   return false
