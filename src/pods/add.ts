@@ -8,7 +8,7 @@ import type { Failure } from '../kernel/kernel.ts'
 import { addVeth, replaceAddress, setHairpin, setUp } from '../kernel/link-changes.ts'
 import { addPodDefaultRoute, addPodGatewayRoute } from '../kernel/route-changes.ts'
 import { type Address, familyOf } from '../net/address.ts'
-import { hostVethName, parseInterfaceName } from '../net/interface-name.ts'
+import { hostVethName, type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
 import { macOf } from '../net/mac.ts'
 import type { PodAttachment } from './attachment-codec.ts'
 import { attachmentKey } from './attachment-store.ts'
@@ -20,6 +20,7 @@ import { gatewayOf, PoolExhaustedError } from './ipam.ts'
 import { checkNetns } from './netns-identity.ts'
 import type { PodNetworkSettings } from './node-state.ts'
 import { podAddresses } from './result.ts'
+import { requireReady } from './status.ts'
 
 const loopback = parseInterfaceName('lo')
 
@@ -29,7 +30,7 @@ const loopback = parseInterfaceName('lo')
  */
 export async function add(context: PodContext, request: AddRequest, signal: AbortSignal): Promise<PodAttachment> {
   const { state } = context
-  if (state.settings === undefined) throw new CniError(cniCodes.tryAgain, 'the node has no podCIDR yet', { details: 'the controller manager assigns one when started with --allocate-node-cidrs' })
+  const settings = requireReady(state, cniCodes.tryAgain)
   checkNetns(request.netns, request.netnsId)
   const known = state.attachments.get(attachmentKey(request))
   if (known?.netns === request.netns && (await isWired(context, known))) return known
@@ -39,10 +40,10 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
   signal.throwIfAborted()
 
   const addresses = await inPhase(context, 'allocate', () => allocate(context))
-  const attachment = plan(context, state.settings, request, addresses)
+  const attachment = plan(context, settings, request, addresses)
   state.wiring.add(attachment.hostInterface)
   try {
-    await inPhase(context, 'veth', () => makeVeth(context, attachment, signal))
+    await inPhase(context, 'veth', () => makeVeth(context, attachment, settings.bridge, signal))
     await inPhase(context, 'namespace', () => setUpNamespace(context, attachment, signal))
     await inPhase(context, 'persist', () => state.record(attachment))
     if (attachment.portMappings.length > 0) await inPhase(context, 'host-ports', () => context.hooks.hostPorts.add(attachment))
@@ -89,9 +90,8 @@ function plan({ state, clock }: PodContext, settings: PodNetworkSettings, reques
   }
 }
 
-async function makeVeth(context: PodContext, attachment: PodAttachment, signal: AbortSignal): Promise<void> {
+async function makeVeth(context: PodContext, attachment: PodAttachment, master: InterfaceName, signal: AbortSignal): Promise<void> {
   const { hostInterface, mtu, podInterface, podMac, netns } = attachment
-  const master = context.state.settings?.bridge ?? parseInterfaceName('cni0')
   const changes = [addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }), setHairpin(hostInterface)]
   await context.retired.clearFor(attachment)
   signal.throwIfAborted()

@@ -23,10 +23,14 @@ export class NodeState {
   readonly wiring = new Set<InterfaceName>()
   /** Whether new pods hold a /32 and have all their traffic routed. */
   routed = false
+  /** Why the bridge does not serve pods; undefined once it does. */
+  bridgeProblem: string | undefined = 'it has not been set up yet'
   #settings: PodNetworkSettings | undefined
   #ipam: Ipam | undefined
   /** What rests while there is no pool yet, or lies outside it. */
   #resting: RestingAddress[] = []
+  /** Addresses of another network's pods on a bridge that we share: not to be given out while they are there. */
+  readonly #heldBack = new Set<Address>()
   readonly #store: AttachmentStore
   readonly #restingPath: string
   readonly #clock: () => number
@@ -57,6 +61,7 @@ export class NodeState {
     if (settings.podCidrs.map(formatCidr).join() !== former.map(formatCidr).join()) {
       const ipam = new Ipam(settings.podCidrs, this.#clock)
       for (const { addresses } of this.attachments.values()) ipam.reserve(addresses)
+      ipam.reserve([...this.#heldBack])
       ipam.restore([...this.#resting, ...(this.#ipam?.resting() ?? [])])
       this.#resting = []
       this.#ipam = ipam
@@ -90,6 +95,19 @@ export class NodeState {
     this.attachments.delete(attachmentKey(attachment))
     this.release(attachment.addresses)
     this.#store.delete(attachment)
+  }
+
+  /** @param seen whom the node has met on its bridge: those it met before still count, as they may only be silent; undefined when others' pods are all gone */
+  holdBack(seen: readonly Address[] | undefined): void {
+    if (seen === undefined) {
+      this.#ipam?.release([...this.#heldBack])
+      this.#heldBack.clear()
+      return
+    }
+    const own = new Set([...this.attachments.values()].flatMap(({ addresses }) => addresses))
+    const others = seen.filter((address) => !own.has(address))
+    this.#ipam?.reserve(others)
+    for (const address of others) this.#heldBack.add(address)
   }
 
   pools(): PoolStatus[] {

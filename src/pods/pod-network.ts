@@ -3,11 +3,12 @@
 import type { Logger } from 'pino'
 import type { Change } from '../kernel/change.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
+import type { Address } from '../net/address.ts'
 import { add } from './add.ts'
 import type { Attachment } from './attachment.ts'
 import { applyBridge } from './bridge/apply.ts'
 import { desiredBridge } from './bridge/desired.ts'
-import { diffBridge } from './bridge/diff.ts'
+import { diffBridge, foreignPortsOf } from './bridge/diff.ts'
 import { mustRoute } from './bridge/observe.ts'
 import { check } from './check.ts'
 import { CniError, cniCodes } from './cni/cni-error.ts'
@@ -24,7 +25,7 @@ import { NodeState, type PodNetworkSettings } from './node-state.ts'
 import { Reclaim } from './reclaim.ts'
 import { resultOf } from './result.ts'
 import { RetiredVeths } from './retired-veths.ts'
-import { status } from './status.ts'
+import { requireReady } from './status.ts'
 
 const reclaimEveryMs = 60_000
 
@@ -48,8 +49,6 @@ export class PodNetwork {
   readonly #reclaim: Reclaim
   readonly #deadlineMs: number
   #reclaimedAt = -Infinity
-  /** Why the bridge does not serve pods; undefined once it does. */
-  #bridgeProblem: string | undefined = 'it has not been set up yet'
   /** The end of the last reconcile in line. */
   #reconciling: Promise<unknown> = Promise.resolve()
 
@@ -151,7 +150,7 @@ export class PodNetwork {
         await this.#queue.exclusive(() => collectGarbage(this.#context, request))
         return ''
       case 'STATUS':
-        status(state, this.#bridgeProblem)
+        requireReady(state, cniCodes.notAvailable)
         return ''
     }
   }
@@ -164,14 +163,15 @@ export class PodNetwork {
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
+      state.holdBack(foreignPortsOf(settings.bridge, links).length > 0 ? await addressesOn(kernel, settings) : undefined)
       const { changes, failures } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }
       })
-      this.#bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message
+      state.bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message
       return { changes, failures }
     } catch (error) {
-      this.#bridgeProblem = error instanceof Error ? error.message : String(error)
+      state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error
     }
   }
@@ -184,4 +184,10 @@ export class PodNetwork {
       this.#context.log.error({ err: error }, 'what dead pods left could not be taken back; it is tried again in a minute')
     }
   }
+}
+
+/** Whom the node has met on its bridge. */
+async function addressesOn(kernel: Kernel, { bridge, podCidrs }: PodNetworkSettings): Promise<Address[]> {
+  const neighbours = await Promise.all(podCidrs.map(({ family }) => kernel.neighbours(family, bridge)))
+  return neighbours.flat().map(({ address }) => address)
 }

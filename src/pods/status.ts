@@ -1,12 +1,13 @@
 // STATUS: whether an ADD could succeed now. Answered from memory: runtimes ask every few seconds, under a lock.
-import { CniError, cniCodes } from './cni/cni-error.ts'
-import type { NodeState } from './node-state.ts'
+import { CniError, type cniCodes } from './cni/cni-error.ts'
+import type { NodeState, PodNetworkSettings } from './node-state.ts'
 
 /**
- * @param bridgeProblem why the bridge is not ready; undefined when it is
- * @throws {CniError} notAvailable
+ * @param code notAvailable for STATUS, tryAgain for an ADD that comes anyway
+ * @throws {CniError} while pods cannot be served
  */
-export function status(state: NodeState, bridgeProblem: string | undefined): void {
-  if (state.settings === undefined) throw new CniError(cniCodes.notAvailable, 'the node has no podCIDR yet', { details: 'the controller manager assigns one when started with --allocate-node-cidrs' })
-  if (bridgeProblem !== undefined) throw new CniError(cniCodes.notAvailable, `bridge ${state.settings.bridge} is not ready`, { details: bridgeProblem })
+export function requireReady({ settings, bridgeProblem }: NodeState, code: typeof cniCodes.notAvailable | typeof cniCodes.tryAgain): PodNetworkSettings {
+  if (settings === undefined) throw new CniError(code, 'the node has no podCIDR yet', { details: 'the controller manager assigns one when started with --allocate-node-cidrs' })
+  if (bridgeProblem !== undefined) throw new CniError(code, `bridge ${settings.bridge} is not ready`, { details: bridgeProblem })
+  return settings
 }

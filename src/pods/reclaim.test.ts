@@ -1,0 +1,55 @@
+import { expect, test } from 'vitest'
+import { ourGroup, retiredGroup } from '../kernel/kernel.ts'
+import type { Link } from '../kernel/observed.ts'
+import { parseAddress } from '../net/address.ts'
+import { parseCidr } from '../net/cidr.ts'
+import { hostVethName, parseInterfaceName } from '../net/interface-name.ts'
+import { macOf } from '../net/mac.ts'
+import type { PodAttachment } from './attachment-codec.ts'
+import { attachmentKey } from './attachment-store.ts'
+import { findDead } from './reclaim.ts'
+
+const pod = (containerId: string): PodAttachment => ({
+  network: 'fairlead',
+  containerId,
+  podInterface: parseInterfaceName('eth0'),
+  hostInterface: hostVethName(containerId, 'eth0'),
+  netns: `/run/netns/${containerId}`,
+  netnsId: undefined,
+  addresses: [parseAddress('10.244.1.5')],
+  podMac: macOf('pod', parseAddress('10.244.1.5')),
+  mtu: 1450,
+  pod: undefined,
+  portMappings: [],
+  bandwidth: undefined,
+  createdAt: 0,
+  podCidrs: [parseCidr('10.244.1.0/24')],
+  routed: false,
+})
+const link = (name: string, difference: Partial<Link> = {}): Link => ({ index: 1, name, mac: undefined, mtu: 1450, up: true, carrier: true, group: ourGroup, alias: undefined, type: 'veth', master: 'cni0', hairpin: true, vxlan: undefined, addresses: [], ...difference })
+const [a, b] = [pod('a'), pod('b')]
+const quiet = { earlier: [a, b], links: [a, b].map(({ hostInterface }) => link(hostInterface)), expected: new Set<string>([a.hostInterface, b.hostInterface]), suspects: new Set<string>(), isGone: () => false }
+
+test('pods whose veth and path are there are let be', () => {
+  expect(findDead(quiet)).toEqual({ dead: [], suspects: new Set(), orphans: [] })
+})
+
+test.each([
+  ['is gone', []],
+  ['was retired by a DEL that was cut short', [link(b.hostInterface, { group: retiredGroup })]],
+])('an attachment is dead at once when its veth %s, whatever lies at its path', (_, rest) => {
+  expect(findDead({ ...quiet, links: [link(a.hostInterface), ...rest] })).toMatchObject({ dead: [b], orphans: [] })
+})
+
+test('a missing path alone counts the second time in a row', () => {
+  const isGone = (path: string): boolean => path === b.netns
+  const first = findDead({ ...quiet, isGone })
+  expect(first).toEqual({ dead: [], suspects: new Set([attachmentKey(b)]), orphans: [] })
+  expect(findDead({ ...quiet, isGone, suspects: first.suspects }).dead).toEqual([b])
+  expect(findDead({ ...quiet, suspects: first.suspects })).toEqual({ dead: [], suspects: new Set(), orphans: [] })
+})
+
+test('orphans are veths with our mark that nobody expects, and nothing else', () => {
+  const others = [link('cni0', { type: 'bridge' }), link('ifb0', { type: 'ifb' }), link('fairlead.1', { type: 'vxlan' }), link('theirs', { group: 0 }), link('waiting', { group: retiredGroup }), link('wiring')]
+  expect(findDead({ ...quiet, links: [...quiet.links, ...others, link('lost')], expected: new Set([...quiet.expected, 'wiring']) })).toMatchObject({ dead: [], orphans: ['lost'] })
+})

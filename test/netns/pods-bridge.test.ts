@@ -1,0 +1,104 @@
+import { expect, test } from 'vitest'
+import { parseCidr } from '../../src/net/cidr.ts'
+import { hostVethName } from '../../src/net/interface-name.ts'
+import { cni, nodeSettings, podNode } from './pod-node.ts'
+import { describeKernel, scratchNamespace, testLog } from './scratch.ts'
+import { callFrom, listenIn } from './traffic.ts'
+
+describeKernel('the bridge', () => {
+  test('is put back with the least change after whatever was done to it', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    const host = hostVethName('c1', 'eth0')
+    const settled = await node.namespace.kernel.links()
+    const { kernel } = node.namespace
+    expect((await node.network.reconcile()).changes).toEqual([])
+
+    await node.namespace.run('ip', ['link', 'set', host, 'type', 'bridge_slave', 'hairpin', 'off'])
+    await kernel.writeSysctl('net/ipv4/ip_forward', '0')
+    await kernel.writeSysctl('net/bridge/bridge-nf-call-iptables', '0')
+    await kernel.writeSysctl('net/ipv4/conf/cni0/rp_filter', '1')
+    const healed = await node.network.reconcile()
+    expect([healed.changes.map(({ line }) => line), healed.failures]).toEqual([[`link set ${host} type bridge_slave hairpin on`], []])
+    const keys = ['net/ipv4/ip_forward', 'net/bridge/bridge-nf-call-iptables', 'net/ipv4/conf/cni0/rp_filter', 'net/ipv4/conf/all/send_redirects', 'net/ipv6/conf/cni0/accept_ra']
+    expect(await Promise.all(keys.map((key) => kernel.readSysctl(key)))).toEqual(['1', '1', '2', '0', '0'])
+
+    await node.namespace.run('ip', ['link', 'del', 'cni0'])
+    expect((await node.network.reconcile()).failures).toEqual([])
+    const rebuilt = await kernel.links()
+    const essence = (links: typeof settled) => links.map(({ name, mac, mtu, up, group, master, hairpin }) => ({ name, mac, mtu, up, group, master, hairpin })).toSorted((a, b) => a.name.localeCompare(b.name))
+    expect(essence(rebuilt)).toEqual(essence(settled))
+    expect((await node.network.reconcile()).changes).toEqual([])
+    await using server = await listenIn(pod, 8080)
+    expect(await callFrom(node.namespace, '10.244.1.2', server.port)).toMatch(/10\.244\.1\.1$/)
+  })
+
+  test('serves a new podCIDR while pods of the former one go on', async () => {
+    await using node = await podNode()
+    await using old = await scratchNamespace()
+    await using young = await scratchNamespace()
+    await cni(node.network, 'ADD', { containerId: 'old', netns: old.path })
+    await node.network.configure({ ...nodeSettings, podCidrs: [parseCidr('10.244.7.0/24')] })
+    await node.network.reconcile()
+    const added = await cni(node.network, 'ADD', { containerId: 'young', netns: young.path })
+    expect(added.document.ips).toEqual([{ address: '10.244.7.2/24', gateway: '10.244.7.1', interface: 1 }])
+    await using server = await listenIn(old, 8080)
+    expect(await callFrom(young, '10.244.1.2', server.port)).toMatch(/10\.244\.7\.2$/)
+    await cni(node.network, 'DEL', { containerId: 'old' })
+    expect((await node.network.reconcile()).changes.map(({ line }) => line)).toEqual(['addr del 10.244.1.1/24 dev cni0'])
+  })
+
+  test('and its pods follow a new MTU', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    const added = await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    for (const mtu of [1400, 8000]) {
+      await node.network.configure({ ...nodeSettings, mtu })
+      await node.network.reconcile()
+      const links = [...(await node.namespace.kernel.links()), ...(await node.namespace.kernel.linksIn(pod.path))]
+      expect(['cni0', hostVethName('c1', 'eth0'), 'eth0'].map((name) => links.find((link) => link.name === name)?.mtu)).toEqual([mtu, mtu, mtu])
+      expect((await cni(node.network, 'CHECK', { containerId: 'c1', netns: pod.path }, { prevResult: added.document })).code).toBe(0)
+    }
+  })
+
+  test("of others is refused while they use it, and STATUS says why until it is ours", async () => {
+    await using node = await podNode({ settings: { bridge: 'cni1' as typeof nodeSettings.bridge } })
+    const status = () => cni(node.network, 'STATUS', { containerId: '' })
+    expect((await status()).code).toBe(0)
+    await node.namespace.run('ip', ['link', 'add', 'cni0', 'type', 'bridge'])
+    await node.namespace.run('ip', ['addr', 'add', '10.9.0.1/24', 'dev', 'cni0'])
+    await node.namespace.run('ip', ['link', 'add', 'theirs', 'master', 'cni0', 'type', 'veth', 'peer', 'name', 'theirs1'])
+    await node.network.configure(nodeSettings)
+    await expect(node.network.reconcile()).rejects.toThrow('set takeOver')
+    expect(await status()).toMatchObject({ code: 50, document: { msg: 'bridge cni0 is not ready' } })
+    expect((await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')).toMatchObject({ group: 0, addresses: [{ address: '10.9.0.1' }] })
+
+    await using pod = await scratchNamespace()
+    const one = { containerId: 'c1', netns: pod.path }
+    expect((await cni(node.network, 'ADD', one)).code).toBe(11)
+
+    // One of their pods has the address that we would give first; the node has met it.
+    await node.namespace.run('ip', ['neigh', 'add', '10.244.1.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'cni0', 'nud', 'reachable'])
+    await node.network.configure({ ...nodeSettings, takeOver: true })
+    expect((await node.network.reconcile()).failures).toEqual([])
+    const addresses = async () => (await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')?.addresses.filter(({ scope }) => scope === 'global').map(({ address }) => address).toSorted()
+    expect([await addresses(), (await status()).code]).toEqual([['10.244.1.1', '10.9.0.1'], 0])
+    expect((await cni(node.network, 'ADD', one)).document.ips?.[0]?.address).toBe('10.244.1.3/24')
+    await node.namespace.run('ip', ['link', 'del', 'theirs'])
+    await node.network.reconcile()
+    expect(node.network.ipamStatus()).toMatchObject([{ used: 1, resting: 1 }])
+    expect(await addresses()).toEqual(['10.244.1.1'])
+  })
+
+  test('without a podCIDR nothing is done, and STATUS and ADD say so', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    const fresh = node.agent({ log: testLog, stateDir: `${node.stateDir}/fresh` })
+    await fresh.start()
+    expect(await fresh.reconcile()).toEqual({ changes: [], failures: [] })
+    expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({ code: 50, document: { msg: 'the node has no podCIDR yet' } })
+    expect(await cni(fresh, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({ code: 11 })
+    await expect(fresh.configure({ ...nodeSettings, podCidrs: [parseCidr('10.0.0.0/31')] })).rejects.toThrow('room for a pod')
+  })
+})
