@@ -1,18 +1,48 @@
-// The server that a container of the lab runs unless it has a command. It says who was asked and who asked: HTTP and plain lines on TCP, datagrams on UDP.
+// The server that a container of the lab runs unless it has a command, and its client. The server says who was asked and who asked: HTTP and plain lines
+// on TCP, datagrams on UDP. The client prints the answer; its exit code is 1 when none came within five seconds.
 //
 //   echo.mjs 8080/TCP 8080/UDP 53/UDP
+//   echo.mjs ask 172.30.1.2 8080/TCP
 import { createSocket } from 'node:dgram'
-import { createServer, type Socket } from 'node:net'
+import { connect, createServer, type Socket } from 'node:net'
 
 const { POD_NAME: pod = '', POD_NAMESPACE: namespace = '', NODE_NAME: node = '' } = process.env
 
-for (const argument of process.argv.slice(2)) {
+const [first = '', host = '', ...rest] = process.argv.slice(2)
+if (first === 'ask') ask(host, rest[0] ?? '')
+else for (const argument of process.argv.slice(2)) serve(argument)
+
+function serve(argument: string): void {
   const [port = '', protocol = 'TCP'] = argument.split('/')
   if (protocol === 'UDP') serveDatagrams(Number(port))
   else if (protocol === 'TCP') serveStreams(Number(port))
 }
+
+function ask(host: string, argument: string): void {
+  const [port = '', protocol = 'TCP'] = argument.split('/')
+  const fail = (reason: string): void => {
+    process.stderr.write(`no answer from ${host} ${argument}: ${reason}\n`)
+    process.exit(1)
+  }
+  setTimeout(() => fail('nothing came within 5 s'), 5000)
+  if (protocol === 'UDP') {
+    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
+    socket.on('message', answered)
+    socket.on('error', ({ message }) => fail(message))
+    // Connected, so that a refusal (ICMP) is heard.
+    socket.connect(Number(port), host, () => socket.send('?'))
+  } else {
+    const socket = connect({ host, port: Number(port) }, () => socket.write('?\n'))
+    socket.on('data', answered)
+    socket.on('error', ({ message }) => fail(message))
+  }
+}
 // PID 1 of a container would ignore these; a pod that is deleted should be gone at once.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))
+
+function answered(text: Buffer): void {
+  process.stdout.write(`${text.toString().trim()}\n`, () => process.exit(0))
+}
 
 function serveStreams(port: number): void {
   createServer((socket) => {

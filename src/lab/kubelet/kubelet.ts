@@ -64,7 +64,8 @@ class Kubelet {
   }
 
   #syncPods(): void {
-    const pods = this.#pods.snapshot
+    // By uid: a name can be given to another pod while the first one still ends here.
+    const pods = new Map(Array.from(this.#pods.snapshot.values(), (pod) => [pod.uid, pod]))
     for (const [uid, pod] of pods) this.#syncPod(uid, pod)
     for (const [uid, worker] of this.#workers) if (!pods.has(uid)) worker.vanish()
   }

@@ -67,8 +67,8 @@ export interface PodManifest {
   readonly containers: readonly Container[]
 }
 
-/** For a reflector: the pod under its uid, since a name can be given to another pod while the first one still ends. */
-export function projectPodManifest(raw: unknown): readonly [uid: string, pod: PodManifest] {
+/** For a reflector. */
+export function projectPodManifest(raw: unknown): readonly [key: string, pod: PodManifest] {
   const { metadata, spec, status } = pod.parse(raw)
   const manifest: PodManifest = {
     namespace: metadata.namespace,
@@ -82,7 +82,7 @@ export function projectPodManifest(raw: unknown): readonly [uid: string, pod: Po
     finished: status.phase === 'Succeeded' || status.phase === 'Failed',
     containers: spec.containers,
   }
-  return [metadata.uid, Object.freeze(manifest)]
+  return [podLabel(manifest), Object.freeze(manifest)]
 }
 
 /** Only what the kubelet reacts to counts: a pod's containers do not change, and its status is our own work. */
