@@ -118,7 +118,7 @@ async function setUpNamespace({ kernel }: PodContext, attachment: PodAttachment,
 }
 
 /** What is done inside the pod's namespace; lo is the runtime's affair, but a pod without it is of no use and one line costs nothing. */
-export function namespaceChanges(attachment: PodAttachment): Change[] {
+function namespaceChanges(attachment: PodAttachment): Change[] {
   const { podInterface, podCidrs, routed } = attachment
   const changes = [setUp(loopback)]
   for (const { address, prefix } of podAddresses(attachment)) changes.push(replaceAddress(podInterface, address, prefix))

@@ -24,7 +24,7 @@ export async function detach(context: PodContext, attachments: readonly PodAttac
 }
 
 /** The hooks' part of it, in one call each. */
-export async function withdraw({ hooks }: PodContext, attachments: readonly PodAttachment[]): Promise<void> {
+async function withdraw({ hooks }: PodContext, attachments: readonly PodAttachment[]): Promise<void> {
   const withPorts = attachments.filter(({ portMappings }) => portMappings.length > 0)
   const limited = attachments.filter(({ bandwidth }) => bandwidth !== undefined)
   await Promise.all([withPorts.length > 0 ? hooks.hostPorts.remove(withPorts) : undefined, limited.length > 0 ? hooks.bandwidth.remove(limited) : undefined])
