@@ -27,8 +27,8 @@ await build({
   banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
 })
 execFileSync('musl-gcc', [
-  ...['-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror'],
-  ...['-o', `${root}/dist/fairlead-cni`, `${root}/cmd/fairlead-cni/main.c`],
+  '-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror',
+  '-o', `${root}/dist/fairlead-cni`, `${root}/cmd/fairlead-cni/main.c`,
 ], { stdio: 'inherit' })
 
 function describeCommit(): string {

@@ -1,6 +1,6 @@
 // `fairlead agent`: every configuration key is also a flag.
 import { Command } from 'commander'
-import { type ConfigKey, configKeys } from '../../src/agent/config-keys.ts'
+import { configKeys } from '../../src/agent/config-keys.ts'
 import { flagName, loadConfig, variableName } from '../../src/agent/config.ts'
 
 export function agentCommand(): Command {
@@ -15,7 +15,7 @@ export function agentCommand(): Command {
   for (const [key, { help }] of Object.entries(configKeys)) {
     const option = command.createOption(`${flagName(key)} <value>`, `${help} [${key}, ${variableName(key)}]`)
     // commander would call `--non-masquerade-cidrs` nonMasqueradeCidrs; the key has its own spelling.
-    option.attributeName = () => key satisfies string as ConfigKey
+    option.attributeName = () => key
     command.addOption(option)
   }
   return command
