@@ -60,7 +60,7 @@ export class PodRules implements HostPortHook {
     this.#adopt(attachments)
     this.#settings = this.#configured
     if (this.#settings === undefined) return { changes: [], repaired: 0 }
-    return this.#everyLane((lane) => lane.turns.take(() => lane.rules.reconcile(this.#desired(lane.family))))
+    return total(await this.#everyLane(({ family, rules, turns }) => turns.take(() => rules.reconcile(this.#desired(family)))))
   }
 
   /**
@@ -94,14 +94,14 @@ export class PodRules implements HostPortHook {
   async clean(): Promise<RulesResult> {
     this.#configured = undefined
     this.#settings = undefined
-    return this.#everyLane((lane) => lane.turns.take(() => lane.rules.clean()))
+    return total(await this.#everyLane(({ rules, turns }) => turns.take(() => rules.clean())))
   }
 
-  /** Requests that come while a restore runs share the next one. */
+  /** Of the requests that come while a restore runs, the first to have its turn writes for all; the others then find nothing left to do. */
   async #update(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.turns.share(async () => {
-      if (this.#settings !== undefined) await lane.rules.update(this.#desired(lane.family))
-    })))
+    await this.#everyLane(async ({ family, rules, turns }) => turns.take(async () => {
+      if (this.#settings !== undefined) await rules.update(this.#desired(family))
+    }))
   }
 
   /**
@@ -121,9 +121,13 @@ export class PodRules implements HostPortHook {
     return this.#settings === undefined ? noRules : desiredRules({ ...this.#settings, family, attachments: this.#claims.holders })
   }
 
-  async #everyLane(work: (lane: Lane) => Promise<Applied>): Promise<RulesResult> {
-    const applied = await Promise.all(this.#lanes.map(work))
-    return { changes: applied.flatMap(({ text }) => (text === '' ? [] : [text])), repaired: applied.reduce((sum, { repaired }) => sum + repaired, 0) }
+  /** One family that fails does not keep the other from its rules. @throws what the first to fail threw, when all have ended. */
+  async #everyLane<T>(work: (lane: Lane) => Promise<T>): Promise<T[]> {
+    const results = await Promise.allSettled(this.#lanes.map(work))
+    return results.map((result) => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
   }
 
   /** After a restart: of two that want one port, which a past defect may have left, the older keeps it. */
@@ -140,4 +144,8 @@ export class PodRules implements HostPortHook {
       }
     }
   }
+}
+
+function total(applied: readonly Applied[]): RulesResult {
+  return { changes: applied.map(({ text }) => text).filter(Boolean), repaired: applied.reduce((sum, { repaired }) => sum + repaired, 0) }
 }
