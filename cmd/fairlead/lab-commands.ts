@@ -117,7 +117,7 @@ export function labCommand(): Command {
 /** What the lab starts by itself. */
 function addProcesses(lab: Command): void {
   named(lab.command('control', { hidden: true }), 'the API server and controllers of a lab').action(async (options: Named) => {
-    const { runControlPlane } = await import('../../src/lab/control-plane.ts')
+    const { runControlPlane } = await import('../../src/lab/control-process.ts')
     await runControlPlane(options.name, stopSignal())
   })
   named(lab.command('kubelet', { hidden: true }), 'the kubelet stand-in of a node')
@@ -140,7 +140,7 @@ function printed(command: Command, description: string): Command {
 async function enter(lab: Lab) {
   const { enterControlNamespace } = await import('../../src/lab/enter.ts')
   enterControlNamespace(lab)
-  const { connectAsAdmin } = await import('../../src/lab/control-plane.ts')
+  const { connectAsAdmin } = await import('../../src/lab/admin.ts')
   return connectAsAdmin(lab)
 }
 

@@ -2,14 +2,17 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
+import { isControlPlaneRunning } from './control-plane.ts'
 import { kubeconfigOf, type Lab, type Member, namespacePath, type NodeName, podNotesDirectory } from './layout.ts'
-import { nodesOf, inNode } from './nodes.ts'
+import { inNode, nodesOf } from './nodes.ts'
 import { isIn, thisProgram } from './processes.ts'
 import { podNoteFile, type PodNote, podNoteSchema } from './pod-note.ts'
 
 /** Goes on inside the control plane's namespace, where the API server can be reached: the same command line again, unless we are there already. */
 export function enterControlNamespace(lab: Lab): void {
   if (isInControlNamespace(lab)) return
+  requireLab(lab)
+  if (!isControlPlaneRunning(lab)) throw new Error(`the control plane of lab ${lab.name} has ended: 'fairlead lab up' makes the lab anew`)
   become(inMember(lab, 'control', thisProgram(...process.argv.slice(2))))
 }
 

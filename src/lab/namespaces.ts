@@ -7,7 +7,7 @@
 // Wires are made from inside the switch's namespace, so that no interface ever shows up among the machine's own.
 import { existsSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
-import { addressOf, type Lab, type Member, memberOf, namespaceOf, namespacePath, underlay } from './layout.ts'
+import { addressOf, type Lab, type Member, memberOf, namespaceOf, namespacePath, type NodeName, underlay } from './layout.ts'
 
 const bridge = 'br0'
 
@@ -30,7 +30,12 @@ export async function createMember(lab: Lab, member: Exclude<Member, 'net'>): Pr
   await ipIn(lab, member, ['link set lo up', `address add ${addressOf(member)}/${underlay.prefix} dev eth0`, 'link set eth0 up', `route add default via ${underlay.gateway}`])
 }
 
-/** Unbinds the namespace's name; the kernel takes the wire with it. No process may be left in it. */
+/** Takes the member's wire away at once. With its namespace the kernel does so too, but only after a while. */
+export async function unplug(lab: Lab, member: NodeName): Promise<void> {
+  if (existsSync(namespacePath(lab, 'net'))) await ipIn(lab, 'net', [`link delete ${member}`]).catch(() => undefined)
+}
+
+/** Unbinds the namespace's name. No process may be left in it. */
 export async function removeNamespace(lab: Lab, member: Member): Promise<void> {
   if (existsSync(namespacePath(lab, member))) await ip(['netns', 'delete', namespaceOf(lab, member)])
 }
@@ -40,7 +45,8 @@ async function ipIn(lab: Lab, member: Member, lines: readonly string[]): Promise
 }
 
 async function ip(args: readonly string[], input = ''): Promise<void> {
-  await execa('ip', args, { input, env: { LC_ALL: 'C' } })
+  const { failed, stderr, shortMessage } = await execa('ip', args, { input, env: { LC_ALL: 'C' }, reject: false })
+  if (failed) throw new Error(`ip ${args.join(' ')}: ${stderr.replaceAll('\n', '; ') || shortMessage} (${input.replaceAll('\n', '; ')})`)
 }
 
 function byName(a: string, b: string): number {

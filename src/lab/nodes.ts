@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { writeKubeconfig } from './apiserver/kubeconfig.ts'
 import { addressOf, cluster, isNodeName, type Lab, namespacePath, nodeDirectory, nodePidFile, type NodeName, podNotesDirectory } from './layout.ts'
-import { createMember, membersOf, removeNamespace } from './namespaces.ts'
+import { createMember, membersOf, removeNamespace, unplug } from './namespaces.ts'
 import { nodeInitScript } from './node-init.ts'
 import { isIn, killAllIn, startDetached, thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
@@ -29,6 +29,7 @@ export async function startNode(lab: Lab, node: NodeName, settings: LabSettings)
 /** Stops all that runs on the node and removes its namespaces; also what is left of a node that was killed or never came up. */
 export async function removeNode(lab: Lab, node: NodeName): Promise<void> {
   await killAllIn(lab, [node])
+  await unplug(lab, node)
   await removeNamespace(lab, node)
   rmSync(nodeDirectory(lab, node), { recursive: true, force: true })
 }

@@ -1,6 +1,7 @@
 // `lab status`: what runs, in one page.
 import type { ApiConnection } from '../cluster/api-connection.ts'
-import type { Lab } from './layout.ts'
+import { isNodeName, type Lab } from './layout.ts'
+import { isNodeRunning } from './nodes.ts'
 import { readSettings } from './settings.ts'
 import { listNodes, listPods, type NodeView, type PodView } from './views.ts'
 
@@ -13,7 +14,13 @@ export interface LabStatus {
 
 export async function readStatus(lab: Lab, api: ApiConnection): Promise<LabStatus> {
   const [nodes, pods] = await Promise.all([listNodes(api), listPods(api)])
-  return { name: lab.name, overlay: readSettings(lab)?.overlay ?? '', nodes, pods }
+  return { name: lab.name, overlay: readSettings(lab)?.overlay ?? '', nodes: nodes.map((node) => asItRuns(lab, node)), pods }
+}
+
+/** The API server knows a node by what its kubelet said last; whether it still runs, the machine knows. */
+function asItRuns(lab: Lab, node: NodeView): NodeView {
+  if (!isNodeName(node.name) || isNodeRunning(lab, node.name)) return node
+  return { ...node, ready: false, message: `it does not run any more: 'fairlead lab up' starts it again` }
 }
 
 export function formatStatus({ name, overlay, nodes, pods }: LabStatus): string {

@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { ApiError } from '../cluster/api-error.ts'
-import { isControlPlaneRunning, startControlPlane, waitForControlPlane } from './control-plane.ts'
+import { waitForApi } from './admin.ts'
+import { isControlPlaneRunning, startControlPlane } from './control-plane.ts'
 import { takeDown } from './down.ts'
 import { type Lab, namespacePath, nodeIndex, type NodeName, nodeNumbered, outsidePort } from './layout.ts'
 import { createMember, createSwitch, membersOf } from './namespaces.ts'
@@ -42,7 +43,7 @@ export async function startBase(lab: Lab, settings: LabSettings, report: Report)
 export async function scaleNodes(lab: Lab, count: number, report: Report): Promise<void> {
   const settings = readSettings(lab)
   if (settings === undefined) throw new Error(`lab ${lab.name} has no settings: take it down and up again`)
-  const api = await waitForControlPlane(lab)
+  const api = await waitForApi(lab)
   const wanted = Array.from({ length: count }, (_, i) => nodeNumbered(i + 1))
   await Promise.all(nodesOf(lab).filter((node) => nodeIndex(node) > count).map(async (node) => await retireNode(lab, node, api, report)))
   await Promise.all(wanted.filter((node) => !isNodeRunning(lab, node)).map(async (node) => await bringUpNode(lab, node, settings, report)))

@@ -39,7 +39,14 @@ const nodeSchema = z.object({
 const podSchema = z.object({
   metadata,
   spec: z.object({ nodeName: z.string().default('') }),
-  status: z.object({ phase: z.string().default('Pending'), podIP: z.string().default(''), conditions }).prefault({}),
+  status: z
+    .object({
+      phase: z.string().default('Pending'),
+      podIP: z.string().default(''),
+      conditions,
+      containerStatuses: z.array(z.object({ name: z.string(), restartCount: z.number().default(0), state: z.object({ waiting: z.object({ reason: z.string().default('') }).optional() }).default({}) })).default([]),
+    })
+    .prefault({}),
 })
 
 export async function listNodes(api: ApiConnection): Promise<NodeView[]> {
@@ -67,6 +74,7 @@ export function viewNode(raw: unknown): NodeView {
 
 export function viewPod(raw: unknown): PodView {
   const { metadata, spec, status } = podSchema.parse(raw)
+  const waiting = status.containerStatuses.flatMap(({ name, restartCount, state }) => (state.waiting === undefined ? [] : [`${name}: ${state.waiting.reason}, started ${restartCount + 1} times`]))
   return {
     namespace: metadata.namespace,
     name: metadata.name,
@@ -76,6 +84,6 @@ export function viewPod(raw: unknown): PodView {
     phase: status.phase,
     ready: status.conditions.some(({ type, status }) => type === 'Ready' && status === 'True'),
     deleted: metadata.deletionTimestamp !== undefined,
-    message: status.conditions.find(({ message }) => message !== '')?.message ?? '',
+    message: status.conditions.find(({ message }) => message !== '')?.message ?? waiting.join(', '),
   }
 }

@@ -2,7 +2,8 @@
 // real CNI binary as containerd does, and runs containers as processes.
 //
 // It adopts nothing: whatever an earlier kubelet of the node left running is ended first, and the pods start anew.
-import { readdirSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
@@ -33,7 +34,7 @@ const startingPollMs = 100
 const steadyPollMs = 5000
 
 export async function runKubelet(settings: KubeletSettings, signal: AbortSignal): Promise<void> {
-  await reclaim()
+  await reclaim(settings.notes)
   const kubelet = new Kubelet(settings)
   await registerNode(settings.api, settings.node, settings.log, signal)
   await kubelet.run(signal)
@@ -110,8 +111,9 @@ class Kubelet {
 }
 
 /** Ends what an earlier kubelet left: its containers and agent, then their namespaces. The agent takes the addresses back when it finds the wires gone. */
-async function reclaim(): Promise<void> {
+async function reclaim(notes: string): Promise<void> {
   killLeftovers()
+  for (const note of readdirSync(notes)) rmSync(join(notes, note))
   const namespaces = readdirSync('/run/netns').filter((name) => name.startsWith('cni-'))
   for (const namespace of namespaces) await removeNamespace(namespace)
 }
