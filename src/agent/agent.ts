@@ -36,7 +36,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
 
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
-  const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni })
+  const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const pass = new NetworkPass({ config, rooms: { overlay, podNetwork, rules }, metrics, log })
   const loop = new ReconcileLoop({

@@ -31,6 +31,9 @@ export class Metrics {
   /** For pods/: called at the end of each phase of a CNI request. */
   readonly observeCni = (phase: string, seconds: number): void => this.cniPhases.observe({ phase }, seconds)
 
+  /** For pods/: called when a CNI request has been answered. */
+  readonly observeCniRequest = (command: string, code: number, seconds: number): void => this.cniRequests.observe({ command, code: String(code) }, seconds)
+
   constructor() {
     collectDefaultMetrics({ register: this.registry })
   }

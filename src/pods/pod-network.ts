@@ -37,8 +37,10 @@ export interface PodNetworkOptions {
   readonly hooks: PodContext['hooks']
   /** ms since the epoch */
   readonly clock?: () => number
-  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, host-ports, bandwidth; and of any command: total. */
+  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, host-ports, bandwidth. */
   readonly observe?: (phase: string, seconds: number) => void
+  /** Called when a request has been answered. The command is "unreadable" where none could be told; the code is the CNI error's, 0 for success. */
+  readonly observeRequest?: (command: string, code: number, seconds: number) => void
   /** How long a command may take before it is answered with "try again" and undone: less than the kubelet's patience, since a runtime holds a lock meanwhile. */
   readonly deadlineMs?: number
 }
@@ -47,15 +49,17 @@ export class PodNetwork {
   readonly #context: PodContext
   readonly #queue = new CommandQueue()
   readonly #reclaim: Reclaim
+  readonly #observeRequest: (command: string, code: number, seconds: number) => void
   readonly #deadlineMs: number
   #reclaimedAt = -Infinity
   /** The end of the last reconcile in line. */
   #reconciling: Promise<unknown> = Promise.resolve()
 
   constructor(options: PodNetworkOptions) {
-    const { kernel, stateDir, log, hooks, clock = Date.now, observe = () => {}, deadlineMs = 60_000 } = options
+    const { kernel, stateDir, log, hooks, clock = Date.now, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
     this.#context = { kernel, state: new NodeState({ stateDir, clock, log }), retired: new RetiredVeths(kernel, log), hooks, log, clock, observe }
     this.#reclaim = new Reclaim(this.#context, this.#queue)
+    this.#observeRequest = observeRequest
     this.#deadlineMs = deadlineMs
   }
 
@@ -104,17 +108,19 @@ export class PodNetwork {
   /** Answers one CNI request, as the CNI binary sent it; never rejects. */
   async handle(body: Buffer): Promise<{ status: number; body: string }> {
     let request: CniRequest | undefined
+    let code = 0
     const begin = performance.now()
     try {
       request = await inPhase(this.#context, 'parse', () => parseCniRequest(body))
       return { status: 200, body: await this.#inTime(request) }
     } catch (error) {
       const { command, network } = request ?? {}
+      code = error instanceof CniError ? error.code : cniCodes.internal
       // A runtime polls STATUS, and what it answers stands in the agent's own reports.
       this.#context.log[command === 'STATUS' ? 'debug' : 'warn']({ err: error, command, network }, 'a CNI request failed')
       return { status: 500, body: renderError(error, request?.version) }
     } finally {
-      this.#context.observe('total', (performance.now() - begin) / 1000)
+      this.#observeRequest(request?.command ?? 'unreadable', code, (performance.now() - begin) / 1000)
     }
   }
 

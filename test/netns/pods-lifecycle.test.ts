@@ -15,10 +15,12 @@ const port = { runtimeConfig: { portMappings: [{ HostPort: 8080, ContainerPort: 
 describeKernel('ADD', () => {
   test('answers what the kernel then holds, and CHECK names each difference', async () => {
     const phases: string[] = []
-    await using node = await podNode({ observe: (phase) => phases.push(phase) })
+    const requests: [string, number][] = []
+    await using node = await podNode({ observe: (phase) => phases.push(phase), observeRequest: (command, code) => requests.push([command, code]) })
     await using pod = await scratchNamespace()
     const added = await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
-    expect(phases).toEqual(['parse', 'allocate', 'veth', 'namespace', 'persist', 'total'])
+    expect(phases).toEqual(['parse', 'allocate', 'veth', 'namespace', 'persist'])
+    expect(requests).toEqual([['ADD', 0]])
     expect(added.document).toMatchObject({
       interfaces: [{ name: hostVethName('c1', 'eth0'), mtu: 1450 }, { name: 'eth0', mac: '0a:58:0a:f4:01:02', mtu: 1450, sandbox: pod.path }],
       ips: [{ address: '10.244.1.2/24', gateway: '10.244.1.1', interface: 1 }],
