@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { canonicalAddress } from '../../net/address.ts'
-import { parseCidr } from '../../net/cidr.ts'
+import { type Cidr, parseCidr } from '../../net/cidr.ts'
 import { ApiHandler } from './api-handler.ts'
 import { ensureTokenKey, type UserName } from './authentication.ts'
 import { ensureAuthority, issueServerCertificate } from './certificates.ts'
@@ -29,8 +29,8 @@ export interface ApiServerOptions {
   readonly nodes?: readonly string[]
   /** Other names for the certificate: "kubernetes.default.svc". */
   readonly names?: readonly string[]
-  /** Where ClusterIPs come from; with dual-stack two, divided by a comma, the main family first. 10.254.0.0/16 unless told. */
-  readonly serviceCidr?: string
+  /** Where ClusterIPs come from, the main family first. 10.254.0.0/16 unless told. */
+  readonly serviceCidrs?: readonly Cidr[]
   readonly log: Pick<Logger, 'debug' | 'info' | 'error'>
   /** Events kept per resource for watches to go on from; 4096 unless told. */
   readonly eventWindow?: number
@@ -86,9 +86,9 @@ function usersOf(nodes: readonly string[]): UserName[] {
 }
 
 async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; watchers: Watchers }> {
-  const { dir, log, eventWindow = 4096, bookmarkMs = 60_000, watchList = true, serviceCidr = '10.254.0.0/16' } = options
+  const { dir, log, eventWindow = 4096, bookmarkMs = 60_000, watchList = true, serviceCidrs = [parseCidr('10.254.0.0/16')] } = options
   const store = new Store({ windowSize: eventWindow })
-  const registry = new Registry(store, new ServiceAddresses(serviceCidr.split(',').map((text) => parseCidr(text)), store.table(services)))
+  const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
   for (const name of systemNamespaces) registry.create(namespaces, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
   const watchers = new Watchers(store, { bookmarkMs, watchList })
   return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), log }), watchers }
