@@ -1,0 +1,40 @@
+// What the controllers keep of a Node.
+import { z } from 'zod'
+import { keyOf } from '../../cluster/kube-object.ts'
+
+export interface NodeView {
+  readonly name: string
+  readonly uid: string
+  readonly labels: Readonly<Record<string, string>>
+  /** Condition Ready is True. */
+  readonly ready: boolean
+  /** Cordoned: nothing new goes there. */
+  readonly unschedulable: boolean
+  /** How many pods it takes; 110 where it does not say. */
+  readonly podCapacity: number
+  /** As text: one may be outside the cluster's range, or no CIDR at all. */
+  readonly podCidrs: readonly string[]
+}
+
+const schema = z.object({
+  metadata: z.object({ name: z.string(), uid: z.string(), labels: z.record(z.string(), z.string()).default({}) }),
+  spec: z.object({ podCIDR: z.string().default(''), podCIDRs: z.array(z.string()).default([]), unschedulable: z.boolean().default(false) }).prefault({}),
+  status: z
+    .object({
+      conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+      allocatable: z.object({ pods: z.coerce.number().default(110) }).prefault({}),
+    })
+    .prefault({}),
+})
+
+export function projectNode(raw: unknown): readonly [key: string, node: NodeView] {
+  const { metadata, spec, status } = schema.parse(raw)
+  const view = {
+    ...metadata,
+    ready: status.conditions.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
+    unschedulable: spec.unschedulable,
+    podCapacity: status.allocatable.pods,
+    podCidrs: spec.podCIDRs.length > 0 ? spec.podCIDRs : [spec.podCIDR].filter(Boolean),
+  }
+  return [keyOf({ metadata }), Object.freeze(view)]
+}

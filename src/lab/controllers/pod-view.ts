@@ -1,0 +1,72 @@
+// What the controllers keep of a Pod.
+import { z } from 'zod'
+import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
+
+export interface PodView {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  /** ms since the epoch. */
+  readonly createdAt: number
+  readonly labels: Readonly<Record<string, string>>
+  /** The owner that controls it. */
+  readonly owner: { readonly kind: string; readonly uid: string } | undefined
+  /** '' until it is bound. */
+  readonly nodeName: string
+  readonly nodeSelector: Readonly<Record<string, string>>
+  readonly schedulerName: string
+  /** Condition Ready is True. */
+  readonly ready: boolean
+  /** Marked for deletion. */
+  readonly deleted: boolean
+  /** Phase Succeeded or Failed: it will not run again. */
+  readonly finished: boolean
+  /** Why it has no node, as it stands in its condition PodScheduled. */
+  readonly unscheduledBecause: string
+}
+
+const schema = z.object({
+  metadata: z.object({
+    name: z.string(),
+    namespace: z.string(),
+    uid: z.string(),
+    creationTimestamp: z.string().default(''),
+    deletionTimestamp: z.string().optional(),
+    labels: z.record(z.string(), z.string()).default({}),
+    ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) })).default([]),
+  }),
+  spec: z.object({ nodeName: z.string().default(''), nodeSelector: z.record(z.string(), z.string()).default({}), schedulerName: z.string().default('default-scheduler') }),
+  status: z
+    .object({
+      phase: z.string().default('Pending'),
+      conditions: z.array(z.object({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
+    })
+    .prefault({}),
+})
+
+export function projectPod(raw: unknown): readonly [key: string, pod: PodView] {
+  const { metadata, spec, status } = schema.parse(raw)
+  const owner = metadata.ownerReferences.find(({ controller }) => controller)
+  const condition = (type: string, is: string) => status.conditions.find((one) => one.type === type && one.status === is)
+  const view: PodView = {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    uid: metadata.uid,
+    createdAt: createdAtOf({ metadata: { name: metadata.name, creationTimestamp: metadata.creationTimestamp } }),
+    labels: metadata.labels,
+    owner: owner && { kind: owner.kind, uid: owner.uid },
+    nodeName: spec.nodeName,
+    nodeSelector: spec.nodeSelector,
+    schedulerName: spec.schedulerName,
+    ready: condition('Ready', 'True') !== undefined,
+    deleted: metadata.deletionTimestamp !== undefined,
+    finished: status.phase === 'Succeeded' || status.phase === 'Failed',
+    unscheduledBecause: condition('PodScheduled', 'False')?.message ?? '',
+  }
+  return [keyOf({ metadata: { name: view.name, namespace: view.namespace } }), Object.freeze(view)]
+}
+
+/** "/api/v1/namespaces/NS/pods/NAME" */
+export function podPath({ namespace, name }: Pick<PodView, 'namespace' | 'name'>): string {
+  return `/api/v1/namespaces/${namespace}/pods/${name}`
+}

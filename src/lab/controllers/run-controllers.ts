@@ -1,0 +1,68 @@
+// The lab's controllers, each an ordinary client of the API: snapshots from reflectors, one loop each that looks at all of it again whenever something
+// changed. They share the snapshots and never talk to each other, so that any of them also works beside a real control plane.
+import { isDeepStrictEqual } from 'node:util'
+import { ReconcileLoop } from '../../agent/reconcile-loop.ts'
+import type { ApiConnection } from '../../cluster/api-connection.ts'
+import { Reflector } from '../../cluster/reflector.ts'
+import { parseCidr } from '../../net/cidr.ts'
+import type { ControllerLog } from './attempt.ts'
+import { type DeploymentView, projectDeployment } from './deployment-view.ts'
+import { Deployments } from './deployments.ts'
+import { NodeAddresses } from './node-addresses.ts'
+import { type NodeView, projectNode } from './node-view.ts'
+import { PodGarbage } from './pod-garbage.ts'
+import { type PodView, projectPod } from './pod-view.ts'
+import { Scheduler } from './scheduler.ts'
+
+export interface ControllersOptions {
+  readonly api: ApiConnection
+  /** Where podCIDRs come from; with dual-stack two, divided by a comma, the main family first. */
+  readonly clusterCidr: string
+  readonly log: ControllerLog
+  readonly signal: AbortSignal
+}
+
+/** ms after which everything is looked at again although nothing changed: what was refused is tried again then. */
+const intervalMs = 5000
+
+/** Resolves after the signal. @throws {TypeError} at once when the cluster's range is no CIDR. */
+export async function runControllers(options: ControllersOptions): Promise<void> {
+  const { api, log, signal } = options
+  const clusterCidrs = options.clusterCidr.split(',').map((text) => parseCidr(text))
+  const common = { api, equals: (a: unknown, b: unknown) => isDeepStrictEqual(a, b), log }
+  const nodes = new Reflector<NodeView>({ ...common, path: '/api/v1/nodes', project: projectNode })
+  const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
+  const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
+
+  const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
+  const scheduler = new Scheduler({ api, log })
+  const rollouts = new Deployments({ api, log })
+  const garbage = new PodGarbage({ api, log })
+  const controllers: readonly Controller[] = [
+    { name: 'node addresses', sources: [nodes], pass: () => nodeAddresses.pass(nodes.snapshot) },
+    { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
+    { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
+    { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
+  ]
+  const reflectors = [nodes, pods, deployments].map((reflector) => reflector.run(signal))
+  await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
+}
+
+interface Controller {
+  readonly name: string
+  readonly sources: readonly Source[]
+  readonly pass: () => Promise<void>
+}
+
+type Source = Pick<Reflector<unknown>, 'onChange' | 'synced'>
+
+async function runController({ name, sources, pass }: Controller, log: ControllerLog, signal: AbortSignal): Promise<void> {
+  const loop = new ReconcileLoop({
+    // Half a picture would look like pods without nodes and owners.
+    pass: async () => (sources.every(({ synced }) => synced) ? await pass() : undefined),
+    intervalMs,
+    onError: (error) => log.warn({ err: error }, `the ${name} controller failed; it starts again`),
+  })
+  for (const source of sources) source.onChange(() => loop.trigger())
+  await loop.run(signal)
+}

@@ -1,0 +1,45 @@
+// For tests: views with what matters said and the rest as it usually is.
+import type { DeploymentView } from './deployment-view.ts'
+import type { NodeView } from './node-view.ts'
+import type { PodView } from './pod-view.ts'
+
+export function nodeView(name: string, said: Partial<NodeView> = {}): NodeView {
+  return { name, uid: `${name}-uid`, labels: {}, ready: true, unschedulable: false, podCapacity: 110, podCidrs: [], ...said }
+}
+
+export function podView(name: string, said: Partial<PodView> = {}): PodView {
+  return {
+    namespace: 'default',
+    name,
+    uid: `${name}-uid`,
+    createdAt: 0,
+    labels: {},
+    owner: undefined,
+    nodeName: '',
+    nodeSelector: {},
+    schedulerName: 'default-scheduler',
+    ready: false,
+    deleted: false,
+    finished: false,
+    unscheduledBecause: '',
+    ...said,
+  }
+}
+
+export function deploymentView(said: Partial<DeploymentView> = {}): DeploymentView {
+  return {
+    namespace: 'default',
+    name: 'web',
+    uid: 'web-uid',
+    generation: 1,
+    deleted: false,
+    replicas: 3,
+    recreate: false,
+    maxSurge: 1,
+    maxUnavailable: 0,
+    template: { metadata: { labels: { app: 'web' }, annotations: {} }, spec: {} },
+    templateHash: 'new',
+    status: { observedGeneration: 0, replicas: 0, updatedReplicas: 0, readyReplicas: 0, availableReplicas: 0, unavailableReplicas: 0 },
+    ...said,
+  }
+}
