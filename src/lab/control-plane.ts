@@ -1,12 +1,11 @@
 // The control plane as the machine sees it: one process in a namespace of its own (control-process.ts), started here.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Lab, namespacePath } from './layout.ts'
-import { isIn, startDetached, thisProgram } from './processes.ts'
+import type { Lab } from './layout.ts'
+import { isIn, startIn, thisProgram } from './processes.ts'
 
-export function startControlPlane(lab: Lab): void {
-  const command = ['nsenter', `--net=${namespacePath(lab, 'control')}`, '--', ...thisProgram('lab', 'control', '--name', lab.name)]
-  const pid = startDetached(command, { log: controlPlaneLog(lab) })
+export async function startControlPlane(lab: Lab): Promise<void> {
+  const pid = await startIn(lab, 'control', thisProgram('lab', 'control', '--name', lab.name), { log: controlPlaneLog(lab) })
   writeFileSync(pidFile(lab), `${pid}\n`)
 }
 

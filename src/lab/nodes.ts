@@ -6,7 +6,7 @@ import { writeKubeconfig } from './apiserver/kubeconfig.ts'
 import { addressOf, cluster, isNodeName, type Lab, namespacePath, nodeDirectory, nodePidFile, type NodeName, podNotesDirectory } from './layout.ts'
 import { createMember, membersOf, removeNamespace, unplug } from './namespaces.ts'
 import { nodeInitScript } from './node-init.ts'
-import { isIn, killAllIn, startDetached, thisProgram } from './processes.ts'
+import { isIn, killAllIn, startIn, thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
 
 /** Nodes whose namespaces exist, in order. */
@@ -21,8 +21,8 @@ export async function startNode(lab: Lab, node: NodeName, settings: LabSettings)
   for (const user of [`agent-${node}`, `kubelet-${node}`] as const) await writeKubeconfig({ dir: lab.directory, url, user })
   const kubelet = thisProgram('lab', 'kubelet', '--name', lab.name, '--node', node, '--overlay', settings.overlay)
   const isolate = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private', '--mount-proc']
-  const command = ['nsenter', `--net=${namespacePath(lab, node)}`, '--', ...isolate, '--', 'sh', '-c', nodeInitScript, node, lab.directory, ...kubelet]
-  const pid = startDetached(command, { log: join(lab.logs, `kubelet-${node}.log`) })
+  const command = [...isolate, '--', 'sh', '-c', nodeInitScript, node, lab.directory, ...kubelet]
+  const pid = await startIn(lab, node, command, { log: join(lab.logs, `kubelet-${node}.log`) })
   writeFileSync(nodePidFile(lab, node), `${pid}\n`)
 }
 

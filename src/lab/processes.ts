@@ -15,18 +15,20 @@ export function thisProgram(...args: readonly string[]): string[] {
   return [process.execPath, '--enable-source-maps', script, ...args]
 }
 
-/** Starts a command that outlives us, its output appended to a file. Answers its pid. */
-export function startDetached(command: readonly string[], options: { log: string; env?: Readonly<Record<string, string>> }): number {
-  const [file = '', ...args] = command
+/** Starts a command in the member's network namespace, to outlive us, its output appended to a file. Answers its pid when it has entered. */
+export async function startIn(lab: Lab, member: Member, command: readonly string[], options: { log: string; env?: Readonly<Record<string, string>> }): Promise<number> {
   const log = openSync(options.log, 'a', 0o644)
-  try {
-    const child = spawn(file, args, { detached: true, cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, ...options.env } })
-    if (child.pid === undefined) throw new Error(`${file} cannot be started: is it installed?`)
-    child.unref()
-    return child.pid
-  } finally {
-    closeSync(log)
+  const child = spawn('nsenter', [`--net=${namespacePath(lab, member)}`, '--', ...command], { detached: true, cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, ...options.env } })
+  closeSync(log)
+  const { promise: ended, resolve } = Promise.withResolvers<string>()
+  child.on('error', ({ message }) => resolve(message))
+  child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+  while (child.pid === undefined || !isIn(lab, member, child.pid)) {
+    const reason = await Promise.race([ended, sleep(5)])
+    if (reason !== undefined) throw new Error(`${command[0]} did not start (${reason}): see ${options.log}`)
   }
+  child.unref()
+  return child.pid
 }
 
 /** Pids of the processes in the members' network namespaces. A node's pods are not among them: they end with its PID 1. */

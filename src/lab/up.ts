@@ -7,10 +7,10 @@ import { ApiError } from '../cluster/api-error.ts'
 import { waitForApi } from './admin.ts'
 import { isControlPlaneRunning, startControlPlane } from './control-plane.ts'
 import { takeDown } from './down.ts'
-import { type Lab, namespacePath, nodeIndex, type NodeName, nodeNumbered, outsidePort } from './layout.ts'
+import { type Lab, nodeIndex, type NodeName, nodeNumbered, outsidePort } from './layout.ts'
 import { createMember, createSwitch, membersOf } from './namespaces.ts'
 import { isNodeRunning, nodesOf, removeNode, startNode } from './nodes.ts'
-import { dist, processesIn, startDetached } from './processes.ts'
+import { dist, processesIn, startIn } from './processes.ts'
 import { type LabSettings, readSettings, writeSettings } from './settings.ts'
 import { listNodes, type NodeView } from './views.ts'
 
@@ -35,8 +35,7 @@ export async function startBase(lab: Lab, settings: LabSettings, report: Report)
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
   writeSettings(lab, settings)
-  startOutside(lab)
-  startControlPlane(lab)
+  await Promise.all([startOutside(lab), startControlPlane(lab)])
 }
 
 /** Brings the number of nodes to what is asked, and returns when each is ready. To be called inside the control plane's namespace. */
@@ -88,7 +87,7 @@ async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConne
 }
 
 /** A server beyond the cluster: what pods reach masqueraded, and what stands for an external database. */
-function startOutside(lab: Lab): void {
-  const command = ['nsenter', `--net=${namespacePath(lab, 'outside')}`, '--', process.execPath, join(dist, 'echo.mjs'), `${outsidePort}/TCP`, `${outsidePort}/UDP`]
-  startDetached(command, { log: join(lab.logs, 'outside.log'), env: { POD_NAME: 'outside', POD_NAMESPACE: '', NODE_NAME: '' } })
+async function startOutside(lab: Lab): Promise<void> {
+  const command = [process.execPath, join(dist, 'echo.mjs'), `${outsidePort}/TCP`, `${outsidePort}/UDP`]
+  await startIn(lab, 'outside', command, { log: join(lab.logs, 'outside.log'), env: { POD_NAME: 'outside', POD_NAMESPACE: '', NODE_NAME: '' } })
 }
