@@ -56,7 +56,7 @@ export async function rulesNode(iptables: 'nft' | 'legacy'): Promise<RulesNode> 
     serve: async (where, port, { protocol = 'TCP', host, family = 4 } = {}) => {
       const bind = host === undefined ? '' : `,bind=${host}`
       const address = protocol === 'TCP' ? `TCP${family}-LISTEN:${port},fork,reuseaddr${bind}` : `UDP${family}-RECVFROM:${port},fork,reuseaddr${bind}`
-      const server = spawn('nsenter', [`--net=${where.path}`, 'socat', '-t5', address, 'SYSTEM:echo $SOCAT_PEERADDR'], { stdio: 'ignore', detached: true })
+      const server = spawn('nsenter', [`--net=${where.path}`, 'socat', '-t5', address, 'SYSTEM:read word; echo $SOCAT_PEERADDR'], { stdio: 'ignore', detached: true })
       kept.defer(() => end(server))
       await listening(where, port)
     },
@@ -72,7 +72,7 @@ export async function seenFrom(client: ScratchNamespace, address: string, option
   // On a new bridge the first neighbour solicitation is lost; the next one comes after a second.
   const timeout = protocol === 'UDP' ? '' : `,connect-timeout=${family === 4 ? 2 : 5}`
   const target = `${protocol}${family}:${address}${timeout}${bind}`
-  // A UDP server answers to the word; a TCP server that left it unread would reset the connection.
+  // A UDP server answers to the word, when it has read it; a TCP server that left it unread would reset the connection.
   const input = protocol === 'UDP' ? 'hello\n' : ''
   const said = await client.run('socat', ['-T3', '-t3', '-', target], { input }).catch(() => '')
   return canonicalAddress(said.trim().replaceAll(/[[\]]/g, ''))
