@@ -121,6 +121,8 @@ export class ApiConnection {
     outgoing.on('response', (response) => {
       clearTimeout(headersTimer)
       incoming = response
+      // An abort may strike between two reads, when no reader listens; the next read tells of it.
+      response.on('error', () => {})
       resolve(response)
     })
     outgoing.on('close', () => {

@@ -4,7 +4,7 @@ import { createPrivateKey, webcrypto } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 // Before the library, which does not load without it.
-import './reflect-metadata.ts'
+import 'reflect-metadata'
 import * as x509 from '@peculiar/x509'
 import { canonicalAddress } from '../../net/address.ts'
 import { isMissing, writeSecret } from './secret-files.ts'
