@@ -84,6 +84,23 @@ describeKernel('pod rules', () => {
     await rules.reconcile([])
     await node.run('conntrack', ['-F'])
     expect(await seenFrom(pod, '127.0.0.1:9001', { source: '10.244.1.5' })).toBeUndefined()
+
+    // Nor can it pretend to be the node itself: the counter of the rule says that it was this one.
+    await pod.run('ip', ['addr', 'add', '127.0.0.2/32', 'dev', 'eth0'])
+    await pod.run('socat', ['-u', '-', 'UDP4-SENDTO:10.244.1.1:9001,bind=127.0.0.2'], { input: 'x' })
+    expect(await node.run('iptables-nft', ['-t', 'mangle', '-v', '-S', 'FAIRLEAD-LOCALNET'])).toMatch(/-s 127\.0\.0\.0\/8 .*-c 1 /)
+  })
+
+  test('what goes to the node and is no host port leaves without our mark, whoever sends it', async () => {
+    await using net = await rulesNode('nft')
+    const { node, pods: [pod], outside, rules } = net
+    await net.serve(node, 9002)
+    await rules.reconcile([podAt(5, [port(8080)])])
+    // Whoever meets the mark is turned away: a leftover one shows as no answer. VXLAN would hand it on to the inner packet.
+    await node.run('iptables-nft', ['-A', 'INPUT', '-m', 'mark', '--mark', '0x2000/0x2000', '-j', 'REJECT'])
+    expect(await seenFrom(outside, `${nodeAddress}:9002`)).toBe(outsideAddress)
+    expect(await seenFrom(pod, `${nodeAddress}:9002`)).toBe('10.244.1.5')
+    expect(await seenFrom(node, '127.0.0.1:9002')).toBe('127.0.0.1')
   })
 
   test("forwarding survives another program's FORWARD policy and rules", async () => {
