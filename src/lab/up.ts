@@ -19,11 +19,14 @@ export type Report = (line: string) => void
 
 const nodesReadyWithinMs = 60_000
 
-/** The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew. */
-export async function startBase(lab: Lab, settings: LabSettings, report: Report): Promise<void> {
+/**
+ * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew.
+ * @param overlay undefined: as the lab runs, VXLAN for a new one.
+ */
+export async function startBase(lab: Lab, overlay: LabSettings['overlay'] | undefined, report: Report): Promise<void> {
   const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
   if (running !== undefined) {
-    if (running.overlay === settings.overlay) return
+    if (overlay === undefined || running.overlay === overlay) return
     throw new Error(`lab ${lab.name} runs with --overlay ${running.overlay}: take it down first (fairlead lab down)`)
   }
   if (membersOf(lab).length > 0) {
@@ -34,7 +37,7 @@ export async function startBase(lab: Lab, settings: LabSettings, report: Report)
   mkdirSync(lab.logs, { recursive: true })
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
-  writeSettings(lab, settings)
+  writeSettings(lab, { overlay: overlay ?? 'vxlan' })
   await Promise.all([startOutside(lab), startControlPlane(lab)])
 }
 
