@@ -27,9 +27,10 @@ test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every 
     for (const target of targets) expect([...chains.keys()]).toContain(target)
     for (const chain of chains.keys()) {
       expect(chain.length).toBeLessThanOrEqual(28)
-      // One that lost its frontend to another Service stays: the loser may yet get it.
-      if (/^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain) && problems.length === 0) expect(targets).toContain(chain)
     }
+    // The chains of a port that lost its frontend to another Service stay: it may yet get it.
+    const ofPorts = [...chains.keys()].filter((chain) => /^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain))
+    if (problems.length === 0) for (const chain of ofPorts) expect(targets).toContain(chain)
   }
 })
 
@@ -132,8 +133,7 @@ test('the order in which Services, slices and endpoints are known makes no diffe
     const turned = reversed ? objects.map((object) => ({ ...object, ...(Array.isArray(object['endpoints']) ? { endpoints: object['endpoints'].toReversed() as unknown } : {}) })) : objects
     const { rules, problems } = desiredRules(snapshotOf({ objects: turned }), flat)
     expect(problems).toEqual(expected.problems)
-    expect([...rules.filter].toSorted()).toEqual([...expected.rules.filter].toSorted())
-    expect([...rules.nat].toSorted()).toEqual([...expected.rules.nat].toSorted())
+    expect(rules).toEqual(expected.rules)
   }), { numRuns: 20 })
 })
 
