@@ -29,8 +29,8 @@ test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every 
       expect(chain.length).toBeLessThanOrEqual(28)
     }
     // The chains of a port that lost its frontend to another Service stay: it may yet get it.
-    const ofPorts = [...chains.keys()].filter((chain) => /^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain))
-    if (problems.length === 0) for (const chain of ofPorts) expect(targets).toContain(chain)
+    const ofPorts = problems.length > 0 ? [] : [...chains.keys()].filter((chain) => /^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain))
+    for (const chain of ofPorts) expect(targets).toContain(chain)
   }
 })
 
