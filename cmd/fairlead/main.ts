@@ -8,6 +8,8 @@ const program = new Command('fairlead')
   .description('The network of a Kubernetes node: CNI plugin, overlay, service proxy and network policy')
   .version(version, '--version', 'print version and commit')
   .helpCommand(false)
+  // So that `lab kubectl --version` is kubectl's.
+  .enablePositionalOptions()
   .showHelpAfterError('(--help tells more)')
   .exitOverride()
   .addCommand(agentCommand())

@@ -9,10 +9,18 @@ import type { ShellWorkers } from './shell-workers.ts'
 // A restore of 10,000 services in one piece takes minutes on nft (reference: measurements A); what is slow is not hung.
 const restoreTimeout = 600_000
 
+/** Characters. A host port's line waits in an ADD, so small text goes through a shell worker, which forks faster than we do; large text would only be copied once more. */
+const shellLimit = 16_384
+
 /** `NAME-BACKEND-restore --noflush -w 5`: all of the text or nothing. @throws {CommandError} that quotes the line at fault. */
-export async function restoreRules(backend: IptablesBackend, family: Family, text: string, enter: readonly string[]): Promise<void> {
-  const [program = '', ...args]: readonly string[] = [...enter, `${programName(family)}-${backend}-restore`, '--noflush', '-w', '5']
+export async function restoreRules(workers: ShellWorkers, backend: IptablesBackend, family: Family, text: string, enter: readonly string[]): Promise<void> {
+  const words = [`${programName(family)}-${backend}-restore`, '--noflush', '-w', '5']
   try {
+    if (text.length <= shellLimit) {
+      await runInShell(workers, words, { enter, input: text, timeout: restoreTimeout })
+      return
+    }
+    const [program = '', ...args] = [...enter, ...words]
     await runProgram(program, args, { input: text, timeout: restoreTimeout })
   } catch (error) {
     if (!(error instanceof CommandError)) throw error

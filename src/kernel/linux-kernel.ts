@@ -112,7 +112,7 @@ class LinuxKernel implements Kernel {
     const begin = performance.now()
     let ok = false
     try {
-      await restoreRules(backend, family, text, this.#enter)
+      await restoreRules(this.#quick, backend, family, text, this.#enter)
       ok = true
       this.#log.debug({ input: text }, `${[...this.#enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`)
     } finally {

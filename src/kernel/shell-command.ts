@@ -11,20 +11,32 @@ export interface ShellCommandOptions {
   readonly observe?: CommandObserver | undefined
   /** ms; 10 s where not given. */
   readonly timeout?: number
+  /** What the command reads from stdin; nothing where not given. */
+  readonly input?: string
   /** Kinds of failure that count as success here. */
   readonly accept?: readonly FailureKind[]
 }
 
-/** Answers what the command printed. Its stdin is empty. @throws {CommandError} */
+/** Ends a here-document: as a line of its own it stands in no text that we write. */
+const inputEnd = 'FAIRLEAD_END_OF_INPUT'
+
+/** Answers what the command printed. @throws {CommandError} */
 export async function runInShell(workers: ShellWorkers, words: readonly string[], options: ShellCommandOptions): Promise<{ stdout: string; stderr: string }> {
   const command = [...options.enter, ...words].map(quoteWord).join(' ')
   const begin = performance.now()
-  const result = await workers.run(`${command} </dev/null`, options.timeout === undefined ? {} : { timeout: options.timeout })
+  const script = options.input === undefined ? `${command} </dev/null` : `${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
+  const result = await workers.run(script, options.timeout === undefined ? {} : { timeout: options.timeout })
   const kind = failureKind(result)
   const ok = kind === undefined || (options.accept ?? []).includes(kind)
   options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)
   if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: result.stderr.trim() || `exit status ${result.status}` })
   return result
+}
+
+/** @throws {TypeError} for text that would end its here-document early: what follows would be run as commands. */
+function wholeLines(input: string): string {
+  if (`\n${input}\n`.includes(`\n${inputEnd}\n`)) throw new TypeError(`Expected input without a line ${inputEnd}, got one`)
+  return input === '' || input.endsWith('\n') ? input : `${input}\n`
 }
 
 function failureKind(result: ShellResult): FailureKind | undefined {

@@ -9,6 +9,7 @@ import { median, quantile } from './statistics.ts'
 const rounds = 60
 const crowd = 250
 const burst = 110
+const settleMs = 50
 
 export async function cniBench(): Promise<BenchRow[]> {
   await using _agent = await startAgent('10.98.0.0/20')
@@ -52,6 +53,8 @@ async function oneByOne(contenders: readonly Contender[], count: number, firstPo
       samples.add[who]?.push(await contender.add(pod, hostPort))
       samples.delete[who]?.push(await contender.delete(pod, hostPort))
       dropNamespace(pod)
+      // The kernel takes the namespace apart in the background: not on the next one's clock.
+      await sleep(settleMs)
     }
   }
   return samples
