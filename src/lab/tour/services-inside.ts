@@ -21,7 +21,7 @@ export const podToClusterIp: Step = {
       ok: counts.size === 3 && many.failures.length === 0 && probability > believable && many.answers.every((answer) => answer.client === client.address),
       tried: `${describe(client)} asks ${service.clusterIp}:80 on ${connectionsAsked} connections`,
       happened: `${said(many)}; so uneven, or more so, by chance: probability ${probability.toPrecision(2)} (chi-square ${chiSquare.toFixed(2)})`,
-      exhibits: [await serviceRules(tour, nodeOf(client), 'web', /KUBE-(SERVICES|SVC|SEP)/)],
+      exhibits: [await serviceRules(tour, nodeOf(client), 'web', /-A KUBE-(SERVICES.*cluster IP|SVC|SEP)/)],
     }
   },
 }
@@ -37,7 +37,7 @@ export const hairpin: Step = {
       ok: many.failures.length === 0 && many.answers.every((answer) => answer.pod === client.name && answer.client !== client.address),
       tried: `${describe(client)}, the only endpoint of ${service.clusterIp}:80, asks it`,
       happened: said(many),
-      exhibits: [await serviceRules(tour, nodeOf(client), 'local', /KUBE-SEP/), await connections(tour, nodeOf(client), ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
+      exhibits: [await serviceRules(tour, nodeOf(client), 'local', /-A KUBE-SEP/), await connections(tour, nodeOf(client), ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
     }
   },
 }
@@ -51,7 +51,7 @@ export const nodeToClusterIp: Step = {
       ok: many.failures.length === 0 && countsByPod(many).size === 3,
       tried: `node1 asks ${service.clusterIp}:80 thirty times`,
       happened: said(many),
-      exhibits: [await tour.show('node1', ['ip', 'route', 'get', service.clusterIp], /src/), await serviceRules(tour, 'node1', 'web', /KUBE-SVC.*MARK-MASQ/)],
+      exhibits: [await tour.show('node1', ['ip', 'route', 'get', service.clusterIp], /src/), await serviceRules(tour, 'node1', 'web', /-A KUBE-SVC.*MARK-MASQ/)],
     }
   },
 }
@@ -86,7 +86,7 @@ export const namedPorts: Step = {
       ok: listened(http) === 'tour-named-1:8080 tour-named-2:8081' && listened(admin) === 'tour-named-1:9090 tour-named-2:9091' && [http, admin].every(({ failures }) => failures.length === 0),
       tried: `${describe(client)} asks ${service.clusterIp} at ports 80 (web) and 81 (adm), forty times each`,
       happened: `at 80 answered ${listened(http)}; at 81 ${listened(admin)}`,
-      exhibits: [await serviceRules(tour, nodeOf(client), 'named', /KUBE-SERVICES|DNAT/)],
+      exhibits: [await serviceRules(tour, nodeOf(client), 'named', /-A KUBE-SERVICES|DNAT/)],
     }
   },
 }

@@ -19,7 +19,7 @@ export const nodePort: Step = {
       nodes.map(async (name) => {
         const { address } = await tour.node(name)
         const many = await tour.askMany('outside', address, service.nodePort, 30)
-        return { ok: answeredBy(many, 3) && !seenFrom(many, underlay.outside), tried: `the client outside asks ${address}:${service.nodePort} thirty times`, happened: said(many), exhibits: [await serviceRules(tour, name, 'web', /KUBE-(NODEPORTS|EXT)/)] }
+        return { ok: answeredBy(many, 3) && !seenFrom(many, underlay.outside), tried: `the client outside asks ${address}:${service.nodePort} thirty times`, happened: said(many), exhibits: [await serviceRules(tour, name, 'web', /-A KUBE-(NODEPORTS|EXT)/)] }
       }),
     )
     return allOf(parts)
@@ -40,8 +40,8 @@ export const localPolicy: Step = {
       tried: `the client outside (${underlay.outside}) asks ${having.address}:${service.nodePort}, then ${without.address}:${service.nodePort}, a node without an endpoint`,
       happened: `${said(kept)}; from node1 ${said(dropped)}`,
       exhibits: [
-        await serviceRules(tour, 'node2', 'local', /KUBE-(NODEPORTS|EXT|SVL)/),
-        await connections(tour, 'node2', ['-p', 'tcp', '--orig-src', underlay.outside, '--orig-dst', having.address]),
+        await serviceRules(tour, 'node2', 'local', /-A KUBE-(NODEPORTS|EXT|SVL)/),
+        await connections(tour, 'node2', ['-p', 'tcp', '--orig-src', underlay.outside, '--orig-port-dst', String(service.nodePort)]),
         await serviceRules(tour, 'node1', 'local', /DROP/, 'filter'),
       ],
     }
