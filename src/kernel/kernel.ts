@@ -35,6 +35,9 @@ export interface Kernel extends AsyncDisposable {
   /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
   rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
 
+  /** Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables it takes seconds: rarely, and never while a pod waits. */
+  readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void>
+
   /** The backend that the node's rules are in: chosen once, at the first use. */
   iptablesBackend(): Promise<IptablesBackend>
 
