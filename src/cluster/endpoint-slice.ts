@@ -1,14 +1,13 @@
-// What we keep of an EndpointSlice object: frozen, so that two of them can be compared.
+// What we keep of an EndpointSlice object: frozen, so that two of them can be compared. Those of headless Services and of host names are not kept.
 import type { Address, Family } from '../net/address.ts'
 import type { Protocol } from './service.ts'
 
 export interface ClusterEndpointSlice {
   readonly namespace: string
   readonly name: string
-  /** The label kubernetes.io/service-name. Undefined: it belongs to no Service, or to a headless one. */
-  readonly service: string | undefined
-  /** Undefined: addressType FQDN, which nobody proxies. */
-  readonly family: Family | undefined
+  /** The label kubernetes.io/service-name: a Service of the same namespace, there or not. */
+  readonly service: string
+  readonly family: Family
   readonly ports: readonly SlicePort[]
   readonly endpoints: readonly SliceEndpoint[]
   /** The annotation endpoints.kubernetes.io/last-change-trigger-time in ms: when the pod or Service changed that made the controller write this. */

@@ -1,4 +1,4 @@
-// What we keep of a Service object: frozen, both families, nothing decided yet.
+// What we keep of a Service object: frozen, both families, nothing decided yet. Headless and external-name Services, and those of another proxy, are not kept.
 import type { Address } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 
@@ -9,7 +9,7 @@ export interface ClusterService {
   /** creationTimestamp in ms: of two Services that claim the same frontend, the older wins. */
   readonly createdAt: number
   readonly type: ServiceType
-  /** At most one a family. Empty: headless, or not allocated yet. */
+  /** One a family, at least one. */
   readonly clusterIps: readonly Address[]
   /** No two of them share name and protocol. */
   readonly ports: readonly ClusterServicePort[]
@@ -24,11 +24,9 @@ export interface ClusterService {
   readonly healthCheckNodePort: number
   /** sessionAffinity ClientIP: for how long. Undefined: none. */
   readonly affinitySeconds: number | undefined
-  /** The label service.kubernetes.io/service-proxy-name: another proxy's business. */
-  readonly proxyName: string | undefined
 }
 
-export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName'
+export type ServiceType = 'ClusterIP' | 'NodePort' | 'LoadBalancer'
 export type TrafficPolicy = 'Cluster' | 'Local'
 export type Protocol = 'tcp' | 'udp' | 'sctp'
 
