@@ -7,7 +7,7 @@ import { BatchSession } from './batch-session.ts'
 import type { Change, Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
-import { chooseBackend, restoreRules, rulesOfChain } from './iptables.ts'
+import { chooseBackend, isInOtherBackend, restoreRules, rulesOfChain } from './iptables.ts'
 import { readTableLines } from './iptables-save.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel } from './kernel.ts'
 import { safePath } from './link-changes.ts'
@@ -130,6 +130,10 @@ class LinuxKernel implements Kernel {
     const begin = performance.now()
     await readTableLines({ backend, family, table, enter: this.#enter, seen })
     this.#observe?.command(`iptables-${backend}-save`, (performance.now() - begin) / 1000, true)
+  }
+
+  async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
+    return isInOtherBackend(this.#slow, await this.iptablesBackend(), { family, table, chain }, this.#inside())
   }
 
   async iptablesBackend(): Promise<IptablesBackend> {

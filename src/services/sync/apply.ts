@@ -6,7 +6,7 @@ import type { Chains, Rules } from '../rendered.ts'
 import { basesOf, jumpRemovals, missingJumps } from './base-jumps.ts'
 import { areSameRules, isSameRule } from './canonical-rule.ts'
 import { observeTable } from './observe.ts'
-import { canary, isOurs, type Table } from './ours.ts'
+import { canary, isOurs, marker, type Table } from './ours.ts'
 import { planTransactions, type TableInput, type Transaction } from './plan.ts'
 import { TableState } from './table-state.ts'
 
@@ -40,6 +40,7 @@ export class FamilyTables {
     this.#kernel = parts.kernel
     this.#log = parts.log
     for (const table of tables) this.#states[table].want(canary, [])
+    this.#states.mangle.want(marker, [])
   }
 
   /** Chains that should be there, in a table. */
@@ -89,8 +90,9 @@ export class FamilyTables {
     return this.#holds(table, 'KUBE-SERVICES', await this.#rulesIn(table, 'KUBE-SERVICES'))
   }
 
-  /** Removes every chain and jump of ours and nothing else. @throws {CommandError} */
+  /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
   async clean(): Promise<Written> {
+    if ((await this.#rulesIn('mangle', marker)) === undefined) return nothing
     const states = { filter: new TableState(), nat: new TableState(), mangle: new TableState() }
     const inputs = { filter: empty, nat: empty, mangle: empty }
     for (const table of tables) {
@@ -189,4 +191,5 @@ export class FamilyTables {
   }
 }
 
+const nothing: Written = { chains: 0, removed: new Map(), restores: 0, bytes: 0 }
 const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }
