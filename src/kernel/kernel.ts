@@ -34,6 +34,8 @@ export interface Kernel extends AsyncDisposable {
   restoreRules(family: Family, text: string): Promise<void>
   /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
   rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
+  /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
+  hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
 
   /** Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables it takes seconds: rarely, and never while a pod waits. */
   readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void>
@@ -60,6 +62,11 @@ export interface Failure {
 }
 
 export type IptablesBackend = 'nft' | 'legacy'
+export interface TableRule {
+  readonly table: IptablesTable
+  /** As `iptables -S` prints it. */
+  readonly rule: string
+}
 export type IptablesTable = 'filter' | 'nat' | 'mangle' | 'raw'
 
 /** The route protocol number that marks a route as ours (`proto 98`). */
