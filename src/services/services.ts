@@ -118,11 +118,11 @@ export class Services {
     return due.length === 0 ? undefined : Math.min(...due)
   }
 
-  /** Looks for what other programs have changed, as far as a look is due, and mends it. @returns what was repaired. @throws {CommandError} */
-  async audit(): Promise<readonly string[]> {
+  /** Looks for what other programs have changed, as far as a look is due or at every rule, and mends it. @returns what was repaired. @throws {CommandError} */
+  async audit({ whole = false } = {}): Promise<readonly string[]> {
     const repaired: string[] = []
     for (const lane of this.#lanes) {
-      const result = await lane.audit?.run()
+      const result = await lane.audit?.run(whole)
       if (result === undefined || result.repaired.length === 0) continue
       lane.repaired += result.repaired.length
       this.#observe?.repaired(lane.family, result.repaired.length)
@@ -160,7 +160,7 @@ export class Services {
       lane.rules.flows.adopt(written.removed)
       this.#conntrack.forget(lane.family, lane.rules.flows.take())
       lane.lastSyncAt = Date.now()
-      lane.audit ??= new Audit({ tables: lane.tables, backend: await this.#kernel.iptablesBackend(), now: Date.now })
+      lane.audit ??= new Audit({ tables: lane.tables, now: Date.now })
       return written
     } finally {
       this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)

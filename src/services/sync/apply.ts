@@ -3,7 +3,8 @@ import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Chains, Rules } from '../rendered.ts'
-import { basesOf, jumpRemovals, missingJumps } from './base-jumps.ts'
+import { baseJumps } from '../static-chains.ts'
+import { jumpRemovals, missingJumps } from './base-jumps.ts'
 import { areSameRules, isSameRule } from './canonical-rule.ts'
 import { observeTable } from './observe.ts'
 import { canary, isOurs, marker, type Table } from './ours.ts'
@@ -20,7 +21,7 @@ export interface Written {
   readonly bytes: number
 }
 
-const tables: readonly Table[] = ['mangle', 'filter', 'nat']
+export const tables: readonly Table[] = ['mangle', 'filter', 'nat']
 
 /** Its methods must not overlap. */
 export class FamilyTables {
@@ -75,19 +76,22 @@ export class FamilyTables {
 
   /** Reads a table and makes it right. @returns what somebody else had changed: chains and jumps. @throws {CommandError} */
   async audit(table: Table): Promise<{ repaired: readonly string[]; written: Written }> {
-    const repaired = await this.#read(table)
+    const chains = await this.#read(table)
+    const repaired = [...chains, ...this.#jumps[table]]
     const written = await this.#write(await this.#plan())
-    await this.#learnSpellings(table, repaired)
+    await this.#learnSpellings(table, chains)
     if (repaired.length > 0) this.#log.warn({ family: this.family, table, repaired: repaired.slice(0, 20), count: repaired.length }, 'service rules had been changed by another program: repaired')
     return { repaired, written }
   }
 
-  /** Whether the chains that everything hangs from look as they should; cheap with nft, while legacy reads the whole table for each. @throws {CommandError} */
-  async looksWhole(table: Table): Promise<boolean> {
-    if (table === 'mangle') return (await this.#kernel.rulesOf(this.family, table, canary)) !== undefined
-    const bases = new Map(await Promise.all(basesOf(table).map(async (base) => [base, await this.#rulesIn(table, base)] as const)))
-    if (missingJumps(table, new Map([...bases].map(([base, rules]) => [base, rules ?? []]))).length > 0) return false
-    return this.#holds(table, 'KUBE-SERVICES', await this.#rulesIn(table, 'KUBE-SERVICES'))
+  /** Whether what everything hangs from is there: the jumps, and the ends of the chains that they lead to. One process start, in which legacy reads both tables. @throws {CommandError} */
+  async looksWhole(): Promise<boolean> {
+    const jumps = baseJumps.map(({ table, base, rule }) => ({ table, rule: `-A ${base} ${rule}` }))
+    const roots = rootChains.flatMap(({ table, chain }) => {
+      const rules = this.#states[table].desired.get(chain) ?? []
+      return [...new Set([rules[0], rules.at(-1)])].flatMap((rule) => (rule === undefined ? [] : [{ table, rule: `-A ${chain} ${rule}` }]))
+    })
+    return this.#kernel.hasRules(this.family, [...jumps, ...roots])
   }
 
   /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
@@ -105,7 +109,7 @@ export class FamilyTables {
     return written
   }
 
-  /** @returns the chains and jumps that are not as we had left them. */
+  /** @returns the chains that are not as we had left them. */
   async #read(table: Table): Promise<string[]> {
     const state = this.#states[table]
     const settled = new Set([...state.applied].filter(([chain, rules]) => rules !== undefined && rules === state.desired.get(chain)).map(([chain]) => chain))
@@ -114,7 +118,7 @@ export class FamilyTables {
     for (const [chain, rules] of chains) state.learn(chain, this.#inOurWords(table, chain, rules))
     this.#jumps[table] = missingJumps(table, bases)
     // What was never read was not left by us in any state.
-    const drifted = this.#unread.has(table) ? [] : [...[...settled].filter((chain) => state.applied.get(chain) !== state.desired.get(chain)), ...this.#jumps[table]]
+    const drifted = this.#unread.has(table) ? [] : [...settled].filter((chain) => state.applied.get(chain) !== state.desired.get(chain))
     this.#unread.delete(table)
     return drifted
   }
@@ -174,12 +178,6 @@ export class FamilyTables {
     }
   }
 
-  #holds(table: Table, chain: string, printed: Rules | undefined): boolean {
-    const wanted = this.#states[table].desired.get(chain)
-    if (wanted === undefined || printed === undefined) return wanted === printed
-    return areSameRules(wanted, this.#inOurWords(table, chain, printed))
-  }
-
   #inOurWords(table: Table, chain: string, printed: Rules): Rules {
     const spelling = this.#spellings.get(`${table} ${chain}`)
     return spelling !== undefined && areSameRules(spelling.printed, printed) ? spelling.written : printed
@@ -190,6 +188,14 @@ export class FamilyTables {
     return lines?.filter((line) => line.startsWith('-A ')).map((line) => line.slice(`-A ${chain} `.length))
   }
 }
+
+/** A flush of either table, or of the chains that every packet passes, shows in these. */
+const rootChains = [
+  { table: 'filter', chain: 'KUBE-FORWARD' },
+  { table: 'nat', chain: 'KUBE-POSTROUTING' },
+  { table: 'nat', chain: 'KUBE-MARK-MASQ' },
+  { table: 'nat', chain: 'KUBE-SERVICES' },
+] as const
 
 const nothing: Written = { chains: 0, removed: new Map(), restores: 0, bytes: 0 }
 const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }

@@ -1,11 +1,9 @@
-// When which table is looked at, to find what another program has flushed, deleted or changed.
+// When the rules are looked at, to find what another program has flushed, deleted or changed.
 //
-// Nobody tells us: flushing iptables makes no event that could be had cheaply. So the chains that everything hangs from are looked at every 2 s, and all of table nat
-// every 25 s. With legacy a look at one chain reads the whole table, so there we look at all of it at once. Above 6,000 chains (1,000 Services with 3 endpoints have
-// about that many) the periods stretch until looking costs less than 0.4 % of a core.
-import type { IptablesBackend } from '../../kernel/kernel.ts'
-import type { FamilyTables, Written } from './apply.ts'
-import type { Table } from './ours.ts'
+// Nobody tells us of it. So what everything hangs from is looked at every 2 s, in one process start, and every rule of every table each 25 s. Above 6,000 chains (1,000
+// Services with 3 endpoints have about that many) the periods stretch until looking costs no more than 0.2 % of a core each: legacy reads the whole table whatever
+// is asked, nft takes seconds to print tens of thousands of chains.
+import { type FamilyTables, tables, type Written } from './apply.ts'
 
 export interface AuditResult {
   /** Chains and jumps that were not as we had left them: "nat KUBE-SVC-...". */
@@ -14,9 +12,8 @@ export interface AuditResult {
 }
 
 interface Look {
-  readonly table: Table
   readonly depth: 'roots' | 'whole'
-  /** ms between two looks at a table of ordinary size. */
+  /** ms between two looks at tables of ordinary size. */
   readonly period: number
   due: number
   /** ms that the last look took. */
@@ -24,21 +21,20 @@ interface Look {
 }
 
 const ordinaryChains = 6000
-/** A look of 20 ms every 5 s is 0.4 %. */
-const restPerCost = 250
-const longestPeriod = 600_000
+const restPerCost = 500
+const longestPeriod = 1_200_000
 
 export class Audit {
   readonly #tables: FamilyTables
   readonly #looks: readonly Look[]
   readonly #now: () => number
 
-  constructor(parts: { tables: FamilyTables; backend: IptablesBackend; now: () => number }) {
+  /** @param parts.now ms since the epoch */
+  constructor(parts: { tables: FamilyTables; now: () => number }) {
     this.#tables = parts.tables
     this.#now = parts.now
-    const look = (table: Table, depth: Look['depth'], period: number): Look => ({ table, depth, period, due: parts.now() + period, cost: 0 })
-    const nat = parts.backend === 'nft' ? [look('nat', 'roots', 2000), look('nat', 'whole', 25_000)] : [look('nat', 'whole', 2000)]
-    this.#looks = [look('mangle', 'roots', 2000), look('filter', 'whole', 2000), ...nat]
+    const look = (depth: Look['depth'], period: number): Look => ({ depth, period, due: parts.now() + period, cost: 0 })
+    this.#looks = [look('roots', 2000), look('whole', 25_000)]
   }
 
   /** When the next look is due, on the clock that was given. */
@@ -51,28 +47,26 @@ export class Audit {
     return Math.max(...this.#looks.map((look) => this.#periodOf(look)))
   }
 
-  /** Looks at what is due, and mends what is not as it should be. @throws {CommandError} */
-  async run(): Promise<AuditResult> {
-    const repaired: string[] = []
-    const written: Written[] = []
-    for (const look of this.#looks.filter(({ due }) => due <= this.#now())) {
-      const begin = this.#now()
-      const result = await this.#look(look)
-      look.cost = this.#now() - begin
-      look.due = this.#now() + this.#periodOf(look)
-      repaired.push(...result.repaired)
-      written.push(...result.written)
-    }
-    return { repaired, written }
+  /** Looks as deep as is due, or at everything, and mends what is not as it should be. @throws {CommandError} */
+  async run(whole: boolean): Promise<AuditResult> {
+    const due = this.#looks.findLast((look) => (whole && look.depth === 'whole') || look.due <= this.#now())
+    if (due === undefined) return nothingFound
+    const begin = this.#now()
+    const result = due.depth === 'roots' && (await this.#tables.looksWhole()) ? nothingFound : await this.#everything()
+    due.cost = this.#now() - begin
+    due.due = this.#now() + this.#periodOf(due)
+    return result
   }
 
-  async #look({ table, depth }: Look): Promise<AuditResult> {
-    if (depth === 'roots' && (await this.#tables.looksWhole(table))) return { repaired: [], written: [] }
-    const { repaired, written } = await this.#tables.audit(table)
-    return { repaired: repaired.map((what) => `${table} ${what}`), written: [written] }
+  async #everything(): Promise<AuditResult> {
+    const results: { table: string; repaired: readonly string[]; written: Written }[] = []
+    for (const table of tables) results.push({ table, ...(await this.#tables.audit(table)) })
+    return { repaired: results.flatMap(({ table, repaired }) => repaired.map((what) => `${table} ${what}`)), written: results.map(({ written }) => written) }
   }
 
-  #periodOf({ table, period, cost }: Look): number {
-    return this.#tables.size(table) <= ordinaryChains ? period : Math.min(longestPeriod, Math.max(period, cost * restPerCost))
+  #periodOf({ period, cost }: Look): number {
+    return this.#tables.size('nat') <= ordinaryChains ? period : Math.min(longestPeriod, Math.max(period, cost * restPerCost))
   }
 }
+
+const nothingFound: AuditResult = { repaired: [], written: [] }

@@ -29,7 +29,7 @@ export interface Transaction {
 const chainsInPiece = 600
 
 export function planTransactions(backend: IptablesBackend, { filter, nat, mangle }: Readonly<Record<Table, TableInput>>): Transaction[] {
-  const size = backend === 'nft' ? chainsInPiece : Number.POSITIVE_INFINITY
+  const size = backend === 'nft' ? chainsInPiece : Number.MAX_SAFE_INTEGER
   const afterwards = backend === 'nft'
   const natChanges = nat.write.size + nat.remove.length > 0
   const { early, late } = natChanges ? inTwoSteps(filter) : { early: filter.write, late: noChains }
