@@ -8,6 +8,7 @@ import type { Kernel } from '../kernel/kernel.ts'
 import type { Family } from '../net/address.ts'
 import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
+import { hasLocalhostNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
 import { FamilyTables, type Written } from './sync/apply.ts'
@@ -64,6 +65,8 @@ export class Services {
   #options: ServicesOptions | undefined
   #snapshots: { services: ReadonlyMap<string, ClusterService>; slices: ReadonlyMap<string, ClusterEndpointSlice>; node: ClusterNode } | undefined
   #settledBackend = false
+  /** Those that the sysctl was last set for. */
+  #settledOptions: ServicesOptions | undefined
 
   constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[]; observe?: ServicesObserver }) {
     this.#kernel = parts.kernel
@@ -108,6 +111,7 @@ export class Services {
       if (result.status === 'rejected') throw result.reason
       return result.value
     })
+    await this.#allowLocalhostNodePorts(options)
     const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
     return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: [...new Set(this.#lanes.flatMap(({ rules }) => rules.problems))] }
   }
@@ -165,6 +169,15 @@ export class Services {
     } finally {
       this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)
     }
+  }
+
+  /** A packet from 127.0.0.1 may leave through an interface only with route_localnet. The rule that keeps neighbours from using it stands by now. */
+  async #allowLocalhostNodePorts(options: ServicesOptions): Promise<void> {
+    if (options === this.#settledOptions) return
+    const key = 'net/ipv4/conf/all/route_localnet'
+    const wanted = this.#lanes.some(({ family }) => hasLocalhostNodePorts(options, family))
+    if (wanted && (await this.#kernel.readSysctl(key)) === '0') await this.#kernel.writeSysctl(key, '1')
+    this.#settledOptions = options
   }
 
   /** Rules in both backends are both in force, and nobody could say which endpoint a connection gets. @throws {Error} */
