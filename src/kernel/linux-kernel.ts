@@ -121,8 +121,8 @@ class LinuxKernel implements Kernel {
     }
   }
 
-  async rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined> {
-    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, table, chain, this.#inside())
+  async rulesOf(family: Family, table: IptablesTable, chain: string, { counters = false } = {}): Promise<readonly string[] | undefined> {
+    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, { table, chain, counters }, this.#inside())
   }
 
   async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {

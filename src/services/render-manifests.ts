@@ -22,7 +22,7 @@ export function renderManifests(manifests: readonly Manifest[], nodeName: string
   const node = nodes.find(({ name }) => name === nodeName)
   if (node === undefined && nodes.length > 0) throw new Error(`there is no Node ${nodeName} in the manifests: take one of ${nodes.map(({ name }) => name).join(', ')}`)
   // Without a Node its name alone is known: enough for all that depends on neither zone, podCIDR nor its address.
-  const known = node ?? { name: nodeName, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined }
+  const known = node ?? { name: nodeName, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false }
   const layouts: Layouts = options.layout === 'tree' ? { endpoints: endpointTree, frontends: dispatchTree() } : { endpoints: flatEndpoints, frontends: flatFrontends }
   const served = ([4, 6] as const).filter((family) => services.some((service) => servicePortsOf(service, family).length > 0))
   const desired = (served.length === 0 ? [4 as const] : served).map((family) => ({ family, ...desiredRules({ services, slices, options, node: nodeFacts(known, family, []) }, layouts) }))
