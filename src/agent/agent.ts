@@ -21,6 +21,7 @@ import { NetworkPass } from './network-pass.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
+import { ServiceProxy } from './service-proxy.ts'
 import { guardState } from './state-guard.ts'
 
 /** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
@@ -46,6 +47,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     intervalMs: config.resyncSeconds * 1000,
     onError: (error) => log.error({ err: error }, 'a pass over the network failed; it is tried again'),
   })
+  const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, log })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
 
   await podNetwork.start()
@@ -64,7 +66,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), watch])
+  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 
