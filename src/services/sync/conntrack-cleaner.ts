@@ -25,7 +25,8 @@ export class ConntrackCleaner {
   /** To be called when the rules that lead elsewhere are in force: before, the client's next packet would only renew its entry. */
   forget(family: Family, filters: readonly ConntrackFilter[]): void {
     for (const filter of filters) this.#waiting.set(JSON.stringify([family, filter]), { family, filter })
-    this.#running ??= this.#work()
+    // Work that finds nothing ends before it could be noted as running, and would be noted for ever.
+    if (this.#waiting.size > 0) this.#running ??= this.#work()
   }
 
   /** Settles when nothing is left to delete; never rejects. */
