@@ -55,6 +55,9 @@ async function bridgeAddresses(machine: AgentMachine): Promise<string[]> {
   return (await machine.succeed('ip', ['-4', '-o', 'addr', 'show', 'dev', 'cni0'])).match(/(?<=inet )\S+/g) ?? []
 }
 
+/** Addresses, MTU, group and MAC. */
+const bridgeOf = (machine: AgentMachine): Promise<string> => machine.succeed('sh', ['-c', 'ip -4 addr show dev cni0; ip -br link show dev cni0'])
+
 const said = (machine: AgentMachine): string[] => machine.log.map(({ msg }) => msg)
 
 const netDir = (machine: AgentMachine): Promise<string> => machine.succeed('sh', ['-c', `cd ${machine.dir}/net.d && grep -H "" * | sort`])
@@ -74,12 +77,12 @@ describeKernel('migration', () => {
       await machine.succeed('sh', ['-c', `cd ${machine.dir} && ${competitors}`])
 
       // Without takeOver: told, and nothing of theirs touched.
-      const before = [await machine.succeed('ip', ['-d', 'addr', 'show', 'dev', 'cni0']), await netDir(machine)]
+      const before = [await bridgeOf(machine), await netDir(machine)]
       machine.startAgent()
       await vi.waitFor(() => expect(said(machine).join('\n')).toContain("cni0 is another's bridge with 2 ports"), { timeout: 20_000 })
       expect(said(machine).join('\n')).toContain('or set takeOver to share it until they are gone')
       await machine.killAgent('TERM')
-      expect([await machine.succeed('ip', ['-d', 'addr', 'show', 'dev', 'cni0']), await netDir(machine)]).toEqual(before)
+      expect([await bridgeOf(machine), await netDir(machine)]).toEqual(before)
 
       machine.startAgent({ flags: ['--take-over', 'true'] })
       await machine.ready()
