@@ -44,7 +44,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const loop = new ReconcileLoop({
     pass: () => pass.run([...nodes.snapshot.values()]),
     intervalMs: config.resyncSeconds * 1000,
-    onError: (error) => log.error({ err: error }, 'a pass over the network failed; it is tried again'),
+    onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
 
