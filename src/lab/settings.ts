@@ -5,7 +5,11 @@ import { z } from 'zod'
 import type { Lab } from './layout.ts'
 
 export const overlayModes = ['vxlan', 'direct', 'auto'] as const
-const schema = z.object({ overlay: z.enum(overlayModes) })
+const schema = z.object({
+  overlay: z.enum(overlayModes),
+  /** False: nodes are as on a kernel without br_netfilter, so that their pods hold a /32 and all traffic is routed. */
+  brNetfilter: z.boolean().default(true),
+})
 
 export type LabSettings = z.infer<typeof schema>
 

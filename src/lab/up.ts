@@ -22,8 +22,9 @@ const nodesReadyWithinMs = 60_000
 /**
  * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew.
  * @param overlay undefined: as the lab runs, VXLAN for a new one.
+ * @param options of a new lab.
  */
-export async function startBase(lab: Lab, overlay: LabSettings['overlay'] | undefined, report: Report): Promise<void> {
+export async function startBase(lab: Lab, overlay: LabSettings['overlay'] | undefined, report: Report, { brNetfilter = true }: { brNetfilter?: boolean } = {}): Promise<void> {
   const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
   if (running !== undefined) {
     if (overlay === undefined || running.overlay === overlay) return
@@ -37,7 +38,7 @@ export async function startBase(lab: Lab, overlay: LabSettings['overlay'] | unde
   mkdirSync(lab.logs, { recursive: true })
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
-  writeSettings(lab, { overlay: overlay ?? 'vxlan' })
+  writeSettings(lab, { overlay: overlay ?? 'vxlan', brNetfilter })
   await Promise.all([startOutside(lab), startControlPlane(lab)])
 }
 
