@@ -118,7 +118,12 @@ export class PodWorker {
     const environment = this.#environment()
     mkdirSync(logs, { recursive: true })
     const settings = { netns: this.#sandbox?.netns ?? '', host: this.#addresses()[0] ?? '127.0.0.1', environment, restartPolicy: pod.restartPolicy, onChange: () => this.#post() }
-    this.#containers = pod.containers.map((container) => new ContainerRunner(container, { ...settings, log: join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`) }))
+    this.#containers = pod.containers.map((container) => {
+      const log = join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`)
+      // What an earlier pod of that name printed is not this one's.
+      rmSync(log, { force: true })
+      return new ContainerRunner(container, { ...settings, log })
+    })
     const note = join(this.#context.notes, podNoteFile(pod))
     writeFileSync(note, `${JSON.stringify({ netns: settings.netns, environment })}\n`)
     const ended = new AbortController()
