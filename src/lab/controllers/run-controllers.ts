@@ -10,15 +10,24 @@ import type { ControllerLog } from './attempt.ts'
 import { type DeploymentView, projectDeployment } from './deployment-view.ts'
 import { Deployments } from './deployments.ts'
 import { NodeAddresses } from './node-addresses.ts'
+import { EndpointSlices } from './endpoint-slices.ts'
+import { projectSlice, type SliceView } from './endpoint-slice-view.ts'
+import { announcements, type Announcements } from './load-balancer-routes.ts'
+import { LoadBalancers } from './load-balancers.ts'
 import { type NodeView, projectNode } from './node-view.ts'
 import { PodGarbage } from './pod-garbage.ts'
 import { type PodView, projectPod } from './pod-view.ts'
 import { Scheduler } from './scheduler.ts'
+import { projectService, type ServiceView } from './service-view.ts'
 
 export interface ControllersOptions {
   readonly api: ApiConnection
   /** Where podCIDRs come from; with dual-stack two, divided by a comma, the main family first. */
   readonly clusterCidr: string
+  /** What Services of type LoadBalancer get their addresses from. */
+  readonly loadBalancerPool: readonly string[]
+  /** Told which nodes the world beyond the cluster may reach each of those addresses through, whenever that has changed. */
+  readonly announce: (routes: Announcements) => Promise<void>
   readonly log: ControllerLog
   readonly signal: AbortSignal
 }
@@ -35,17 +44,25 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
   const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
 
+  const services = new Reflector<ServiceView>({ ...common, path: '/api/v1/services', project: projectService })
+  const slices = new Reflector<SliceView>({ ...common, path: '/apis/discovery.k8s.io/v1/endpointslices', project: projectSlice })
+
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
   const scheduler = new Scheduler({ api, events: new EventRecorder({ api, component: 'default-scheduler', log }), log })
   const rollouts = new Deployments({ api, events: new EventRecorder({ api, component: 'deployment-controller', log }), log })
   const garbage = new PodGarbage({ api, log })
+  const endpoints = new EndpointSlices({ api, log })
+  const loadBalancers = new LoadBalancers({ api, pool: options.loadBalancerPool, log })
   const controllers: readonly Controller[] = [
     { name: 'node addresses', sources: [nodes], pass: () => nodeAddresses.pass(nodes.snapshot) },
     { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
     { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
+    { name: 'endpoint slices', sources: [services, pods, nodes, slices], pass: () => endpoints.pass({ services: services.snapshot, pods: pods.snapshot, nodes: nodes.snapshot, slices: slices.snapshot }) },
+    { name: 'load balancers', sources: [services], pass: () => loadBalancers.pass(services.snapshot) },
+    { name: 'load balancer routes', sources: [services, nodes, slices], pass: () => options.announce(announcements(services.snapshot, nodes.snapshot, slices.snapshot)) },
   ]
-  const reflectors = [nodes, pods, deployments].map((reflector) => reflector.run(signal))
+  const reflectors = [nodes, pods, deployments, services, slices].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
 }
 
