@@ -5,6 +5,7 @@ import { ReconcileLoop } from '../../agent/reconcile-loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
 import { parseCidr } from '../../net/cidr.ts'
+import { EventRecorder } from '../event-recorder.ts'
 import type { ControllerLog } from './attempt.ts'
 import { type DeploymentView, projectDeployment } from './deployment-view.ts'
 import { Deployments } from './deployments.ts'
@@ -47,8 +48,8 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const slices = new Reflector<SliceView>({ ...common, path: '/apis/discovery.k8s.io/v1/endpointslices', project: projectSlice })
 
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
-  const scheduler = new Scheduler({ api, log })
-  const rollouts = new Deployments({ api, log })
+  const scheduler = new Scheduler({ api, events: new EventRecorder({ api, component: 'default-scheduler', log }), log })
+  const rollouts = new Deployments({ api, events: new EventRecorder({ api, component: 'deployment-controller', log }), log })
   const garbage = new PodGarbage({ api, log })
   const endpoints = new EndpointSlices({ api, log })
   const loadBalancers = new LoadBalancers({ api, pool: options.loadBalancerPool, log })
