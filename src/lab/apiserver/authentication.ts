@@ -39,7 +39,10 @@ export function authenticate(key: string, authorization: string | undefined): Us
   return userOf(name)
 }
 
-function userOf(name: string): User | undefined {
+/** Who a token's name stands for. */
+export function userOf(name: UserName): User
+export function userOf(name: string): User | undefined
+export function userOf(name: string): User | undefined {
   const everyone = 'system:authenticated'
   if (name === 'admin') return { name: 'kubernetes-admin', groups: ['system:masters', everyone], readOnly: false }
   if (name === 'controllers') return { name: 'system:kube-controller-manager', groups: [everyone], readOnly: false }

@@ -8,6 +8,8 @@ import { parseCidr } from '../../net/cidr.ts'
 import type { ControllerLog } from './attempt.ts'
 import { type DeploymentView, projectDeployment } from './deployment-view.ts'
 import { Deployments } from './deployments.ts'
+import { NamespaceEnds } from './namespace-ends.ts'
+import { type NamespaceView, projectNamespace } from './namespace-view.ts'
 import { NodeAddresses } from './node-addresses.ts'
 import { type NodeView, projectNode } from './node-view.ts'
 import { PodGarbage } from './pod-garbage.ts'
@@ -33,18 +35,22 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const nodes = new Reflector<NodeView>({ ...common, path: '/api/v1/nodes', project: projectNode })
   const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
   const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
+  const namespaces = new Reflector<NamespaceView>({ ...common, path: '/api/v1/namespaces', project: projectNamespace })
 
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
   const scheduler = new Scheduler({ api, log })
   const rollouts = new Deployments({ api, log })
   const garbage = new PodGarbage({ api, log })
+  const namespaceEnds = new NamespaceEnds({ api, log })
   const controllers: readonly Controller[] = [
     { name: 'node addresses', sources: [nodes], pass: () => nodeAddresses.pass(nodes.snapshot) },
     { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
     { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
+    // Pods are what a namespace waits for.
+    { name: 'namespace ends', sources: [namespaces, pods], pass: () => namespaceEnds.pass(namespaces.snapshot) },
   ]
-  const reflectors = [nodes, pods, deployments].map((reflector) => reflector.run(signal))
+  const reflectors = [nodes, pods, deployments, namespaces].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
 }
 
