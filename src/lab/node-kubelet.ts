@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { runKubelet } from './kubelet/kubelet.ts'
+import { nodeAddress } from './kubelet/node-address.ts'
 import { addressOf, agentPidFile, cluster, kubeconfigOf, type Lab, type NodeName, podNotesDirectory } from './layout.ts'
 import { thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
@@ -12,7 +13,7 @@ export async function runNodeKubelet(lab: Lab, node: NodeName, overlay: LabSetti
   const settings = {
     api: connectCluster({ kubeconfig: kubeconfigOf(lab, `kubelet-${node}`) }),
     node,
-    address: addressOf(node),
+    address: () => nodeAddress('eth0', addressOf(node)),
     dns: cluster.dns,
     agent: { command: agent, log: join(lab.logs, `agent-${node}.log`), pidFile: agentPidFile(lab, node) },
     notes: podNotesDirectory(lab, node),

@@ -1,58 +1,16 @@
 // The lab through its own command line: what a newcomer types, and what is left afterwards.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { execa } from 'execa'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { describeKernel } from './scratch.ts'
+import { echoPod, TestLab } from './test-lab.ts'
 
-const root = join(import.meta.dirname, '../..')
 const name = `ft-lab-${process.pid}`
 const other = `${name}-other`
+const main = new TestLab(name)
+const second = new TestLab(other)
 /** What a real node has; on this machine it has to stay as it is. */
 const nodePaths = ['/etc/cni', '/opt/cni', '/var/lib/cni', '/etc/netns', '/run/fairlead']
 const before = nodePaths.map((path) => existsSync(path))
-const echo = join(root, 'dist/echo.mjs')
-
-interface Answer {
-  pod: string
-  node: string
-  client: string
-}
-
-async function lab(args: readonly string[], options: { input?: string; in?: string } = {}): Promise<{ exitCode?: number; stdout: string; stderr: string }> {
-  const [command = '', ...rest] = args
-  return await execa(join(root, 'bin/fairlead'), ['lab', command, '--name', options.in ?? name, ...rest], { reject: false, input: options.input ?? '' })
-}
-
-async function succeed(args: readonly string[], options: { input?: string; in?: string } = {}): Promise<string> {
-  const { exitCode, stdout, stderr } = await lab(args, options)
-  expect(exitCode, `fairlead lab ${args.join(' ')}: ${stdout}\n${stderr}`).toBe(0)
-  return stdout
-}
-
-interface Pod {
-  name: string
-  node: string
-  address: string
-  phase: string
-  ready: boolean
-}
-
-async function pods(): Promise<Pod[]> {
-  return (JSON.parse(await succeed(['status', '-o', 'json'])) as { pods: Pod[] }).pods
-}
-
-async function readyPod(podName: string): Promise<Pod> {
-  return await vi.waitFor(async () => {
-    const pod = (await pods()).find((pod) => pod.name === podName)
-    expect(pod).toMatchObject({ ready: true })
-    return pod!
-  }, { timeout: 20_000, interval: 200 })
-}
-
-function podOn(node: string, podName: string, more: object = {}): string {
-  return JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: podName }, spec: { nodeName: node, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'echo' }], ...more } })
-}
 
 /** Namespaces, records and processes on the machine that bear the lab's name. */
 function traces(labName: string): string[] {
@@ -75,62 +33,62 @@ function pidsWith(...texts: string[]): number[] {
 }
 
 describeKernel('lab', () => {
-  beforeAll(async () => await succeed(['up', '--nodes', '2']), 90_000)
+  beforeAll(async () => await main.succeed(['up', '--nodes', '2']), 90_000)
   afterAll(async () => {
-    for (const labName of [name, other]) await lab(['down'], { in: labName })
+    for (const lab of [main, second]) await lab[Symbol.asyncDispose]()
   }, 60_000)
 
   test('pods on two nodes reach each other and see each other as they are', async () => {
-    await succeed(['apply', '-f', '-'], { input: `${podOn('node1', 'one')}\n---\n${podOn('node2', 'two')}\n` })
-    const [one, two] = [await readyPod('one'), await readyPod('two')]
-    const answer = JSON.parse(await succeed(['exec', 'one', '--', process.execPath, echo, 'ask', two.address, '8080/TCP'])) as Answer
+    await main.apply(echoPod('one', 'node1'), echoPod('two', 'node2'))
+    const [one, two] = [await main.readyPod('one'), await main.readyPod('two')]
+    const [answer] = await main.ask('one', [`${two.address} 8080/TCP`])
     expect(answer).toMatchObject({ pod: 'two', node: 'node2' })
-    expect(answer.client).toMatch(new RegExp(`^${one.address}:`))
+    expect(answer!.client).toMatch(new RegExp(`^${one.address}:`))
   })
 
   test('a command in a pod keeps its exit code, and finds the pod\'s name and name server', async () => {
-    const { exitCode, stdout } = await lab(['exec', 'one', '--', 'sh', '-c', 'echo $POD_NAME on $NODE_NAME; cat /etc/resolv.conf; exit 7'])
+    const { exitCode, stdout } = await main.run(['exec', 'one', '--', 'sh', '-c', 'echo $POD_NAME on $NODE_NAME; cat /etc/resolv.conf; exit 7'])
     expect(exitCode).toBe(7)
     expect(stdout).toMatch(/^one on node1\n/)
     expect(stdout).toContain('nameserver 10.254.0.2')
   })
 
   test('what is asked wrongly is told in one sentence, with exit code 2; what is not there, with 1', async () => {
-    expect(await lab(['up', '--family', 'ipv6'])).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^error: --family ipv6 is not there yet/) as string })
-    expect(await lab(['up', '--control-plane', 'envtest'])).toMatchObject({ exitCode: 2 })
-    expect(await lab(['node', 'nodeX', '--', 'true'])).toMatchObject({ exitCode: 2 })
-    expect(await lab(['exec', 'nobody', '--', 'true'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('runs a pod default/nobody') as string })
-    expect(await lab(['status'], { in: 'ft-no-such-lab' })).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('there is no lab ft-no-such-lab') as string })
+    expect(await main.run(['up', '--family', 'ipv6'])).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^error: --family ipv6 is not there yet/) as string })
+    expect(await main.run(['up', '--control-plane', 'envtest'])).toMatchObject({ exitCode: 2 })
+    expect(await main.run(['node', 'nodeX', '--', 'true'])).toMatchObject({ exitCode: 2 })
+    expect(await main.run(['exec', 'nobody', '--', 'true'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('runs a pod default/nobody') as string })
+    expect(await new TestLab('ft-no-such-lab').run(['status'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('there is no lab ft-no-such-lab') as string })
   })
 
   test('a pod that ends is seen to have ended, and a deleted one leaves nothing on its node', async () => {
-    const ending = podOn('node2', 'ending', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'x', command: ['sh', '-c', 'exit 3'] }] })
-    await succeed(['apply', '-f', '-'], { input: ending })
-    await vi.waitFor(async () => expect((await pods()).find((pod) => pod.name === 'ending')).toMatchObject({ phase: 'Failed' }), { timeout: 20_000, interval: 200 })
-    await succeed(['delete', '-f', '-'], { input: `${ending}\n---\n${podOn('node2', 'two')}` })
-    expect((await pods()).map((pod) => pod.name)).toEqual(['one'])
-    expect(await succeed(['node', 'node2', '--', 'ls', '/run/netns', '/etc/netns', '/run/fairlead/attachments'])).toBe('/etc/netns:\n\n/run/fairlead/attachments:\n\n/run/netns:')
+    const ending = echoPod('ending', 'node2', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'x', command: ['sh', '-c', 'exit 3'] }] })
+    await main.apply(ending)
+    await vi.waitFor(async () => expect((await main.pods()).find((pod) => pod.name === 'ending')).toMatchObject({ phase: 'Failed' }), { timeout: 20_000, interval: 200 })
+    await main.delete(ending, echoPod('two', 'node2'))
+    expect((await main.pods()).map((pod) => pod.name)).toEqual(['one'])
+    expect(await main.succeed(['node', 'node2', '--', 'ls', '/run/netns', '/etc/netns', '/run/fairlead/attachments'])).toBe('/etc/netns:\n\n/run/fairlead/attachments:\n\n/run/netns:')
   })
 
   test('a kubelet that is killed comes back, runs its pods anew and leaves none of the old ones', async () => {
-    const { address } = await readyPod('one')
+    const { address } = await main.readyPod('one')
     const [kubelet] = pidsWith('fairlead.mjs lab kubelet', `--name ${name} --node node1 `).toReversed()
     process.kill(kubelet!, 'SIGKILL')
-    await vi.waitFor(async () => expect((await readyPod('one')).address).not.toBe(address), { timeout: 30_000, interval: 200 })
-    expect((await succeed(['node', 'node1', '--', 'ls', '/run/netns'])).split('\n')).toHaveLength(1)
-    expect(Number(await succeed(['node', 'node1', '--', 'sh', '-c', 'ps ax | grep -c "[e]cho.mjs"']))).toBe(1)
+    await vi.waitFor(async () => expect((await main.readyPod('one')).address).not.toBe(address), { timeout: 30_000, interval: 200 })
+    expect((await main.succeed(['node', 'node1', '--', 'ls', '/run/netns'])).split('\n')).toHaveLength(1)
+    expect(Number(await main.succeed(['node', 'node1', '--', 'sh', '-c', 'ps ax | grep -c "[e]cho.mjs"']))).toBe(1)
   })
 
   test('nothing is left after down, though a node and the control plane were killed, and the machine never had a part in it', async () => {
-    await succeed(['up', '--nodes', '1'], { in: other })
+    await second.succeed(['up', '--nodes', '1'])
     expect(traces(other)).not.toEqual([])
     process.kill(Number(readFileSync(`/run/flab/${name}/nodes/node2/pid`, 'utf8')), 'SIGKILL')
     process.kill(Number(readFileSync(`/run/flab/${name}/control.pid`, 'utf8')), 'SIGKILL')
-    await succeed(['down'])
+    await main.succeed(['down'])
     expect(traces(name).filter((trace) => !trace.includes(other))).toEqual([])
     // The other lab has the same addresses and never noticed.
-    await succeed(['status'], { in: other })
-    await succeed(['down'], { in: other })
+    await second.succeed(['status'])
+    await second.succeed(['down'])
     expect(traces(other)).toEqual([])
     expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain('flab')
     expect(nodePaths.map((path) => existsSync(path))).toEqual(before)

@@ -19,7 +19,8 @@ import { removeNamespace } from './sandbox.ts'
 export interface KubeletSettings {
   readonly api: ApiConnection
   readonly node: string
-  readonly address: string
+  /** As it is now. */
+  readonly address: () => string
   /** The cluster DNS address that pods are given. */
   readonly dns: string
   readonly agent: AgentSettings
@@ -31,7 +32,7 @@ export interface KubeletSettings {
 
 /** How often the network is looked at: until it is ready, then as the kubelet asks its runtime. */
 const startingPollMs = 100
-const steadyPollMs = 5000
+const steadyPollMs = 1000
 
 export async function runKubelet(settings: KubeletSettings, signal: AbortSignal): Promise<void> {
   await reclaim(settings.notes)
@@ -85,27 +86,29 @@ class Kubelet {
 
   #context(): PodContext {
     const { api, node, address, dns, notes, logs, log } = this.#settings
-    return { api, node, nodeAddress: address, dns, notes, logs, log, network: () => this.#network }
+    return { api, node, nodeAddress: address(), dns, notes, logs, log, network: () => this.#network }
   }
 
   async #watchNetwork(signal: AbortSignal): Promise<void> {
     const { api, node, address, log } = this.#settings
     let [written, since] = ['', Date.now()]
     while (!signal.aborted) {
+      const current = address()
       this.#network = await readNetworkState()
       const { ready } = this.#network
       const message = this.#network.ready ? 'kubelet is posting ready status' : `container runtime network not ready: ${this.#network.message}`
-      if (message !== written) {
+      const status = `${current} ${message}`
+      if (status !== written) {
         since = Date.now()
         try {
-          await writeNodeStatus(api, { name: node, address }, { ready, message }, since)
+          await writeNodeStatus(api, { name: node, address: current }, { ready, message }, since)
           log.info(ready ? 'the node is ready' : `the node is not ready: ${message}`)
-          written = message
+          written = status
         } catch (error) {
           log.warn(`the node's status cannot be written: ${messageOf(error)}`)
         }
       }
-      await sleep(ready && message === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(() => undefined)
+      await sleep(ready && status === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(() => undefined)
     }
   }
 }
