@@ -18,7 +18,7 @@ async function refuse(): Promise<never> {
 
 test('it is waited for until it answers, and its output is kept', async () => {
   await using program = shell('echo here; exec sleep 60')
-  const ask = vi.fn(refuse).mockRejectedValueOnce(new Error('not yet')).mockResolvedValue(undefined as never)
+  const ask = vi.fn<() => Promise<void>>().mockRejectedValueOnce(new Error('not yet')).mockResolvedValue()
   await program.untilReady(ask, 60_000)
   expect(ask).toHaveBeenCalledTimes(2)
   await vi.waitFor(() => expect(readFileSync(log, 'utf8')).toContain('here\n'))
