@@ -7,7 +7,6 @@ import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
-import { holdLock } from '../kernel/process-lock.ts'
 import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
@@ -19,7 +18,10 @@ import { healthHandler } from './health.ts'
 import { listen, parseListenAddress } from './http-listener.ts'
 import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
+import { NodeLock } from './node-lock.ts'
+import { patrol } from './patrol.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
+import { guardState } from './state-guard.ts'
 
 /** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
 export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
@@ -27,7 +29,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const metrics = new Metrics()
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
-  await using _lock = await holdLock(`${config.stateDir}/lock`)
+  await using lock = await NodeLock.take(`${config.stateDir}/lock`)
   await using kernel = openKernel({ log, observe: metrics.commandObserver })
 
   const api = connectCluster({ kubeconfig: config.kubeconfig, server: config.apiServer })
@@ -47,14 +49,22 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
 
   await podNetwork.start()
-  await using _cni = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
+  await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing: () => pass.missing }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
 
   nodes.onChange(() => loop.trigger())
   kernel.onChange(() => loop.trigger())
-  await Promise.all([nodes.run(signal), ownPods.run(signal), afterFirstList(nodes, loop, signal)])
+  const ending = new AbortController()
+  const stop = AbortSignal.any([signal, ending.signal])
+  const look = async (): Promise<boolean> => (await guardState({ stateDir: config.stateDir, lock, socket, podNetwork }, log)) && (await pass.intact())
+  const watch = patrol({ look, onDamage: () => loop.trigger(), longestMs: config.resyncSeconds * 1000 }, stop).catch((error: unknown) => {
+    // Another agent has the node: nothing of ours may go on.
+    ending.abort(error)
+    throw error
+  })
+  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 

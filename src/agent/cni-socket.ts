@@ -1,8 +1,9 @@
 // The unix socket that the CNI binary talks to: the request's body goes to the pod network as it came, the answer goes back as it is.
 import { rm } from 'node:fs/promises'
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Logger } from 'pino'
 import { listen } from './http-listener.ts'
+import { inodeOf } from './inode-of.ts'
 
 /** A netconf is a few hundred bytes; the limit only keeps a runaway client from filling our memory. */
 const maxBodyBytes = 4 << 20
@@ -12,10 +13,8 @@ export interface CniHandler {
 }
 
 /** Serves until disposed. The socket is root's alone (the directory is 0700). */
-export async function serveCni(path: string, handler: CniHandler, log: Logger): Promise<AsyncDisposable> {
-  // The lock is ours by now, so a socket that lies here belongs to a predecessor that is gone.
-  await rm(path, { force: true })
-  return listen({ path }, (request, response) => {
+export async function serveCni(path: string, handler: CniHandler, log: Logger): Promise<CniSocket> {
+  const socket = new CniSocket(path, (request, response) => {
     answer(request, handler).then(
       ({ status, body }) => response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body),
       (error: unknown) => {
@@ -24,6 +23,37 @@ export async function serveCni(path: string, handler: CniHandler, log: Logger): 
       },
     )
   })
+  await socket.renew()
+  return socket
+}
+
+export class CniSocket implements AsyncDisposable {
+  readonly #path: string
+  readonly #serve: RequestListener
+  #listener: AsyncDisposable | undefined
+  #inode: number | undefined
+
+  constructor(path: string, serve: RequestListener) {
+    this.#path = path
+    this.#serve = serve
+  }
+
+  /** Listens where the socket is not there, or is not ours. @returns whether it was so. */
+  async renew(): Promise<boolean> {
+    if (this.#inode !== undefined && inodeOf(this.#path) === this.#inode) return false
+    // Closing removes whatever lies at the path, so it comes first; the requests under way have a second to be answered.
+    const closed = this.#listener?.[Symbol.asyncDispose]()
+    // The lock is ours by now, so a socket that lies here belongs to a predecessor that is gone.
+    await rm(this.#path, { force: true })
+    this.#listener = await listen({ path: this.#path }, this.#serve)
+    this.#inode = inodeOf(this.#path)
+    await closed
+    return true
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#listener?.[Symbol.asyncDispose]()
+  }
 }
 
 const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB' })

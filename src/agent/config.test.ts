@@ -1,6 +1,7 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { expect, test } from 'vitest'
+import { configKeys } from './config-keys.ts'
 import { ConfigError, flagName, loadConfig, variableName } from './config.ts'
 
 function file(content: string): string {
@@ -56,4 +57,13 @@ test('an unknown variable names the nearest known one', () => {
 test('the variables of a Service named fairlead are none of ours', () => {
   const environment = { FAIRLEAD_SERVICE_HOST: '10.96.0.9', FAIRLEAD_SERVICE_PORT_METRICS: '10249', FAIRLEAD_PORT: 'tcp://10.96.0.9:10249', FAIRLEAD_PORT_10249_TCP_ADDR: '10.96.0.9' }
   expect(load({ environment })).toEqual(load({}))
+})
+
+test('docs/operations.md has a row for each key, with its default and meaning', () => {
+  const page = readFileSync(`${import.meta.dirname}/../../docs/operations.md`, 'utf8')
+  for (const [key, { schema, help }] of Object.entries(configKeys)) {
+    const standard = schema.safeParse(undefined).data
+    const shown = standard === undefined ? '' : `\`${Array.isArray(standard) ? JSON.stringify(standard) : String(standard)}\``
+    expect(page).toContain(`| \`${key}\` | ${shown} | ${help} |`)
+  }
 })

@@ -2,10 +2,13 @@
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Change } from '../kernel/change.ts'
+import { CommandError } from '../kernel/command-error.ts'
 import type { Failure } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
 import { conflist, competingConfigs, installConflist } from '../pods/cni/conflist.ts'
+import { BridgeConflictError } from '../pods/bridge/diff.ts'
+import { PodCidrError } from '../pods/ipam.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { PodRules } from '../pods/rules/rules.ts'
 import type { AgentConfig } from './config.ts'
@@ -24,6 +27,8 @@ export class NetworkPass {
   readonly #metrics: Metrics
   readonly #log: Logger
   readonly #reports: Reports
+  /** The settings, as text, by which all rules were last read, and when (ms, performance.now). */
+  #rulesRead = { known: '', at: -Infinity }
   /** What still keeps pods from being served; empty once the first pass has gone through. */
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
@@ -43,19 +48,42 @@ export class NetworkPass {
       // Nothing is removed either: a Node object that is missing for a moment must not cost a running pod its network.
       const what = own === undefined ? `Node ${this.#config.nodeName} is not known to the API server` : `Node ${own.name} has no podCIDR yet: the controller manager assigns one when started with --allocate-node-cidrs`
       this.#reports.say('network', [what])
-      if (this.missing.length > 0) this.missing = [what]
+      this.#wait([what])
       return
     }
     const overlay = await this.#overlay(own, nodes)
     if (!overlay.ready && this.missing.length > 0) {
       // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the passes that follow.
-      this.missing = overlay.problems
+      this.#wait(overlay.problems)
       return
     }
-    await this.#pods(own, overlay.podMtu)
+    const problem = await this.#pods(own, overlay.podMtu)
+    this.#reports.say('pods', problem === undefined ? [] : [problem])
     await this.#rules(own, nodes)
+    if (problem !== undefined) {
+      this.#wait([problem])
+      return
+    }
     await this.#announce()
     this.missing = []
+  }
+
+  /** Before the first pass has gone through, the runtime hears why; after it pods are served whatever a later pass meets. */
+  #wait(reasons: readonly string[]): void {
+    if (this.missing.length === 0) return
+    this.missing = reasons
+    this.#rooms.podNetwork.waitFor(reasons.join('; '))
+  }
+
+  /** Whether what no event tells of is as the last pass left it. */
+  async intact(): Promise<boolean> {
+    try {
+      return await this.#rooms.rules.intact()
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      // A pass meets the same failure, and tells of it.
+      return false
+    }
   }
 
   async #overlay(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
@@ -68,19 +96,32 @@ export class NetworkPass {
     return result
   }
 
-  async #pods(own: ClusterNode, mtu: number): Promise<void> {
+  /** @returns what only a person can put right, in a sentence; pods that run lose nothing by it. */
+  async #pods(own: ClusterNode, mtu: number): Promise<string | undefined> {
     const { bridge, localhostHostPorts, takeOver } = this.#config
     const { podNetwork } = this.#rooms
-    await podNetwork.configure({ nodeName: own.name, podCidrs: own.podCidrs, mtu, bridge, localhostHostPorts, takeOver })
-    this.#account('pods', await this.#timed('pods', () => podNetwork.reconcile()))
+    try {
+      await podNetwork.configure({ nodeName: own.name, podCidrs: own.podCidrs, mtu, bridge, localhostHostPorts, takeOver })
+      this.#account('pods', await this.#timed('pods', () => podNetwork.reconcile()))
+      return undefined
+    } catch (error) {
+      if (error instanceof BridgeConflictError || error instanceof PodCidrError) return error.message
+      throw error
+    }
   }
 
   async #rules(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
     const { bridge, localhostHostPorts, masquerade, nonMasqueradeCIDRs } = this.#config
     const podNetworks: readonly Cidr[] = nodes.flatMap((node) => node.podCidrs)
-    this.#rooms.rules.configure({ localPodCidrs: own.podCidrs, podNetworks, nonMasqueradeCidrs: nonMasqueradeCIDRs, bridge, masquerade, localhostHostPorts })
+    const settings = { localPodCidrs: own.podCidrs, podNetworks, nonMasqueradeCidrs: nonMasqueradeCIDRs, bridge, masquerade, localhostHostPorts }
+    const known = JSON.stringify(settings)
+    // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods. All chains are read each interval, or when one is hurt.
+    const due = known !== this.#rulesRead.known || performance.now() - this.#rulesRead.at >= this.#config.resyncSeconds * 1000
+    if (!due && (await this.intact())) return
+    this.#rooms.rules.configure(settings)
     const { repaired } = await this.#timed('rules', () => this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]))
     this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired)
+    this.#rulesRead = { known, at: performance.now() }
   }
 
   /** Last: from here on the runtime sends us pods. */

@@ -4,6 +4,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { apiErrorOf } from './api-error.ts'
 import { LineSplitter } from './line-splitter.ts'
+import { MovedSockets } from './moved-sockets.ts'
 
 /** Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is simply the next one. */
 export interface Credentials {
@@ -62,6 +63,7 @@ export class ApiConnection {
   readonly server: string
   readonly #credentials: Credentials
   readonly #agent: http.Agent
+  readonly #sockets = new MovedSockets()
 
   constructor(credentials: Credentials) {
     this.server = credentials.server.replace(/\/+$/, '')
@@ -116,7 +118,10 @@ export class ApiConnection {
       setTimeout(() => (incoming ?? outgoing).destroy(new Error(`${method} ${this.server}${path} ${what} within ${ms / 1000} s`)), ms)
     const headersTimer = cutOff(headersTimeoutMs, 'was not answered')
     const deadline = cutOff(deadlineMs, 'was not complete')
-    outgoing.on('socket', (socket) => socket.setKeepAlive(true, keepAliveMs))
+    outgoing.on('socket', (socket) => {
+      socket.setKeepAlive(true, keepAliveMs)
+      this.#sockets.watch(socket)
+    })
     outgoing.on('error', reject)
     outgoing.on('response', (response) => {
       clearTimeout(headersTimer)

@@ -11,4 +11,6 @@ export interface ClusterNode {
   readonly podCidrs: readonly Cidr[]
   /** status.addresses of type InternalIP, in the order given. */
   readonly internalAddresses: readonly Address[]
+  /** The label topology.kubernetes.io/zone. */
+  readonly zone: string | undefined
 }

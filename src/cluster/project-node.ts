@@ -24,6 +24,7 @@ export function projectNode(raw: unknown, report: (problem: string) => void): re
     createdAt: createdAtOf(node),
     podCidrs: parseEach(cidrs, parseCidr, leftOut('spec.podCIDRs')),
     internalAddresses: parseEach(internal, parseAddress, leftOut('status.addresses')),
+    zone: node.metadata.labels?.['topology.kubernetes.io/zone'],
   })
   return [keyOf(node), value]
 }

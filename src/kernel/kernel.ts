@@ -34,6 +34,8 @@ export interface Kernel extends AsyncDisposable {
   restoreRules(family: Family, text: string): Promise<void>
   /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
   rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
+  /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
+  hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
 
   /** The backend that the node's rules are in: chosen once, at the first use. */
   iptablesBackend(): Promise<IptablesBackend>
@@ -54,6 +56,11 @@ export interface Failure {
 }
 
 export type IptablesBackend = 'nft' | 'legacy'
+export interface TableRule {
+  readonly table: IptablesTable
+  /** As `iptables -S` prints it. */
+  readonly rule: string
+}
 export type IptablesTable = 'filter' | 'nat' | 'mangle' | 'raw'
 
 /** The route protocol number that marks a route as ours (`proto 98`). */

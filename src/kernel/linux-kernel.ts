@@ -7,8 +7,8 @@ import { BatchSession } from './batch-session.ts'
 import type { Change, Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
-import { chooseBackend, restoreRules, rulesOfChain } from './iptables.ts'
-import type { Failure, IptablesBackend, IptablesTable, Kernel } from './kernel.ts'
+import { chooseBackend, hasRules, restoreRules, rulesOfChain } from './iptables.ts'
+import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
@@ -124,6 +124,10 @@ class LinuxKernel implements Kernel {
     return rulesOfChain(this.#slow, await this.iptablesBackend(), family, table, chain, this.#inside())
   }
 
+  async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {
+    return hasRules(this.#slow, await this.iptablesBackend(), family, rules, this.#inside())
+  }
+
   async iptablesBackend(): Promise<IptablesBackend> {
     this.#backend ??= chooseBackend(this.#slow, this.#inside()).catch((error: unknown) => {
       this.#backend = undefined
@@ -158,7 +162,8 @@ class LinuxKernel implements Kernel {
   async #inRuns(changes: readonly Change[], apply: (tool: Tool, run: readonly Change[]) => Promise<readonly Failure[]>): Promise<readonly Failure[]> {
     const failures: Failure[] = []
     for (const { tool, run } of runsOfOneTool(changes)) failures.push(...(await apply(tool, run)))
-    for (const { error } of failures) this.#log.warn({ kind: error.kind }, error.message)
+    // Whether that is normal, as the deletion of what is gone already, the caller alone can tell.
+    for (const { error } of failures) this.#log.debug({ kind: error.kind }, error.message)
     return failures
   }
 

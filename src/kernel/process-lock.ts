@@ -13,11 +13,12 @@ const takenStatus = 99
 
 /**
  * Holds the file at the path with flock(2) until disposed. A child has it, which ends when our end of its stdin closes: kill -9 of us frees the lock too.
+ * A second of patience is for the child of a holder that was killed just now.
  * @throws {CommandError} of kind `conflict` when someone else holds it.
  */
 export async function holdLock(path: string): Promise<AsyncDisposable> {
   await mkdir(dirname(safePath(path)), { recursive: true })
-  const args = ['--nonblock', '--no-fork', '--conflict-exit-code', String(takenStatus), path, 'cat']
+  const args = ['--timeout', '1', '--no-fork', '--conflict-exit-code', String(takenStatus), path, 'cat']
   const child = startChild('flock', args, ['pipe', 'pipe', 'pipe'])
   const ended = Promise.withResolvers<Error | undefined>()
   whenEnded(child, ended.resolve)

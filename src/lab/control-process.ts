@@ -5,7 +5,7 @@ import { connectCluster } from '../cluster/connect.ts'
 import { parseCidr } from '../net/cidr.ts'
 import { startApiServer } from './apiserver/server.ts'
 import { runControllers } from './controllers/run-controllers.ts'
-import { addressOf, cluster, kubeconfigOf, type Lab } from './layout.ts'
+import { addressOf, cluster, kubeconfigOf, type Lab, podLogsOf } from './layout.ts'
 import { findAssets } from './real-control-plane/assets.ts'
 import { startRealControlPlane } from './real-control-plane/real-control-plane.ts'
 import { readSettings } from './settings.ts'
@@ -30,5 +30,5 @@ async function startServer(lab: Lab, log: Logger, onFailure: (error: Error) => v
     return await startRealControlPlane({ assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs }, onFailure)
   }
   // The loopback address is for those who look from inside the namespace.
-  return await startApiServer({ addresses: [address, '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], log })
+  return await startApiServer({ addresses: [address, '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
 }

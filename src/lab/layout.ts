@@ -98,6 +98,11 @@ export function podNotesDirectory(lab: Lab, node: NodeName): string {
   return join(nodeDirectory(lab, node), 'pods')
 }
 
+/** What the pods' containers print: one `NAMESPACE_POD_CONTAINER.log` each. */
+export function podLogsOf(lab: Lab): string {
+  return join(lab.logs, 'pods')
+}
+
 /** Who may act in a lab; each has a kubeconfig file. */
 export type User = 'admin' | 'controllers' | `agent-${NodeName}` | `kubelet-${NodeName}`
 

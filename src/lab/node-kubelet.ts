@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { runKubelet } from './kubelet/kubelet.ts'
 import { nodeAddress } from './kubelet/node-address.ts'
-import { addressOf, agentPidFile, cluster, kubeconfigOf, type Lab, type NodeName, podNotesDirectory } from './layout.ts'
+import { addressOf, agentPidFile, cluster, kubeconfigOf, type Lab, type NodeName, podLogsOf, podNotesDirectory } from './layout.ts'
 import { thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
 
@@ -17,7 +17,7 @@ export async function runNodeKubelet(lab: Lab, node: NodeName, overlay: LabSetti
     dns: cluster.dns,
     agent: { command: agent, log: join(lab.logs, `agent-${node}.log`), pidFile: agentPidFile(lab, node) },
     notes: podNotesDirectory(lab, node),
-    logs: join(lab.logs, 'pods'),
+    logs: podLogsOf(lab),
     log: pino({ base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }),
   }
   await runKubelet(settings, signal)

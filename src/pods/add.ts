@@ -67,7 +67,7 @@ function allocate({ state }: PodContext): Address[] {
   }
 }
 
-function plan({ state, clock }: PodContext, settings: PodNetworkSettings, request: AddRequest, addresses: readonly Address[]): PodAttachment {
+function plan({ state }: PodContext, settings: PodNetworkSettings, request: AddRequest, addresses: readonly Address[]): PodAttachment {
   const { network, containerId, podInterface, netns, netnsId, pod, portMappings, bandwidth } = request
   const [first] = addresses.toSorted((a, b) => familyOf(a) - familyOf(b))
   if (first === undefined) throw new TypeError('Expected an address for each podCIDR, got none')
@@ -84,7 +84,7 @@ function plan({ state, clock }: PodContext, settings: PodNetworkSettings, reques
     pod,
     portMappings,
     bandwidth,
-    createdAt: clock(),
+    createdAt: Date.now(),
     podCidrs: settings.podCidrs,
     routed: state.routed,
   }

@@ -1,6 +1,6 @@
 // The attachments on disk, one file each: what a restarted agent finds of the pods it wired.
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { decodeAttachment, encodeAttachment, type PodAttachment } from './attachment-codec.ts'
@@ -41,7 +41,13 @@ export class AttachmentStore {
     return found
   }
 
+  has(attachment: PodAttachment): boolean {
+    return existsSync(this.#pathOf(attachment))
+  }
+
   save(attachment: PodAttachment): void {
+    // Made once more where someone has emptied /run: 0.01 ms, and no ADD fails for it.
+    mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
     writeDurably(this.#pathOf(attachment), encodeAttachment(attachment))
   }
 

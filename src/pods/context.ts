@@ -11,7 +11,7 @@ export interface PodContext {
   readonly retired: RetiredVeths
   readonly hooks: { readonly hostPorts: HostPortHook; readonly bandwidth: BandwidthHook }
   readonly log: Logger
-  /** ms since the epoch. */
+  /** ms of a clock that nobody sets. */
   readonly clock: () => number
   readonly observe: (phase: string, seconds: number) => void
 }

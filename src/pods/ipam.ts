@@ -15,12 +15,17 @@ export interface PoolStatus {
 
 export interface RestingAddress {
   readonly address: Address
-  /** ms since the epoch. */
+  /** ms, as the clock of {@link Ipam} had it. */
   readonly since: number
 }
 
 export class PoolExhaustedError extends Error {
   override readonly name = 'PoolExhaustedError'
+}
+
+/** A podCIDR that cannot serve pods. */
+export class PodCidrError extends TypeError {
+  override readonly name = 'PodCidrError'
 }
 
 /** The gateway of a podCIDR: its first address after the network's own. */
@@ -32,8 +37,8 @@ export class Ipam {
   readonly #pools: readonly Pool[]
 
   /**
-   * @param now ms since the epoch
-   * @throws {TypeError} for a podCIDR too small to hold a pod beside its gateway
+   * @param now ms of a clock that nobody sets
+   * @throws {PodCidrError} for a podCIDR too small to hold a pod beside its gateway
    */
   constructor(podCidrs: readonly Cidr[], now: () => number) {
     this.#pools = podCidrs.map((podCidr) => new Pool(podCidr, now))
@@ -100,7 +105,7 @@ class Pool {
     this.#network = addressToBigInt(podCidr.network)
     // IPv6 knows no broadcast address.
     this.#last = cidrSize(podCidr) - (podCidr.family === 4 ? 2n : 1n)
-    if (this.#last < this.#first) throw new TypeError(`Expected a podCIDR with room for a pod beside its gateway, got \`${formatCidr(podCidr)}\``)
+    if (this.#last < this.#first) throw new PodCidrError(`Expected a podCIDR with room for a pod beside its gateway, got \`${formatCidr(podCidr)}\``)
   }
 
   get #size(): bigint {
@@ -139,7 +144,7 @@ class Pool {
   rest(address: Address, since: number): void {
     const offset = this.#offsetOf(address)
     if (offset < this.#first || offset > this.#last || this.#used.has(offset)) return
-    // A clock that was set back must not make an address rest for longer than we ask.
+    // A time still to come was told by another clock; the address rests for as long as we ask, and no longer.
     this.#resting.set(offset, Math.min(since, this.#now()))
   }
 

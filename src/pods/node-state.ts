@@ -23,6 +23,8 @@ export class NodeState {
   readonly wiring = new Set<InterfaceName>()
   /** Whether new pods hold a /32 and have all their traffic routed. */
   routed = false
+  /** Why there are no settings yet. */
+  waitsFor = 'the cluster is not known yet: the agent waits for the API server'
   /** Why the bridge does not serve pods; undefined once it does. */
   bridgeProblem: string | undefined = 'it has not been set up yet'
   #settings: PodNetworkSettings | undefined
@@ -54,7 +56,7 @@ export class NodeState {
     this.#resting = loadResting(this.#restingPath, this.#log)
   }
 
-  /** @throws {TypeError} for podCIDRs that cannot serve pods; nothing has changed then. */
+  /** @throws {PodCidrError} for podCIDRs that cannot serve pods; nothing has changed then. */
   configure(settings: PodNetworkSettings): void {
     if (settings.podCidrs.length === 0) throw new TypeError(`Expected node ${settings.nodeName} to have a podCIDR, got none`)
     const former = this.#settings?.podCidrs ?? []
@@ -83,6 +85,14 @@ export class NodeState {
     } catch (error) {
       this.#log.warn({ err: error }, `${this.#restingPath} could not be written: after a restart, addresses freed just before it may be given again at once`)
     }
+  }
+
+  /** Writes what is not on disk though we know it: someone has emptied /run. @returns whether any was missing */
+  restoreFiles(): boolean {
+    const lost = [...this.attachments.values()].filter((attachment) => !this.#store.has(attachment))
+    for (const attachment of lost) this.#store.save(attachment)
+    if (lost.length > 0) saveResting(this.#restingPath, this.#ipam?.resting() ?? this.#resting)
+    return lost.length > 0
   }
 
   record(attachment: PodAttachment): void {

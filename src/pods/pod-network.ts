@@ -35,7 +35,7 @@ export interface PodNetworkOptions {
   readonly stateDir: string
   readonly log: Logger
   readonly hooks: PodContext['hooks']
-  /** ms since the epoch */
+  /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
   readonly clock?: () => number
   /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, host-ports, bandwidth. */
   readonly observe?: (phase: string, seconds: number) => void
@@ -56,7 +56,7 @@ export class PodNetwork {
   #reconciling: Promise<unknown> = Promise.resolve()
 
   constructor(options: PodNetworkOptions) {
-    const { kernel, stateDir, log, hooks, clock = Date.now, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
+    const { kernel, stateDir, log, hooks, clock = monotonicMs, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
     this.#context = { kernel, state: new NodeState({ stateDir, clock, log }), retired: new RetiredVeths(kernel, log), hooks, log, clock, observe }
     this.#reclaim = new Reclaim(this.#context, this.#queue)
     this.#observeRequest = observeRequest
@@ -85,9 +85,19 @@ export class PodNetwork {
     for (const result of await Promise.allSettled(renewed)) if (result.status === 'rejected') log.error({ err: result.reason as unknown }, 'a host port or bandwidth limit of a running pod could not be renewed')
   }
 
+  /** Puts back what is missing of our files. @returns whether any was */
+  restoreFiles(): boolean {
+    return this.#context.state.restoreFiles()
+  }
+
+  /** Says what the first {@link configure} waits for; ADD and STATUS tell it to the runtime. */
+  waitFor(reason: string): void {
+    this.#context.state.waitsFor = reason
+  }
+
   /**
    * The settings from now on; {@link reconcile} brings the kernel after them. A changed podCIDR renumbers gateway and pool; pods keep the addresses they have.
-   * @throws {TypeError} for podCIDRs that cannot serve pods; the former settings stay.
+   * @throws {PodCidrError} for podCIDRs that cannot serve pods; the former settings stay.
    */
   async configure(settings: PodNetworkSettings): Promise<void> {
     const { kernel, state } = this.#context
@@ -165,7 +175,8 @@ export class PodNetwork {
     const { kernel, state, clock } = this.#context
     const { settings } = state
     if (settings === undefined) return { changes: [], failures: [] }
-    if (clock() - this.#reclaimedAt >= reclaimEveryMs) await this.#reclaimNow()
+    // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us of.
+    if (clock() - this.#reclaimedAt >= reclaimEveryMs || (await this.#hasUnwired())) await this.#reclaimNow()
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
@@ -182,6 +193,13 @@ export class PodNetwork {
     }
   }
 
+  async #hasUnwired(): Promise<boolean> {
+    const attachments = [...this.#context.state.attachments.values()]
+    if (attachments.length === 0) return false
+    const names = new Set((await this.#context.kernel.links()).map(({ name }) => name))
+    return attachments.some(({ hostInterface }) => !names.has(hostInterface))
+  }
+
   async #reclaimNow(): Promise<void> {
     this.#reclaimedAt = this.#context.clock()
     try {
@@ -190,6 +208,11 @@ export class PodNetwork {
       this.#context.log.error({ err: error }, 'what dead pods left could not be taken back; it is tried again in a minute')
     }
   }
+}
+
+/** Since boot, as are the files in /run: an hour that the wall clock jumps is none that an address has rested. */
+function monotonicMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n)
 }
 
 /** Whom the node has met on its bridge. */

@@ -1,4 +1,4 @@
-// What the runtime forgot to take away, or could not since we were not there: found by looking at the kernel, at the start and each minute.
+// What the runtime forgot to take away, or could not since we were not there: found by looking at the kernel, at the start, each minute, and when a wire is gone.
 import { ourGroup } from '../kernel/kernel.ts'
 import type { Link } from '../kernel/observed.ts'
 import { type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'

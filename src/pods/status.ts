@@ -6,8 +6,8 @@ import type { NodeState, PodNetworkSettings } from './node-state.ts'
  * @param code notAvailable for STATUS, tryAgain for an ADD that comes anyway
  * @throws {CniError} while pods cannot be served
  */
-export function requireReady({ settings, bridgeProblem }: NodeState, code: typeof cniCodes.notAvailable | typeof cniCodes.tryAgain): PodNetworkSettings {
-  if (settings === undefined) throw new CniError(code, 'the node has no podCIDR yet', { details: 'the controller manager assigns one when started with --allocate-node-cidrs' })
+export function requireReady({ settings, waitsFor, bridgeProblem }: NodeState, code: typeof cniCodes.notAvailable | typeof cniCodes.tryAgain): PodNetworkSettings {
+  if (settings === undefined) throw new CniError(code, 'the network of this node is not ready for pods', { details: waitsFor })
   if (bridgeProblem !== undefined) throw new CniError(code, `bridge ${settings.bridge} is not ready`, { details: bridgeProblem })
   return settings
 }

@@ -34,6 +34,22 @@ describeKernel('iptables rules', () => {
     expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-OTHER')).toBeUndefined()
   })
 
+  test.each(['nft', 'legacy'] as const)('%s: one look tells whether rules of several tables are there, and writes nothing', async (backend) => {
+    await using ns = await scratchNamespace({ iptables: backend })
+    const { kernel } = ns
+    const rules = [{ table: 'nat', rule: '-A FAIRLEAD-TEST -p tcp -m comment --comment "one two" -j RETURN' }, { table: 'filter', rule: '-A FORWARD -s 10.0.0.0/8 -j ACCEPT' }] as const
+    expect(await kernel.hasRules(4, rules)).toBe(false)
+    expect(await kernel.rulesOf(4, 'nat', 'FAIRLEAD-TEST')).toBeUndefined()
+    await kernel.restoreRules(4, `${good}*filter\n-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n-A FORWARD -s 10.0.0.1/32 -j DROP\nCOMMIT\n`)
+    expect(await kernel.hasRules(4, rules)).toBe(true)
+    await ns.run(`iptables-${backend}`, ['-F', 'FORWARD'])
+    expect(await kernel.hasRules(4, rules)).toBe(false)
+    expect(await kernel.hasRules(4, rules.slice(0, 1))).toBe(true)
+    await ns.run(`iptables-${backend}`, ['-t', 'nat', '-F'])
+    expect(await kernel.hasRules(4, rules.slice(0, 1))).toBe(false)
+    expect(await kernel.rulesOf(4, 'filter', 'FORWARD')).toEqual(['-P FORWARD ACCEPT'])
+  })
+
   test.each([
     { who: 'nobody', shell: 'true', backend: 'nft' },
     { who: 'kubelet, on legacy', shell: 'iptables-legacy -t mangle -N KUBE-IPTABLES-HINT; iptables-nft -N OTHER; iptables-nft -A OTHER -j ACCEPT', backend: 'legacy' },

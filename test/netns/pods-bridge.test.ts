@@ -97,7 +97,7 @@ describeKernel('the bridge', () => {
     const fresh = node.agent({ log: testLog, stateDir: `${node.stateDir}/fresh` })
     await fresh.start()
     expect(await fresh.reconcile()).toEqual({ changes: [], failures: [] })
-    expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({ code: 50, document: { msg: 'the node has no podCIDR yet' } })
+    expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({ code: 50, document: { msg: 'the network of this node is not ready for pods' } })
     expect(await cni(fresh, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({ code: 11 })
     await expect(fresh.configure({ ...nodeSettings, podCidrs: [parseCidr('10.0.0.0/31')] })).rejects.toThrow('room for a pod')
   })

@@ -93,12 +93,6 @@ export class TestLab implements AsyncDisposable {
     return printed.trim().split('\n').map((line) => JSON.parse(line) as Answer)
   }
 
-  /** A command on a node, its output read as JSON. */
-  async readNode<T>(node: string, ...command: readonly string[]): Promise<T> {
-    const text = await this.succeed(['node', node, '--', ...command])
-    return JSON.parse(text === '' ? '[]' : text) as T
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
     await this.run(['down'])
   }

@@ -1,14 +1,17 @@
 // One request, from its head to its answer: who asks, what for, and whose work it is. Every refusal is a Status object.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
-import { authenticate, type User } from './authentication.ts'
+import { authenticate, impersonate, type User } from './authentication.ts'
+import { authorize, type Verb } from './authorization.ts'
 import { discover } from './discovery.ts'
 import { isWatch, parseListOptions } from './list-options.ts'
 import type { Lister } from './list.ts'
+import { servePodLog } from './pod-logs.ts'
+import { presentationFor } from './presentation.ts'
 import type { Registry } from './registry.ts'
-import { parseTarget } from './request.ts'
+import { parseTarget, type Target } from './request.ts'
 import { ResourceWrites } from './resource-writes.ts'
-import { forbidden, methodNotAllowed, noSuchPath, StatusError, unauthorized } from './status-error.ts'
+import { methodNotAllowed, noSuchPath, notHere, StatusError, unauthorized } from './status-error.ts'
 import type { Store } from './store.ts'
 import { scaleOf } from './subresources.ts'
 import type { Watchers } from './watch.ts'
@@ -20,6 +23,8 @@ export interface ApiParts {
   readonly watchers: Watchers
   /** Seals the tokens (authentication.ts). */
   readonly tokenKey: string
+  /** Where kubelets write the output of containers. */
+  readonly podLogs: string | undefined
   readonly log: Pick<Logger, 'debug' | 'error'>
 }
 
@@ -46,7 +51,8 @@ export class ApiHandler {
       const document = request.method === 'GET' ? discover(url.pathname, request.headers.accept ?? '') : undefined
       if (document !== undefined) return void response.writeHead(200, { 'content-type': document.contentType }).end(document.body)
       if (user === undefined) throw noSuchPath()
-      await this.#resource(request, response, url, user)
+      const asked = request.headersDistinct
+      await this.#resource(request, response, url, impersonate(user, asked['impersonate-user']?.[0], asked['impersonate-group'] ?? []))
     } catch (error) {
       this.#refuse(request, response, error)
     }
@@ -55,19 +61,29 @@ export class ApiHandler {
   async #resource(request: IncomingMessage, response: ServerResponse, url: URL, user: User): Promise<void> {
     const target = parseTarget(url.pathname)
     const { resource, namespace, name, subresource } = target
+    const verb = verbOf(request.method ?? '', name, isWatch(url.searchParams))
+    authorize(this.#parts.store, user, { ...target, verb })
+    if (subresource === 'exec' || subresource === 'attach' || subresource === 'portforward') throw notHere(`the lab's API server reaches no container: use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`)
     if (request.method !== 'GET') {
-      if (user.readOnly) throw forbidden(resource, name ?? '', `User "${user.name}" may read and nothing else`)
-      const { code, body } = await this.#writes.write(request, target, url.searchParams)
+      const { code, body, warnings } = await this.#writes.write(request, target, url.searchParams)
+      // RFC 9111: kubectl prints each as "Warning: ...".
+      if (warnings.length > 0) response.setHeader('warning', warnings.map((text) => `299 - ${JSON.stringify(text)}`))
       return answer(response, code, body)
     }
-    if (name !== undefined) {
-      if (subresource === 'binding') throw methodNotAllowed()
-      const stored = this.#parts.registry.get(resource, namespace, name)
-      return answer(response, 200, subresource === 'scale' ? scaleOf(stored.object) : stored.object)
-    }
+    if (name !== undefined) return await this.#one(request, response, url, { ...target, name })
     const options = parseListOptions(resource, namespace, url.searchParams, isWatch(url.searchParams))
     const table = this.#parts.store.table(resource)
-    await (isWatch(url.searchParams) ? this.#parts.watchers.serve(table, options, response) : this.#parts.lister.serve(table, options, response))
+    const presentation = presentationFor(resource, request.headers.accept ?? '', url.searchParams)
+    await (isWatch(url.searchParams) ? this.#parts.watchers : this.#parts.lister).serve(table, options, presentation, response)
+  }
+
+  async #one(request: IncomingMessage, response: ServerResponse, url: URL, { resource, namespace, name, subresource }: Target & { name: string }): Promise<void> {
+    if (subresource === 'binding') throw methodNotAllowed()
+    const { registry, store, podLogs } = this.#parts
+    const stored = registry.get(resource, namespace, name)
+    if (subresource === 'log') return await servePodLog({ directory: podLogs, pod: () => store.table(resource).get(namespace, name)?.object, query: url.searchParams }, response)
+    if (subresource === 'scale') return answer(response, 200, scaleOf(stored.object))
+    send(response, 200, presentationFor(resource, request.headers.accept ?? '', url.searchParams).one(stored))
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
@@ -83,6 +99,29 @@ export class ApiHandler {
 }
 
 function answer(response: ServerResponse, code: number, body: object): void {
-  const text = `${JSON.stringify(body)}\n`
+  send(response, code, JSON.stringify(body))
+}
+
+function send(response: ServerResponse, code: number, json: string): void {
+  const text = `${json}\n`
   response.writeHead(code, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text)
+}
+
+/** @throws StatusError 405 */
+function verbOf(method: string, name: string | undefined, watching: boolean): Verb {
+  switch (method) {
+    case 'GET':
+      if (name !== undefined) return 'get'
+      return watching ? 'watch' : 'list'
+    case 'POST':
+      return 'create'
+    case 'PUT':
+      return 'update'
+    case 'PATCH':
+      return 'patch'
+    case 'DELETE':
+      return name === undefined ? 'deletecollection' : 'delete'
+    default:
+      throw methodNotAllowed()
+  }
 }

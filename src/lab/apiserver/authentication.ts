@@ -4,15 +4,18 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { isMissing, writeSecret } from './secret-files.ts'
+import { StatusError } from './status-error.ts'
 
 /** "admin", "controllers", "agent-NODE" or "kubelet-NODE". */
 export type UserName = 'admin' | 'controllers' | `agent-${string}` | `kubelet-${string}`
 
+/** Whoever is in it may do everything, whatever the rules say. */
+export const masters = 'system:masters'
+const everyone = 'system:authenticated'
+
 export interface User {
   readonly name: string
   readonly groups: readonly string[]
-  /** The agents promise never to write: here they are held to it. */
-  readonly readOnly: boolean
 }
 
 /** Reads DIR/token.key, or makes and writes it. */
@@ -39,16 +42,27 @@ export function authenticate(key: string, authorization: string | undefined): Us
   return userOf(name)
 }
 
+/**
+ * Whom the asker speaks for: `kubectl --as USER`, by which an administrator tries out what others may do.
+ * @throws StatusError 403 for anyone else, in the words of the real server.
+ */
+export function impersonate(user: User, name: string | undefined, groups: readonly string[]): User {
+  if (name === undefined) return user
+  if (!user.groups.includes(masters)) throw new StatusError(403, 'Forbidden', `users "${name}" is forbidden: User "${user.name}" cannot impersonate resource "users" in API group "" at the cluster scope`)
+  const [, namespace] = /^system:serviceaccount:([^:]+):[^:]+$/.exec(name) ?? []
+  const implied = namespace === undefined ? [] : ['system:serviceaccounts', `system:serviceaccounts:${namespace}`]
+  return { name, groups: [...groups, ...implied, everyone] }
+}
+
 /** Who a token's name stands for. */
 export function userOf(name: UserName): User
 export function userOf(name: string): User | undefined
 export function userOf(name: string): User | undefined {
-  const everyone = 'system:authenticated'
-  if (name === 'admin') return { name: 'kubernetes-admin', groups: ['system:masters', everyone], readOnly: false }
-  if (name === 'controllers') return { name: 'system:kube-controller-manager', groups: [everyone], readOnly: false }
+  if (name === 'admin') return { name: 'kubernetes-admin', groups: [masters, everyone] }
+  if (name === 'controllers') return { name: 'system:kube-controller-manager', groups: [everyone] }
   const [, role, node] = /^(agent|kubelet)-(.+)$/.exec(name) ?? []
-  if (role === 'kubelet') return { name: `system:node:${node}`, groups: ['system:nodes', everyone], readOnly: false }
-  if (role === 'agent') return { name: 'system:serviceaccount:kube-system:fairlead', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', everyone], readOnly: true }
+  if (role === 'kubelet') return { name: `system:node:${node}`, groups: ['system:nodes', everyone] }
+  if (role === 'agent') return { name: 'system:serviceaccount:kube-system:fairlead', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', everyone] }
   return undefined
 }
 

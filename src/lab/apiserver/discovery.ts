@@ -1,4 +1,5 @@
 // What this server has, as clients ask before anything else: group and resource lists, and both in one (aggregated discovery, KEP-3352).
+import { openApiDocument, openApiIndex } from './openapi/document.ts'
 import { apiVersionOf, type Resource, resources, type Subresource } from './resources.ts'
 
 export interface Document {
@@ -14,6 +15,10 @@ const subresourceKinds: Record<Subresource, { group: string; version: string; ki
   status: undefined,
   scale: { group: 'autoscaling', version: 'v1', kind: 'Scale' },
   binding: { group: '', version: 'v1', kind: 'Binding' },
+  log: undefined,
+  exec: { group: '', version: 'v1', kind: 'PodExecOptions' },
+  attach: { group: '', version: 'v1', kind: 'PodAttachOptions' },
+  portforward: { group: '', version: 'v1', kind: 'PodPortForwardOptions' },
 }
 
 /** The document at that path; undefined where there is none. */
@@ -21,6 +26,8 @@ export function discover(path: string, accept: string): Document | undefined {
   const named = groups()
   if (path === '/version') return json(version)
   if (path === '/openapi/v2') return openApi
+  if (path === '/openapi/v3') return json(openApiIndex())
+  if (path.startsWith('/openapi/v3/')) return jsonIfAny(openApiDocument(path.slice('/openapi/v3/'.length)))
   if (path === '/api') return aggregatedFormat(accept) === undefined ? json({ kind: 'APIVersions', versions: ['v1'], serverAddressByClientCIDRs: [] }) : aggregated(accept, [''])
   if (path === '/apis') return aggregatedFormat(accept) === undefined ? json({ kind: 'APIGroupList', apiVersion: 'v1', groups: named.map((name) => groupDocument(name)) }) : aggregated(accept, named)
   const [, root, group = '', groupVersion] = /^\/(apis?)\/([^/]+)(?:\/([^/]+))?$/.exec(path) ?? []
@@ -30,8 +37,8 @@ export function discover(path: string, accept: string): Document | undefined {
 }
 
 /**
- * An OpenAPI document without a single definition, in the protobuf form that kubectl asks for: zero bytes. kubectl then skips its own validation, and this
- * server's stands.
+ * OpenAPI v2 without a single definition, in the protobuf form that kubectl asks for: zero bytes. kubectl 1.20 then skips its own validation, and this
+ * server's stands. Newer ones read OpenAPI v3.
  */
 const openApi: Document = { contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf', body: '' }
 
@@ -80,7 +87,19 @@ function aggregatedEntry({ group, version, kind, plural, singular, namespaced, s
 }
 
 function subresourceVerbs(sub: Subresource): string[] {
-  return sub === 'binding' ? ['create'] : ['get', 'patch', 'update']
+  switch (sub) {
+    case 'binding':
+      return ['create']
+    case 'log':
+      return ['get']
+    case 'exec':
+    case 'attach':
+    case 'portforward':
+      return ['create', 'get']
+    case 'status':
+    case 'scale':
+      return ['get', 'patch', 'update']
+  }
 }
 
 function categories(inAll: boolean): { categories?: string[] } {
@@ -91,6 +110,10 @@ function categories(inAll: boolean): { categories?: string[] } {
 function aggregatedFormat(accept: string): string | undefined {
   if (!accept.includes('as=APIGroupDiscoveryList')) return undefined
   return /v=v2(?=[;,]|$)/.test(accept) ? 'v2' : 'v2beta1'
+}
+
+function jsonIfAny(body: object | undefined): Document | undefined {
+  return body && json(body)
 }
 
 function json(body: object): Document {

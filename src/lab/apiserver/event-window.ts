@@ -17,14 +17,18 @@ export class StoreEvent {
   }
 
   /**
-   * The event as a line of a watch, made once for all watchers. DELETED shows the last state a watcher knew, at this event's revision: for one with
-   * a selector that is the state before the object left its selection.
+   * The object as the event shows it. DELETED shows the last state a watcher knew, at this event's revision: for one with a selector that is the state
+   * before the object left its selection.
    */
+  shown(type: WatchEventType): StoredObject | undefined {
+    return type === 'DELETED' ? this.before && new StoredObject(this.before.object, this.revision) : this.after
+  }
+
+  /** The event as a line of a watch, made once for all watchers. */
   line(type: WatchEventType): string {
     let line = this.#lines.get(type)
     if (line === undefined) {
-      const shown = type === 'DELETED' ? this.before && new StoredObject(this.before.object, this.revision) : this.after
-      line = watchLine(type, shown?.json ?? 'null')
+      line = watchLine(type, this.shown(type)?.json ?? 'null')
       this.#lines.set(type, line)
     }
     return line

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { ListOptions } from './list-options.ts'
-import { apiVersionOf } from './resources.ts'
+import type { Presentation } from './presentation.ts'
 import { writeChunks } from './response-stream.ts'
 import { badRequest, expired, tooLargeVersion } from './status-error.ts'
 import type { Store, Table } from './store.ts'
@@ -28,7 +28,7 @@ export class Lister {
   }
 
   /** @throws StatusError 410 for a continue token whose picture is gone, 504 for a version that does not exist yet. */
-  async serve(table: Table, options: ListOptions, response: ServerResponse): Promise<void> {
+  async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
     const picture = options.continueToken === '' ? this.#picture(table, options) : this.#continued(table, options.continueToken)
     const { items, next } = page(picture, options)
     const metadata: Record<string, unknown> = { resourceVersion: String(picture.revision) }
@@ -37,9 +37,8 @@ export class Lister {
       // As the real server: not told where a selector would make it a guess.
       if (items.length === next - picture.from) metadata['remainingItemCount'] = picture.all.length - next
     }
-    const { resource } = table
     response.writeHead(200, { 'content-type': 'application/json' })
-    await writeChunks(response, jsonOf(`${resource.kind}List`, apiVersionOf(resource), metadata, items))
+    await writeChunks(response, presentation.list(metadata, items))
     response.end()
   }
 
@@ -80,14 +79,4 @@ function page(picture: Continuation, { matches, limit }: ListOptions): { items: 
     items.push(stored)
   }
   return { items, next: picture.all.length }
-}
-
-function* jsonOf(kind: string, apiVersion: string, metadata: object, items: readonly StoredObject[]): Iterable<string> {
-  yield `{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":${JSON.stringify(metadata)},"items":[`
-  let separator = ''
-  for (const { json } of items) {
-    yield separator + json
-    separator = ','
-  }
-  yield ']}\n'
 }

@@ -8,7 +8,7 @@ import { apiVersionOf, hasStatus, namespaces, nodes, type Resource, services } f
 import type { ServiceAddresses } from './service-addresses.ts'
 import { alreadyExists, badRequest, conflict, forbidden, invalid, notFound } from './status-error.ts'
 import type { Store } from './store.ts'
-import type { StoredObject } from './stored-object.ts'
+import { StoredObject } from './stored-object.ts'
 import { validate } from './validate.ts'
 
 /** What an update may write: all but the status, or the status alone. */
@@ -32,8 +32,8 @@ export class Registry {
     return stored
   }
 
-  /** @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or going, 422 for what is invalid. */
-  create(resource: Resource, namespace: string | undefined, body: KubeObject): StoredObject {
+  /** @param dryRun all but the writing. @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or going, 422 for what is invalid. */
+  create(resource: Resource, namespace: string | undefined, body: KubeObject, dryRun = false): StoredObject {
     checkIdentity(resource, namespace, body)
     const table = this.#store.table(resource)
     const draft = structuredClone(body)
@@ -47,14 +47,14 @@ export class Registry {
     if (table.get(namespace, draft.metadata.name) !== undefined) throw alreadyExists(resource, draft.metadata.name)
     validate(resource, draft, undefined)
     if (resource === services) this.#addresses.assign(draft, undefined)
-    return table.put(draft)
+    return dryRun ? new StoredObject(draft, 0) : table.put(draft)
   }
 
   /**
    * Replaces an object by what `change` makes of it. The stored version is handed to `change` and must not be altered. What would change nothing
-   * is not written. @throws StatusError 404, 422, and 409 when the result carries another resourceVersion or uid than the stored one.
+   * is not written. @param dryRun all but the writing. @throws StatusError 404, 422, and 409 when the result carries another resourceVersion or uid than the stored one.
    */
-  update(resource: Resource, namespace: string | undefined, name: string, part: Part, change: (current: KubeObject) => KubeObject): StoredObject {
+  update(resource: Resource, namespace: string | undefined, name: string, part: Part, change: (current: KubeObject) => KubeObject, dryRun = false): StoredObject {
     const table = this.#store.table(resource)
     const stored = this.get(resource, namespace, name)
     const current = stored.object
@@ -71,6 +71,7 @@ export class Registry {
     validate(resource, draft, current)
     if (isDeepStrictEqual(draft, current)) return stored
     if (!isDeepStrictEqual(contentOf(draft), contentOf(current))) draft.metadata.generation = (current.metadata.generation ?? 0) + 1
+    if (dryRun) return new StoredObject(draft, stored.revision)
     const written = table.put(draft)
     this.#deletion.settle(table, written)
     return written

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { DeleteOptions } from './deletion.ts'
 import { isFields, type KubeObject } from './kube-object.ts'
+import { withKnownFields } from './known-fields.ts'
 import { parseListOptions } from './list-options.ts'
 import { jsonPatch, mergePatch } from './patch.ts'
 import type { Registry } from './registry.ts'
@@ -10,11 +11,14 @@ import { apiVersionOf, type Resource } from './resources.ts'
 import { badRequest, detailsOf, methodNotAllowed, StatusError, successStatus } from './status-error.ts'
 import type { Store } from './store.ts'
 import { strategicMerge } from './strategic-merge.ts'
-import { bindPod, updateScale } from './subresources.ts'
+import { bindPod, scaleKind, updateScale } from './subresources.ts'
+import { parseWriteOptions, type WriteOptions } from './write-options.ts'
 
 export interface Answer {
   readonly code: number
   readonly body: object
+  /** What was wrong with the request and did not hinder it. */
+  readonly warnings: readonly string[]
 }
 
 type Patcher = (target: unknown, patch: unknown) => unknown
@@ -37,56 +41,63 @@ export class ResourceWrites {
   /** @throws StatusError for whatever the request may not or cannot do. */
   async write(request: IncomingMessage, target: Target, query: URLSearchParams): Promise<Answer> {
     const { method } = request
-    if (query.get('dryRun')) throw badRequest('Expected a request without dryRun: the lab does what it is asked')
-    if (method === 'PATCH') return this.#patch(patcherOf(request), await readBody(request), target)
+    const patcher = method === 'PATCH' ? patcherOf(request) : undefined
     const body = await readBody(request)
-    if (method === 'POST') return this.#create(body, target)
-    if (method === 'PUT') return this.#replace(body, target)
-    if (method === 'DELETE') return this.#delete(body, target, query)
+    const options = parseWriteOptions(query, method === 'DELETE' ? body : undefined)
+    if (patcher !== undefined) return this.#patch(patcher, body, target, options)
+    if (method === 'POST') return this.#create(body, target, options)
+    if (method === 'PUT') return this.#replace(body, target, options)
+    if (method === 'DELETE') return this.#delete(body, target, query, options)
     throw methodNotAllowed()
   }
 
-  #create(body: unknown, { resource, namespace, name, subresource }: Target): Answer {
-    if (name !== undefined && namespace !== undefined && subresource === 'binding') return { code: 201, body: bindPod(this.#registry, namespace, name, asKind(body, { kind: 'Binding', apiVersion: 'v1' })) }
+  #create(body: unknown, { resource, namespace, name, subresource }: Target, { dryRun, fieldValidation }: WriteOptions): Answer {
+    if (name !== undefined && namespace !== undefined && subresource === 'binding') return { code: 201, body: bindPod(this.#registry, namespace, name, asKind(body, { kind: 'Binding', apiVersion: 'v1' })), warnings: [] }
     if (name !== undefined || (resource.namespaced && namespace === undefined)) throw methodNotAllowed()
-    return { code: 201, body: this.#registry.create(resource, namespace, asObject(resource, body)).object }
+    const { object, warnings } = withKnownFields(resource, asObject(resource, body), fieldValidation)
+    return { code: 201, body: this.#registry.create(resource, namespace, object, dryRun).object, warnings }
   }
 
-  #replace(body: unknown, target: Target): Answer {
-    const expected = target.subresource === 'scale' ? { kind: 'Scale', apiVersion: 'autoscaling/v1' } : { kind: target.resource.kind, apiVersion: apiVersionOf(target.resource) }
+  #replace(body: unknown, target: Target, options: WriteOptions): Answer {
+    const expected = target.subresource === 'scale' ? scaleKind : { kind: target.resource.kind, apiVersion: apiVersionOf(target.resource) }
     const proposed = asKind(body, expected)
-    return this.#update(target, () => proposed)
+    return this.#update(target, () => proposed, options)
   }
 
-  #patch(patcher: Patcher, patch: unknown, target: Target): Answer {
-    return this.#update(target, (current) => {
-      const { kind, apiVersion } = current
-      return asKind(patcher(current, patch), { kind, apiVersion })
-    })
+  #patch(patcher: Patcher, patch: unknown, target: Target, options: WriteOptions): Answer {
+    const change = (current: KubeObject): KubeObject => asKind(patcher(current, patch), { kind: current.kind, apiVersion: current.apiVersion })
+    return this.#update(target, change, options)
   }
 
-  #update({ resource, namespace, name, subresource }: Target, change: (current: KubeObject) => KubeObject): Answer {
-    if (name === undefined || subresource === 'binding') throw methodNotAllowed()
-    if (subresource === 'scale') return { code: 200, body: updateScale(this.#registry, resource, namespace ?? '', name, change) }
-    return { code: 200, body: this.#registry.update(resource, namespace, name, subresource === 'status' ? 'status' : 'object', change).object }
+  #update({ resource, namespace, name, subresource }: Target, change: (current: KubeObject) => KubeObject, { dryRun, fieldValidation }: WriteOptions): Answer {
+    if (name === undefined || subresource === 'binding' || subresource === 'log') throw methodNotAllowed()
+    if (subresource === 'scale') return { code: 200, body: updateScale(this.#registry, resource, namespace ?? '', name, change, dryRun), warnings: [] }
+    let warnings: readonly string[] = []
+    const checked = (current: KubeObject): KubeObject => {
+      const known = withKnownFields(resource, change(current), fieldValidation)
+      warnings = known.warnings
+      return known.object
+    }
+    const { object } = this.#registry.update(resource, namespace, name, subresource === 'status' ? 'status' : 'object', checked, dryRun)
+    return { code: 200, body: object, warnings }
   }
 
-  #delete(body: unknown, { resource, namespace, name, subresource }: Target, query: URLSearchParams): Answer {
+  #delete(body: unknown, { resource, namespace, name, subresource }: Target, query: URLSearchParams, { dryRun }: WriteOptions): Answer {
     if (subresource !== undefined) throw methodNotAllowed()
     const options = deleteOptions(body, query)
-    if (name === undefined) return this.#deleteCollection(resource, namespace, query, options)
-    const { object, gone } = this.#registry.delete(resource, namespace, name, options)
+    if (name === undefined) return this.#deleteCollection(resource, namespace, query, options, dryRun)
+    const { object, gone } = dryRun ? { object: this.#registry.get(resource, namespace, name).object, gone: true } : this.#registry.delete(resource, namespace, name, options)
     // A pod is always shown; of others only those that stay for a while.
-    if (!gone || resource.kind === 'Pod') return { code: 200, body: object }
+    if (!gone || resource.kind === 'Pod') return { code: 200, body: object, warnings: [] }
     const { uid } = object.metadata
-    return { code: 200, body: successStatus({ ...detailsOf(resource, name), ...(uid === undefined ? {} : { uid }) }) }
+    return { code: 200, body: successStatus({ ...detailsOf(resource, name), ...(uid === undefined ? {} : { uid }) }), warnings: [] }
   }
 
-  #deleteCollection(resource: Resource, namespace: string | undefined, query: URLSearchParams, options: DeleteOptions): Answer {
+  #deleteCollection(resource: Resource, namespace: string | undefined, query: URLSearchParams, options: DeleteOptions, dryRun: boolean): Answer {
     const { matches } = parseListOptions(resource, namespace, query, false)
     const chosen = this.#store.table(resource).list().filter(({ object }) => matches(object))
-    const items = chosen.map(({ object: { metadata } }) => this.#registry.delete(resource, metadata.namespace, metadata.name, options).object)
-    return { code: 200, body: { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata: { resourceVersion: String(this.#store.revision) }, items } }
+    const items = chosen.map(({ object }) => (dryRun ? object : this.#registry.delete(resource, object.metadata.namespace, object.metadata.name, options).object))
+    return { code: 200, body: { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata: { resourceVersion: String(this.#store.revision) }, items }, warnings: [] }
   }
 }
 
@@ -94,14 +105,13 @@ export class ResourceWrites {
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaType(request)
   const patcher = Object.hasOwn(patchers, type) ? patchers[type] : undefined
-  if (patcher === undefined) throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type}; with kubectl, leave --server-side out)`)
+  if (patcher === undefined) throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type}${type === 'application/apply-patch+yaml' ? '): the lab merges on the client alone; with kubectl, leave --server-side out' : ')'}`)
   return patcher
 }
 
 /** From the body, or from the query where there is none. @throws StatusError 400 */
 function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = isFields(body) ? body : {}
-  if (given['dryRun'] !== undefined) throw badRequest('Expected a request without dryRun: the lab does what it is asked')
   const grace = given['gracePeriodSeconds'] ?? query.get('gracePeriodSeconds') ?? undefined
   const preconditions = isFields(given['preconditions']) ? given['preconditions'] : {}
   if (grace !== undefined && !Number.isInteger(Number(grace))) throw badRequest(`Expected gracePeriodSeconds to be a whole number, got \`${JSON.stringify(grace)}\``)

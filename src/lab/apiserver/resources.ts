@@ -16,7 +16,7 @@ export interface Resource {
   readonly selectable: readonly string[]
 }
 
-export type Subresource = 'status' | 'scale' | 'binding'
+export type Subresource = 'status' | 'scale' | 'binding' | 'log' | 'exec' | 'attach' | 'portforward'
 
 type Row = Partial<Omit<Resource, 'group' | 'version' | 'plural' | 'kind'>>
 
@@ -25,7 +25,7 @@ const eventFields = ['involvedObject.kind', 'involvedObject.namespace', 'involve
 
 export const namespaces = resource('', 'namespaces', 'Namespace', { shortNames: ['ns'], namespaced: false, subresources: ['status'], selectable: ['status.phase'] })
 export const nodes = resource('', 'nodes', 'Node', { shortNames: ['no'], namespaced: false, subresources: ['status'], selectable: ['spec.unschedulable'] })
-export const pods = resource('', 'pods', 'Pod', { shortNames: ['po'], subresources: ['status', 'binding'], inAll: true, selectable: podFields })
+export const pods = resource('', 'pods', 'Pod', { shortNames: ['po'], subresources: ['status', 'binding', 'log', 'exec', 'attach', 'portforward'], inAll: true, selectable: podFields })
 export const services = resource('', 'services', 'Service', { shortNames: ['svc'], subresources: ['status'], inAll: true, selectable: ['spec.clusterIP', 'spec.type'] })
 export const deployments = resource('apps/v1', 'deployments', 'Deployment', { shortNames: ['deploy'], subresources: ['status', 'scale'], inAll: true })
 export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', { shortNames: ['rs'], subresources: ['status', 'scale'], inAll: true, selectable: ['status.replicas'] })
@@ -58,6 +58,11 @@ const byPath = new Map(resources.map((r) => [`${r.group}/${r.version}/${r.plural
 
 export function findResource(group: string, version: string, plural: string): Resource | undefined {
   return byPath.get(`${group}/${version}/${plural}`)
+}
+
+/** The resource that an object belongs to. */
+export function resourceOfKind(apiVersion: string, kind: string): Resource | undefined {
+  return resources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion)
 }
 
 /** "v1" or "apps/v1", as objects carry it. */

@@ -8,12 +8,13 @@ import { canonicalAddress } from '../../net/address.ts'
 import { type Cidr, parseCidr } from '../../net/cidr.ts'
 import { ApiHandler } from './api-handler.ts'
 import { ensureTokenKey, type UserName } from './authentication.ts'
+import { bootstrapObjects } from './bootstrap-roles.ts'
 import { ensureAuthority, issueServerCertificate } from './certificates.ts'
 import { systemNamespaces } from './deletion.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { Lister } from './list.ts'
 import { Registry } from './registry.ts'
-import { namespaces, services } from './resources.ts'
+import { namespaces, resourceOfKind, services } from './resources.ts'
 import { ServiceAddresses } from './service-addresses.ts'
 import { Store } from './store.ts'
 import { Watchers } from './watch.ts'
@@ -32,6 +33,8 @@ export interface ApiServerOptions {
   /** Where ClusterIPs come from, the main family first. 10.254.0.0/16 unless told. */
   readonly serviceCidrs?: readonly Cidr[]
   readonly log: Pick<Logger, 'debug' | 'info' | 'error'>
+  /** Where kubelets write the output of containers, for `kubectl logs`. */
+  readonly podLogs?: string
   /** Events kept per resource for watches to go on from; 4096 unless told. */
   readonly eventWindow?: number
   /** ms between bookmarks; a minute unless told, as the real server does. */
@@ -90,8 +93,12 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
   const store = new Store({ windowSize: eventWindow })
   const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
   for (const name of systemNamespaces) registry.create(namespaces, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  for (const object of bootstrapObjects()) {
+    const resource = resourceOfKind(object.apiVersion, object.kind)
+    if (resource !== undefined) registry.create(resource, object.metadata.namespace, object)
+  }
   const watchers = new Watchers(store, { bookmarkMs, watchList })
-  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), log }), watchers }
+  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, log }), watchers }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {

@@ -80,6 +80,11 @@ export function badRequest(message: string): StatusError {
   return new StatusError(400, 'BadRequest', message)
 }
 
+/** 406 would send kubectl on searching: this says what to use instead. */
+export function notHere(message: string): StatusError {
+  return new StatusError(501, 'NotImplemented', message)
+}
+
 export function unauthorized(): StatusError {
   return new StatusError(401, 'Unauthorized', 'Unauthorized')
 }

@@ -21,23 +21,25 @@ export function bindPod(registry: Registry, namespace: string, name: string, bin
   return successStatus({}, 201)
 }
 
+export const scaleKind = { kind: 'Scale', apiVersion: 'autoscaling/v1' } as const
+
 /** GET NAME/scale (autoscaling/v1). */
 export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata
   const labels = isFields(spec?.['selector']) ? spec['selector']['matchLabels'] : undefined
   const selector = isFields(labels) ? Object.entries(labels).map(([key, value]) => `${key}=${String(value)}`).join(',') : ''
   const shown = Object.fromEntries(Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(([, value]) => value !== undefined))
-  return { kind: 'Scale', apiVersion: 'autoscaling/v1', metadata: { ...shown, name }, spec: { replicas: spec?.['replicas'] ?? 0 }, status: { replicas: status?.['replicas'] ?? 0, selector } }
+  return { ...scaleKind, metadata: { ...shown, name }, spec: { replicas: spec?.['replicas'] ?? 0 }, status: { replicas: status?.['replicas'] ?? 0, selector } }
 }
 
 /** PUT or PATCH NAME/scale: changes the replicas and nothing else. */
-export function updateScale(registry: Registry, resource: Resource, namespace: string, name: string, change: (scale: KubeObject) => KubeObject): KubeObject {
+export function updateScale(registry: Registry, resource: Resource, namespace: string, name: string, change: (scale: KubeObject) => KubeObject, dryRun: boolean): KubeObject {
   const written = registry.update(resource, namespace, name, 'object', (current) => {
     const scale = change(scaleOf(current))
     const replicas = scale.spec?.['replicas'] ?? 0
     if (typeof replicas !== 'number') throw badRequest(`Expected spec.replicas of a scale to be a number, got \`${JSON.stringify(replicas)}\``)
     const { resourceVersion } = scale.metadata
     return { ...current, metadata: { ...current.metadata, ...(resourceVersion === undefined ? {} : { resourceVersion }) }, spec: { ...current.spec, replicas } }
-  })
+  }, dryRun)
   return scaleOf(written.object)
 }

@@ -1,9 +1,9 @@
 // WATCH: one JSON event a line, for as long as the client asked. An event is written for all watchers of a selection as the same text, made once
-// (StoreEvent.line); what is left per watcher is one selector call and one write.
+// (StoreEvent.line; Tables are made for each); what is left per watcher is one selector call and one write.
 import type { ServerResponse } from 'node:http'
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import type { ListOptions } from './list-options.ts'
-import { apiVersionOf, type Resource } from './resources.ts'
+import type { Presentation } from './presentation.ts'
 import { writeChunks } from './response-stream.ts'
 import type { Selector } from './selectors.ts'
 import { expired, invalid, type StatusError } from './status-error.ts'
@@ -36,14 +36,14 @@ export class Watchers {
   }
 
   /** Serves the watch until it ends. @throws StatusError 422 before anything is written, when WatchList is asked for and off. */
-  async serve(table: Table, options: ListOptions, response: ServerResponse): Promise<void> {
+  async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
     if (options.sendInitialEvents !== undefined && !this.#settings.watchList) {
       const message = 'Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled'
       throw invalid(table.resource, '', [{ reason: 'FieldValueForbidden', field: 'sendInitialEvents', message }])
     }
     response.writeHead(200, { 'content-type': 'application/json' })
     response.flushHeaders()
-    const watcher = new Watcher(this.#store, table, options, response)
+    const watcher = new Watcher({ store: this.#store, table, options, presentation, response })
     this.#open.add(watcher)
     response.once('close', () => this.#open.delete(watcher))
     await watcher.start()
@@ -60,19 +60,29 @@ export class Watchers {
   }
 }
 
+interface WatchParts {
+  readonly store: Store
+  readonly table: Table
+  readonly options: ListOptions
+  readonly presentation: Presentation
+  readonly response: ServerResponse
+}
+
 class Watcher {
   readonly #store: Store
   readonly #table: Table
   readonly #options: ListOptions
+  readonly #presentation: Presentation
   readonly #response: ServerResponse
   /** Events that happened while the initial ones are still being written; undefined once those are out. */
   #waiting: StoreEvent[] | undefined = []
   #corked = false
 
-  constructor(store: Store, table: Table, options: ListOptions, response: ServerResponse) {
+  constructor({ store, table, options, presentation, response }: WatchParts) {
     this.#store = store
     this.#table = table
     this.#options = options
+    this.#presentation = presentation
     this.#response = response
   }
 
@@ -95,14 +105,14 @@ class Watcher {
     if (sendInitialEvents ?? fromNow) {
       if (!(await writeChunks(this.#response, this.#initialLines()))) return
     }
-    if (sendInitialEvents === true && this.#options.allowBookmarks) this.#write(bookmarkLine(this.#table.resource, since, true))
+    if (sendInitialEvents === true && this.#options.allowBookmarks) this.#write(this.#presentation.bookmark(since, true))
     const behind = [...missed, ...(this.#waiting ?? [])]
     this.#waiting = undefined
     for (const event of behind) this.#take(event)
   }
 
   bookmark(): void {
-    if (this.#options.allowBookmarks && this.#waiting === undefined) this.#write(bookmarkLine(this.#table.resource, this.#store.revision))
+    if (this.#options.allowBookmarks && this.#waiting === undefined) this.#write(this.#presentation.bookmark(this.#store.revision, false))
   }
 
   /** Ends the answer in good order, with a last bookmark so that the next watch starts late. */
@@ -113,13 +123,13 @@ class Watcher {
   }
 
   *#initialLines(): Iterable<string> {
-    for (const { object, json } of this.#table.list()) if (this.#options.matches(object)) yield watchLine('ADDED', json)
+    for (const stored of this.#table.list()) if (this.#options.matches(stored.object)) yield watchLine('ADDED', this.#presentation.one(stored))
   }
 
   #take(event: StoreEvent): void {
     if (this.#waiting !== undefined) return void this.#waiting.push(event)
     const type = seenAs(event, this.#options.matches)
-    if (type !== undefined) this.#write(event.line(type))
+    if (type !== undefined) this.#write(this.#presentation.event(type, event))
   }
 
   #fail(error: StatusError): void {
@@ -152,10 +162,4 @@ function seenAs({ before, after }: StoreEvent, matches: Selector): WatchEventTyp
   const is = after !== undefined && matches(after.object)
   if (is) return was ? 'MODIFIED' : 'ADDED'
   return was ? 'DELETED' : undefined
-}
-
-/** @param initialEventsEnd marks the end of the initial events of a WatchList (KEP-3157). */
-function bookmarkLine(resource: Resource, revision: number, initialEventsEnd = false): string {
-  const annotations = initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}
-  return watchLine('BOOKMARK', JSON.stringify({ kind: resource.kind, apiVersion: apiVersionOf(resource), metadata: { resourceVersion: String(revision), creationTimestamp: null, ...annotations } }))
 }

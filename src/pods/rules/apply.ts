@@ -74,6 +74,17 @@ export class FamilyRules {
     }
   }
 
+  /**
+   * A cheap look at what a flush takes away: each jump, and the last rule of each chain. True where nothing is known, since a reconcile is due then anyway.
+   * @throws {CommandError}
+   */
+  async intact(): Promise<boolean> {
+    if (this.#applied === undefined || isEmpty(this.#applied)) return true
+    const { chains, jumps } = this.#applied
+    const last = chains.flatMap(({ table, rules }) => rules.slice(-1).map((rule) => ({ table, rule })))
+    return this.#kernel.hasRules(this.#family, [...last, ...jumps.map(({ table, rule }) => ({ table, rule }))])
+  }
+
   /** Removes every chain and jump of ours. @throws {CommandError} */
   async clean(): Promise<Applied> {
     return this.reconcile(noRules)

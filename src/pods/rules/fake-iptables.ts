@@ -17,7 +17,7 @@ export class FakeIptables {
 
   /** The part of the Kernel that the rules ask for. */
   get kernel(): Kernel {
-    const asked: Pick<Kernel, 'restoreRules' | 'rulesOf' | 'deleteUdpConntrack'> = {
+    const asked: Pick<Kernel, 'restoreRules' | 'rulesOf' | 'hasRules' | 'deleteUdpConntrack'> = {
       restoreRules: async (family, text) => {
         this.restores.push(text)
         await this.gate
@@ -27,6 +27,10 @@ export class FakeIptables {
         this.reads++
         const rules = this.chains.get(`${family} ${table} ${chain}`)
         return rules ?? (chain.startsWith('FAIRLEAD-') ? undefined : [])
+      },
+      hasRules: async (family, rules) => {
+        const held = (table: string) => [...this.chains].filter(([key]) => key.startsWith(`${family} ${table} `)).flatMap(([, all]) => all)
+        return rules.every(({ table, rule }) => held(table).includes(this.print(rule)))
       },
       deleteUdpConntrack: async (family, { port }) => {
         this.conntrack.push({ family, port })

@@ -147,6 +147,22 @@ test('what another program changed is counted, what the configuration changed is
   expect([...iptables.chains.keys()].filter((key) => key.includes('EGRESS'))).toEqual([])
 })
 
+test('a flush of ours or of a built-in chain is noticed without reading a chain', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  expect(await rules.intact()).toBe(true)
+  await rules.reconcile([attachmentOf(5, [port(8080)])])
+  const { reads } = iptables
+  for (const chain of ['4 nat FAIRLEAD-EGRESS', '4 filter FORWARD', '4 nat POSTROUTING', dnat]) {
+    const held = iptables.chains.get(chain)!
+    expect([chain, await rules.intact()]).toEqual([chain, true])
+    iptables.chains.set(chain, [])
+    expect([chain, await rules.intact()]).toEqual([chain, false])
+    iptables.chains.set(chain, held)
+  }
+  expect(iptables.reads).toBe(reads)
+})
+
 test('an iptables that prints rules in its own way is written to once, not for ever', async () => {
   const iptables = new FakeIptables()
   iptables.print = (rule) => rule.replace('-m tcp --dport', '--dport').replace('0x2000/0x2000', '8192/8192').replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')

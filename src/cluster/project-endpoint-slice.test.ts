@@ -1,0 +1,82 @@
+import { expect, test } from 'vitest'
+import { projectEndpointSlice, sameEndpointSlice } from './project-endpoint-slice.ts'
+
+const slice = {
+  metadata: { name: 'web-abc', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'web' }, annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05Z' } },
+  addressType: 'IPv4',
+  ports: [{ name: 'http', port: 8080 }, { name: 'dns', port: 53, protocol: 'UDP' }],
+  endpoints: [
+    { addresses: ['10.244.1.5', '10.244.1.6'], nodeName: 'worker-1', hints: { forZones: [{ name: 'zone-a' }], forNodes: [{ name: 'worker-1' }] } },
+    { addresses: ['10.244.02.7'], conditions: { ready: false, serving: true, terminating: true } },
+  ],
+}
+
+function projected(raw: unknown) {
+  const problems: string[] = []
+  const [key, value] = projectEndpointSlice(raw, (problem) => problems.push(problem)) ?? []
+  return { key, value, problems }
+}
+
+test('what is kept of an EndpointSlice', () => {
+  expect(projected(slice)).toEqual({
+    key: 'shop/web-abc',
+    value: {
+      namespace: 'shop',
+      name: 'web-abc',
+      service: 'web',
+      family: 4,
+      ports: [{ name: 'http', protocol: 'tcp', port: 8080 }, { name: 'dns', protocol: 'udp', port: 53 }],
+      endpoints: [
+        { address: '10.244.1.5', ready: true, serving: true, terminating: false, node: 'worker-1', zoneHints: ['zone-a'], nodeHints: ['worker-1'] },
+        { address: '10.244.2.7', ready: false, serving: true, terminating: true, node: undefined, zoneHints: [], nodeHints: [] },
+      ],
+      changeTriggeredAt: Date.UTC(2026, 0, 2, 3, 4, 5),
+    },
+    problems: [],
+  })
+})
+
+test('an empty one, as Go writes it', () => {
+  expect(projected({ ...slice, ports: null, endpoints: null }).value).toMatchObject({ ports: [], endpoints: [] })
+})
+
+test.each([
+  ['of host names', { addressType: 'FQDN' }, []],
+  ['of an address type that is none', { addressType: '__proto__' }, []],
+  ['of a headless Service', { metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' } } }, []],
+  ['of no Service', { metadata: { ...slice.metadata, labels: {} } }, ['EndpointSlice shop/web-abc is left out: it names no Service; give it the label kubernetes.io/service-name']],
+])('nothing is kept of a slice %s', (_, changed, problems) => {
+  expect(projected({ ...slice, ...changed })).toEqual({ key: undefined, value: undefined, problems })
+})
+
+test.each([
+  ['127.0.0.1', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['169.254.169.254', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['0.0.0.0', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['fd00::5', 'Expected an address of IPv4, as its addressType has it'],
+  ['10.244.1.5:80', 'Expected an IP address, got `10.244.1.5:80`'],
+])('an endpoint at %s is left out and named, and the others kept', (address, why) => {
+  const { value, problems } = projected({ ...slice, endpoints: [{ addresses: [address] }, ...slice.endpoints] })
+  expect(value?.endpoints).toHaveLength(2)
+  expect(problems).toEqual([`EndpointSlice shop/web-abc: endpoints \`["${address}"]\` is left out: ${why}`])
+})
+
+test.each(['::1', '::', 'fe80::1', 'ff02::1'])('an endpoint at %s is left out', (address) => {
+  expect(projected({ ...slice, addressType: 'IPv6', endpoints: [{ addresses: [address] }] }).value?.endpoints).toEqual([])
+})
+
+test('port 0 and "all ports" are left out and named', () => {
+  const { value, problems } = projected({ ...slice, ports: [{ name: 'a', port: 0 }, { name: 'b' }, { name: 'c', port: 9 }] })
+  expect(value?.ports).toEqual([{ name: 'c', protocol: 'tcp', port: 9 }])
+  expect(problems).toEqual([
+    'EndpointSlice shop/web-abc: ports `{"name":"a","port":0}` is left out: Expected a port from 1 to 65535, got `0`',
+    'EndpointSlice shop/web-abc: ports `{"name":"b"}` is left out: Expected a port from 1 to 65535, got `nothing`',
+  ])
+})
+
+test('readiness makes a difference, a label does not', () => {
+  const { value } = projected(slice)
+  expect(sameEndpointSlice(value!, projected({ ...slice, metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, app: 'web' } } }).value!)).toBe(true)
+  const unready = slice.endpoints.map((endpoint) => ({ ...endpoint, conditions: { ready: false } }))
+  expect(sameEndpointSlice(value!, projected({ ...slice, endpoints: unready }).value!)).toBe(false)
+})

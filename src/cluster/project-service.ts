@@ -1,0 +1,121 @@
+// Service object -> ClusterService, and when two are the same. An entry that makes no sense is left out and reported; the rest of the Service still counts.
+import { isDeepStrictEqual } from 'node:util'
+import { type Address, familyOf } from '../net/address.ts'
+import { asKubeObject, createdAtOf, type KubeObject, keyOf } from './kube-object.ts'
+import { parseEach } from './parse-each.ts'
+import type { ClusterService, ClusterServicePort, ServiceType, TrafficPolicy } from './service.ts'
+import { parseLabel, parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress, parseSloppyCidr, shown } from './service-fields.ts'
+
+interface RawService extends KubeObject {
+  readonly spec?: {
+    readonly type?: ServiceType | 'ExternalName'
+    readonly clusterIP?: string
+    readonly clusterIPs?: readonly string[]
+    readonly ipFamilies?: readonly ('IPv4' | 'IPv6')[]
+    readonly ports?: readonly RawPort[]
+    readonly externalIPs?: readonly string[]
+    readonly loadBalancerSourceRanges?: readonly string[]
+    readonly internalTrafficPolicy?: TrafficPolicy
+    readonly externalTrafficPolicy?: TrafficPolicy
+    readonly healthCheckNodePort?: number
+    readonly sessionAffinity?: 'None' | 'ClientIP'
+    readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } }
+  }
+  readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: 'VIP' | 'Proxy' }[] } }
+}
+
+interface RawPort {
+  readonly name?: string
+  readonly protocol?: string
+  readonly port: number
+  readonly nodePort?: number
+}
+
+/** The API server's default for sessionAffinityConfig.clientIP.timeoutSeconds: three hours. */
+const defaultAffinitySeconds = 10_800
+
+/** Undefined where there is nothing to proxy: ExternalName, headless, no ClusterIP yet, or another proxy's. @throws {TypeError} when namespace or name is none. */
+export function projectService(raw: unknown, report: (problem: string) => void): readonly [key: string, service: ClusterService] | undefined {
+  const service = asKubeObject(raw) as RawService
+  const { spec = {}, status, metadata } = service
+  if (metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined || spec.type === 'ExternalName') return undefined
+  const leftOut = (field: string) => (value: unknown, why: string) => report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`)
+  const clusterIps = clusterIpsOf(spec, leftOut('spec.clusterIPs'))
+  if (clusterIps.length === 0) return undefined
+  const ingress = (status?.loadBalancer?.ingress ?? []).filter(({ ip, ipMode = 'VIP' }) => ip && ipMode === 'VIP').map(({ ip = '' }) => ip)
+  const value: ClusterService = Object.freeze({
+    namespace: parseLabel(metadata.namespace),
+    name: parseLabel(metadata.name),
+    uid: metadata.uid ?? '',
+    createdAt: createdAtOf(service),
+    type: spec.type ?? 'ClusterIP',
+    clusterIps,
+    ports: portsOf(spec.ports ?? [], leftOut('spec.ports')),
+    externalIps: parseEach(filled(spec.externalIPs), parseSloppyAddress, leftOut('spec.externalIPs')),
+    loadBalancerIps: parseEach(ingress, parseSloppyAddress, leftOut('status.loadBalancer.ingress')),
+    sourceRanges: parseEach(filled(spec.loadBalancerSourceRanges), parseSloppyCidr, leftOut('spec.loadBalancerSourceRanges')),
+    internalTrafficPolicy: spec.internalTrafficPolicy ?? 'Cluster',
+    externalTrafficPolicy: spec.externalTrafficPolicy ?? 'Cluster',
+    healthCheckNodePort: optionalPort(spec.healthCheckNodePort, leftOut('spec.healthCheckNodePort')),
+    affinitySeconds: spec.sessionAffinity === 'ClientIP' ? affinitySecondsOf(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds, leftOut('spec.sessionAffinityConfig')) : undefined,
+  })
+  return [keyOf(service), value]
+}
+
+/** False as soon as anything that we keep differs. */
+export function sameService(a: ClusterService, b: ClusterService): boolean {
+  return isDeepStrictEqual(a, b)
+}
+
+type LeftOut = (value: unknown, why: string) => void
+
+/** clusterIPs[i] is of ipFamilies[i], or of the family it looks like where the API server is older than dual-stack. */
+function clusterIpsOf({ clusterIP = '', clusterIPs = [], ipFamilies = [] }: NonNullable<RawService['spec']>, leftOut: LeftOut): readonly Address[] {
+  const texts = clusterIPs.length === 0 ? [clusterIP] : clusterIPs
+  const addresses = new Map<number, Address>()
+  for (const [index, text] of texts.entries()) {
+    if (text === '' || text === 'None') continue
+    parseEach([text], (each) => {
+      const address = parseSloppyAddress(each)
+      const family = familyOf(address)
+      if ((ipFamilies[index] ?? `IPv${family}`) !== `IPv${family}`) throw new TypeError(`Expected an address of ${ipFamilies[index]}, as spec.ipFamilies has it`)
+      if (addresses.has(family)) throw new TypeError(`Expected one address of IPv${family}`)
+      addresses.set(family, address)
+    }, leftOut)
+  }
+  return Object.freeze([...addresses.values()])
+}
+
+function portsOf(raw: readonly RawPort[], leftOut: LeftOut): readonly ClusterServicePort[] {
+  const seen = new Set<string>()
+  return parseEach(raw, (each) => {
+    const port = Object.freeze({
+      name: parsePortName(each.name),
+      protocol: parseProtocol(each.protocol),
+      port: parsePortNumber(each.port),
+      nodePort: each.nodePort === undefined || each.nodePort === 0 ? 0 : parsePortNumber(each.nodePort),
+    })
+    const key = `${port.name}/${port.protocol}`
+    if (seen.has(key)) throw new TypeError(`Expected names to be unique, got \`${port.name}\` twice`)
+    seen.add(key)
+    return port
+  }, leftOut)
+}
+
+function optionalPort(value: unknown, leftOut: LeftOut): number {
+  if (value === undefined || value === 0) return 0
+  return parseEach([value], parsePortNumber, leftOut)[0] ?? 0
+}
+
+function affinitySecondsOf(value: unknown, leftOut: LeftOut): number {
+  if (value === undefined) return defaultAffinitySeconds
+  const parse = (seconds: unknown): number => {
+    if (Number.isInteger(seconds) && Number(seconds) >= 1 && Number(seconds) <= 86_400) return Number(seconds)
+    throw new TypeError(`Expected timeoutSeconds from 1 to 86400 (it is ${defaultAffinitySeconds} now)`)
+  }
+  return parseEach([value], parse, leftOut)[0] ?? defaultAffinitySeconds
+}
+
+function filled(texts: readonly string[] = []): readonly string[] {
+  return texts.filter((text) => text.trim() !== '')
+}

@@ -1,0 +1,49 @@
+// Fields that Services and EndpointSlices share. Names end up in rules and addresses in DNAT targets, so nothing passes unchecked.
+import { type Address, parseAddress } from '../net/address.ts'
+import { type Cidr, cidrOf, parseInterfaceAddress } from '../net/cidr.ts'
+import type { Protocol } from './service.ts'
+
+const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
+
+/** @throws {TypeError} unless it is a DNS label (RFC 1123), as the API server demands of namespaces, Services and ports. */
+export function parseLabel(text: unknown): string {
+  if (typeof text !== 'string' || !dnsLabel.test(text)) throw new TypeError(`Expected a name of 1 to 63 lower-case letters, digits or dashes, got \`${shown(text)}\``)
+  return text
+}
+
+/** The name of a port; "" where it has none. @throws {TypeError} as {@link parseLabel}. */
+export function parsePortName(text: unknown = ''): string {
+  return text === '' || text === null ? '' : parseLabel(text)
+}
+
+/** @throws {TypeError} unless it is a whole number from 1 to 65535. */
+export function parsePortNumber(value: unknown): number {
+  if (!Number.isInteger(value) || Number(value) < 1 || Number(value) > 65_535) throw new TypeError(`Expected a port from 1 to 65535, got \`${shown(value)}\``)
+  return Number(value)
+}
+
+/** TCP where none is said. @throws {TypeError} unless it is TCP, UDP or SCTP. */
+export function parseProtocol(text: unknown = 'TCP'): Protocol {
+  if (text === 'TCP') return 'tcp'
+  if (text === 'UDP') return 'udp'
+  if (text === 'SCTP') return 'sctp'
+  throw new TypeError(`Expected the protocol TCP, UDP or SCTP, got \`${shown(text)}\``)
+}
+
+/** As kube-proxy reads addresses in Services and slices (ParseIPSloppy): zeros before an octet of IPv4 mean nothing. @throws {TypeError} */
+export function parseSloppyAddress(text: string): Address {
+  const trimmed = text.trim()
+  return parseAddress(/^\d+(\.\d+){3}$/.test(trimmed) ? trimmed.split('.').map(Number).join('.') : trimmed)
+}
+
+/** Host bits are cut off, as kube-proxy does. @throws {TypeError} */
+export function parseSloppyCidr(text: string): Cidr {
+  const [head = '', ...rest] = text.trim().split('/')
+  const { address, prefix } = parseInterfaceAddress([parseSloppyAddress(head), ...rest].join('/'))
+  return cidrOf(address, prefix)
+}
+
+/** A value of the API in a sentence, as JSON and cut short. */
+export function shown(value: unknown): string {
+  return (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing')).slice(0, 200)
+}

@@ -1,0 +1,57 @@
+// What is allowed before anybody wrote a rule: the lab's own controllers and kubelets, and the agents by the very file that a real cluster is given.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseAllDocuments } from 'yaml'
+import { dist } from '../processes.ts'
+import type { Fields, KubeObject } from './kube-object.ts'
+
+const rbac = 'rbac.authorization.k8s.io'
+const read = ['get', 'list', 'watch']
+
+/** Roles, bindings and accounts of a new lab, in the order they are made in. */
+export function bootstrapObjects(): KubeObject[] {
+  return [...controllersAndAgents(), ...roleFor('fairlead-lab:kubelets', kubeletRules, { kind: 'Group', name: 'system:nodes' })]
+}
+
+/** Those whom a real API server, too, knows nothing of. Its kubelets have what their node needs, and no more, by its Node authorizer. */
+export function controllersAndAgents(): KubeObject[] {
+  return [...roleFor('fairlead-lab:controllers', controllerRules, { kind: 'User', name: 'system:kube-controller-manager' }), ...agentObjects()]
+}
+
+const controllerRules: readonly Fields[] = [
+  rule('', ['nodes'], [...read, 'patch']),
+  rule('', ['nodes/status', 'services/status', 'pods/status'], ['patch']),
+  rule('', ['pods'], [...read, 'create', 'delete']),
+  rule('', ['pods/binding', 'events'], ['create', 'patch']),
+  rule('', ['namespaces', 'services'], read),
+  // Whatever is in a namespace that ends.
+  rule('*', ['*'], ['list', 'delete']),
+  rule('', ['namespaces/finalize'], ['update']),
+  rule('apps', ['deployments', 'replicasets'], read),
+  rule('apps', ['deployments/status'], ['patch']),
+  rule('discovery.k8s.io', ['endpointslices'], [...read, 'create', 'update', 'patch', 'delete']),
+]
+
+const kubeletRules: readonly Fields[] = [
+  rule('', ['nodes'], [...read, 'create']),
+  rule('', ['pods'], [...read, 'delete']),
+  rule('', ['nodes/status', 'pods/status'], ['patch']),
+  rule('', ['events'], ['create', 'patch']),
+]
+
+function agentObjects(): KubeObject[] {
+  const file = join(dist, '../deploy/rbac.yaml')
+  return [...parseAllDocuments(readFileSync(file, 'utf8'))].map((document) => document.toJS() as KubeObject)
+}
+
+function roleFor(name: string, rules: readonly Fields[], subject: { kind: 'User' | 'Group'; name: string }): KubeObject[] {
+  const apiVersion = `${rbac}/v1`
+  return [
+    { apiVersion, kind: 'ClusterRole', metadata: { name }, rules },
+    { apiVersion, kind: 'ClusterRoleBinding', metadata: { name }, roleRef: { apiGroup: rbac, kind: 'ClusterRole', name }, subjects: [{ apiGroup: rbac, ...subject }] },
+  ]
+}
+
+function rule(group: string, resources: readonly string[], verbs: readonly string[]): Fields {
+  return { apiGroups: [group], resources, verbs }
+}

@@ -1,0 +1,70 @@
+// What rendering answers: rules as text, and what a layout needs to know of them.
+//
+// A rule is the text after `-A CHAIN `, word for word as iptables-save prints it: iptables-restore takes that too, and what the kernel holds
+// is compared as text.
+import type { Protocol } from '../cluster/service.ts'
+import type { Address } from '../net/address.ts'
+import type { ServicesOptions } from './options.ts'
+import type { ServicePort } from './service-port.ts'
+
+export type Rules = readonly string[]
+/** Chain name -> its rules. */
+export type Chains = ReadonlyMap<string, Rules>
+
+/** An address, port and protocol that a service port answers on. */
+export interface Frontend {
+  readonly kind: 'cluster-ip' | 'external-ip' | 'load-balancer' | 'node-port'
+  /** Undefined for node ports alone. */
+  readonly address: Address | undefined
+  readonly port: number
+  readonly protocol: Protocol
+  /** The rule in table nat. */
+  readonly rule: string
+  readonly owner: ServicePort
+}
+
+export type FilterChain = 'KUBE-SERVICES' | 'KUBE-EXTERNAL-SERVICES' | 'KUBE-NODEPORTS' | 'KUBE-PROXY-FIREWALL'
+
+/** A rule in table filter: what has no endpoint is refused, what source ranges exclude is dropped, health checks are let in. */
+export interface FilterRule {
+  readonly chain: FilterChain
+  /** As in {@link Frontend}. `health-check`: a port of the node that claims nothing. */
+  readonly kind: Frontend['kind'] | 'health-check'
+  readonly address: Address | undefined
+  readonly port: number
+  readonly protocol: Protocol
+  readonly rule: string
+  readonly owner: ServicePort
+}
+
+/** Everything that one service port asks of the kernel: a pure function of the port, its endpoints, the options and the node. */
+export interface RenderedPort {
+  readonly port: ServicePort
+  /** Chains of table nat, callees first: KUBE-SEP, KUBE-SVC and KUBE-SVL, KUBE-EXT, KUBE-FW. */
+  readonly chains: Chains
+  readonly frontends: readonly Frontend[]
+  readonly filter: readonly FilterRule[]
+}
+
+/** One endpoint's entry in KUBE-SVC or KUBE-SVL. */
+export interface EndpointLink {
+  /** The endpoint's KUBE-SEP chain. */
+  readonly target: string
+  /** `-m comment --comment "..."`; empty in a large cluster. */
+  readonly comment: string
+}
+
+/** Spreads connections evenly over the links: the rules of `chain` itself, and of whatever chains it calls. */
+export type EndpointLayout = (chain: string, links: readonly EndpointLink[]) => Chains
+
+/**
+ * How frontends are found: KUBE-SERVICES and KUBE-NODEPORTS of table nat, and whatever chains they call (those first). What follows in
+ * KUBE-SERVICES (the jump to KUBE-NODEPORTS) is appended by the caller: a miss must come back to it, except in the ClusterIPs' own network.
+ */
+export type FrontendLayout = (frontends: readonly Frontend[], options: ServicesOptions) => Chains
+
+/** All of one family: chain name -> rules, callees first. Base jumps are apart. */
+export interface DesiredRules {
+  readonly filter: Chains
+  readonly nat: Chains
+}
