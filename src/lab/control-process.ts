@@ -17,18 +17,19 @@ const etcdPorts = { etcdPort: 2379, etcdPeerPort: 2380 }
 export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<void> {
   const log = pino({ base: null })
   const failure = new AbortController()
-  await using _server = await startServer(lab, log, (error) => failure.abort(error))
+  const isReal = readSettings(lab)?.controlPlane === 'envtest'
+  await using _server = await (isReal ? startRealServer(lab, (error) => failure.abort(error)) : startOwnServer(lab, log))
   const api = connectCluster({ kubeconfig: kubeconfigOf(lab, 'controllers') })
-  await runControllers({ api, clusterCidr: cluster.podCidr, log, signal: AbortSignal.any([signal, failure.signal]) })
+  await runControllers({ api, clusterCidr: cluster.podCidr, endNamespaces: isReal, log, signal: AbortSignal.any([signal, failure.signal]) })
   failure.signal.throwIfAborted()
 }
 
-async function startServer(lab: Lab, log: Logger, onFailure: (error: Error) => void): Promise<AsyncDisposable> {
-  const address = addressOf('control')
-  if (readSettings(lab)?.controlPlane === 'envtest') {
-    const network = { address, port: cluster.apiPort, serviceCidr: cluster.serviceCidr, ...etcdPorts }
-    return await startRealControlPlane({ assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs }, onFailure)
-  }
-  // The loopback address is for those who look from inside the namespace.
-  return await startApiServer({ addresses: [address, '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
+/** The loopback address is for those who look from inside the namespace. */
+async function startOwnServer(lab: Lab, log: Logger): Promise<AsyncDisposable> {
+  return await startApiServer({ addresses: [addressOf('control'), '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
+}
+
+async function startRealServer(lab: Lab, onFailure: (error: Error) => void): Promise<AsyncDisposable> {
+  const network = { address: addressOf('control'), port: cluster.apiPort, serviceCidr: cluster.serviceCidr, ...etcdPorts }
+  return await startRealControlPlane({ assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs }, onFailure)
 }

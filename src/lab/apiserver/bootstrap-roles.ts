@@ -24,9 +24,6 @@ const controllerRules: readonly Fields[] = [
   rule('', ['pods'], [...read, 'create', 'delete']),
   rule('', ['pods/binding', 'events'], ['create', 'patch']),
   rule('', ['namespaces', 'services'], read),
-  // Whatever is in a namespace that ends.
-  rule('*', ['*'], ['list', 'delete']),
-  rule('', ['namespaces/finalize'], ['update']),
   rule('apps', ['deployments', 'replicasets'], read),
   rule('apps', ['deployments/status'], ['patch']),
   rule('discovery.k8s.io', ['endpointslices'], [...read, 'create', 'update', 'patch', 'delete']),

@@ -1,5 +1,4 @@
-// Empties the namespaces that are marked for deletion and then lets them go, as the controller manager does. The lab's own API server does this by itself,
-// so that there nothing is left to do.
+// Empties the namespaces that are marked for deletion and then lets them go, as the controller manager does.
 import { z } from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { attempt, type ControllerLog } from './attempt.ts'

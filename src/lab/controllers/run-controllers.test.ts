@@ -19,7 +19,7 @@ let controllers: Promise<void>
 beforeAll(async () => {
   server = await startScratchApiServer()
   stop = new AbortController()
-  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', log: pino({ level: 'silent' }), signal: stop.signal })
+  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', endNamespaces: false, log: pino({ level: 'silent' }), signal: stop.signal })
   for (const name of ['n1', 'n2']) await joinNode(name)
 })
 afterAll(async () => {

@@ -20,6 +20,8 @@ export interface ControllersOptions {
   readonly api: ApiConnection
   /** Where podCIDRs come from; with dual-stack two, divided by a comma, the main family first. */
   readonly clusterCidr: string
+  /** Whether namespaces are ours to empty: the lab's own API server does it by itself, a real one leaves it to the controllers. */
+  readonly endNamespaces: boolean
   readonly log: ControllerLog
   readonly signal: AbortSignal
 }
@@ -48,7 +50,7 @@ export async function runControllers(options: ControllersOptions): Promise<void>
     { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
     // Pods are what a namespace waits for.
-    { name: 'namespace ends', sources: [namespaces, pods], pass: () => namespaceEnds.pass(namespaces.snapshot) },
+    { name: 'namespace ends', sources: [namespaces, pods], pass: async () => (options.endNamespaces ? await namespaceEnds.pass(namespaces.snapshot) : undefined) },
   ]
   const reflectors = [nodes, pods, deployments, namespaces].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
