@@ -33,7 +33,8 @@ dist/fairlead.mjs: node_modules/.package-lock.json build.ts tsconfig.json $(shel
 node_modules/.package-lock.json: package.json package-lock.json | packages
 	@command -v npm >/dev/null || { echo "make: npm is missing: install it first (apt-get install npm)"; exit 1; }
 	@echo "installing npm packages"
-	@npm ci --no-audit --no-fund
+	@# Not `npm ci`: it refuses a lock file without those optional packages of other platforms that a registry does not have.
+	@npm install --no-save --no-audit --no-fund
 
 # Programs that the agent, the lab and the tests start, and the Debian packages that bring them.
 programs := ip bridge tc nft iptables-nft-restore iptables-legacy-restore conntrack ethtool ping nsenter flock musl-gcc socat gcc

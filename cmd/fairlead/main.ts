@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './agent-command.ts'
 import { labCommand } from './lab-commands.ts'
+import { renderCommand } from './render-command.ts'
 import { version } from './version.ts'
 
 const program = new Command('fairlead')
@@ -14,6 +15,7 @@ const program = new Command('fairlead')
   .exitOverride()
   .addCommand(agentCommand())
   .addCommand(labCommand())
+  .addCommand(renderCommand())
 
 try {
   await program.parseAsync()

@@ -48,7 +48,11 @@ export class Metrics {
   }
 
   readonly handler: RequestListener = (request, response) => {
-    if (request.url?.split('?')[0] !== '/metrics') return void response.writeHead(404).end('try /metrics\n')
+    const path = request.url?.split('?')[0]
+    // These two are what Kubernetes' own tests ask of whatever proxies Services.
+    if (path === '/healthz') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
+    if (path === '/proxyMode') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('iptables')
+    if (path !== '/metrics') return void response.writeHead(404).end('try /metrics, /healthz or /proxyMode\n')
     this.registry.metrics().then(
       (text) => response.writeHead(200, { 'content-type': this.registry.contentType }).end(text),
       (error: unknown) => response.writeHead(500).end(`${String(error)}\n`),

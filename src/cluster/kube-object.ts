@@ -8,6 +8,7 @@ export interface KubeObject {
     readonly uid?: string
     readonly resourceVersion?: string
     readonly creationTimestamp?: string
+    readonly deletionTimestamp?: string
     readonly labels?: Readonly<Record<string, string>>
     readonly annotations?: Readonly<Record<string, string>>
   }

@@ -13,4 +13,6 @@ export interface ClusterNode {
   readonly internalAddresses: readonly Address[]
   /** The label topology.kubernetes.io/zone. */
   readonly zone: string | undefined
+  /** It is being deleted, or the autoscaler is about to remove it: load balancers are to go elsewhere (KEP-3836). Not so one that is cordoned or not ready. */
+  readonly leaving: boolean
 }

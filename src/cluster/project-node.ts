@@ -7,14 +7,14 @@ import type { ClusterNode } from './node.ts'
 import { parseEach } from './parse-each.ts'
 
 interface RawNode extends KubeObject {
-  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[] }
+  readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[]; readonly taints?: readonly { readonly key: string }[] }
   readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
 }
 
 /** @throws {TypeError} when the object has no name. */
 export function projectNode(raw: unknown, report: (problem: string) => void): readonly [key: string, node: ClusterNode] {
   const node = asKubeObject(raw) as RawNode
-  const { podCIDR, podCIDRs = [] } = node.spec ?? {}
+  const { podCIDR, podCIDRs = [], taints = [] } = node.spec ?? {}
   const cidrs = podCIDRs.length === 0 && podCIDR ? [podCIDR] : podCIDRs
   const internal = (node.status?.addresses ?? []).filter(({ type }) => type === 'InternalIP').map(({ address }) => address)
   const leftOut = (field: string) => (value: string, why: string) => report(`Node ${node.metadata.name}: ${field} \`${value}\` is left out: ${why}`)
@@ -25,6 +25,7 @@ export function projectNode(raw: unknown, report: (problem: string) => void): re
     podCidrs: parseEach(cidrs, parseCidr, leftOut('spec.podCIDRs')),
     internalAddresses: parseEach(internal, parseAddress, leftOut('status.addresses')),
     zone: node.metadata.labels?.['topology.kubernetes.io/zone'],
+    leaving: node.metadata.deletionTimestamp !== undefined || taints.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler'),
   })
   return [keyOf(node), value]
 }

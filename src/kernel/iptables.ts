@@ -44,11 +44,17 @@ export async function hasRules(workers: ShellWorkers, backend: IptablesBackend, 
   }
 }
 
+export interface ChainQuestion {
+  readonly table: IptablesTable
+  readonly chain: string
+  readonly counters: boolean
+}
+
 /** The chain as `-S CHAIN` prints it; undefined where there is none. */
-export async function rulesOfChain(workers: ShellWorkers, backend: IptablesBackend, family: Family, table: IptablesTable, chain: string, options: ShellCommandOptions): Promise<readonly string[] | undefined> {
+export async function rulesOfChain(workers: ShellWorkers, backend: IptablesBackend, family: Family, { table, chain, counters }: ChainQuestion, options: ShellCommandOptions): Promise<readonly string[] | undefined> {
   if (!/^[\w-]{1,28}$/.test(chain)) throw new TypeError(`Expected a chain name of 1 to 28 letters, digits, dashes or underscores, got \`${chain.slice(0, 40)}\``)
   // -n and the like are needless: -S never resolves names. iptables-nft 1.8.9 calls a chain that is not there "incompatible".
-  const { stdout } = await runInShell(workers, [`${programName(family)}-${backend}`, '-w', '5', '-t', table, '-S', chain], { ...options, accept: ['missing'] })
+  const { stdout } = await runInShell(workers, [`${programName(family)}-${backend}`, '-w', '5', '-t', table, ...(counters ? ['-v'] : []), '-S', chain], { ...options, accept: ['missing'] })
   return stdout === '' ? undefined : stdout.trimEnd().split('\n')
 }
 

@@ -32,8 +32,8 @@ export interface Kernel extends AsyncDisposable {
 
   /** Applies text to iptables-restore or ip6tables-restore, `--noflush -w 5`: all of it or nothing. */
   restoreRules(family: Family, text: string): Promise<void>
-  /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first; undefined where there is no such chain. */
-  rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined>
+  /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first, `-c PACKETS BYTES` before the target where counters are asked for; undefined where there is no such chain. */
+  rulesOf(family: Family, table: IptablesTable, chain: string, options?: { counters?: boolean }): Promise<readonly string[] | undefined>
   /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
   hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
 

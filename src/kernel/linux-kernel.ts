@@ -120,8 +120,8 @@ class LinuxKernel implements Kernel {
     }
   }
 
-  async rulesOf(family: Family, table: IptablesTable, chain: string): Promise<readonly string[] | undefined> {
-    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, table, chain, this.#inside())
+  async rulesOf(family: Family, table: IptablesTable, chain: string, { counters = false } = {}): Promise<readonly string[] | undefined> {
+    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, { table, chain, counters }, this.#inside())
   }
 
   async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {

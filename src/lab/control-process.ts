@@ -3,9 +3,10 @@
 import { type Logger, pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { parseCidr } from '../net/cidr.ts'
+import { RouteAnnouncer } from './announce.ts'
 import { startApiServer } from './apiserver/server.ts'
 import { runControllers } from './controllers/run-controllers.ts'
-import { addressOf, cluster, kubeconfigOf, type Lab, podLogsOf } from './layout.ts'
+import { addressOf, cluster, kubeconfigOf, type Lab, loadBalancerPool, podLogsOf } from './layout.ts'
 import { findAssets } from './real-control-plane/assets.ts'
 import { startRealControlPlane } from './real-control-plane/real-control-plane.ts'
 import { readSettings } from './settings.ts'
@@ -20,7 +21,16 @@ export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<vo
   const isReal = readSettings(lab)?.controlPlane === 'envtest'
   await using _server = await (isReal ? startRealServer(lab, (error) => failure.abort(error)) : startOwnServer(lab, log))
   const api = connectCluster({ kubeconfig: kubeconfigOf(lab, 'controllers') })
-  await runControllers({ api, clusterCidr: cluster.podCidr, endNamespaces: isReal, log, signal: AbortSignal.any([signal, failure.signal]) })
+  const announcer = new RouteAnnouncer(lab, log)
+  await runControllers({
+    api,
+    clusterCidr: cluster.podCidr,
+    endNamespaces: isReal,
+    loadBalancerPool,
+    announce: (routes) => announcer.announce(routes),
+    log,
+    signal: AbortSignal.any([signal, failure.signal]),
+  })
   failure.signal.throwIfAborted()
 }
 

@@ -73,6 +73,9 @@ export function addressOf(member: Exclude<Member, 'net'>): string {
 
 export const cluster = { podCidr: '172.30.0.0/16', serviceCidr: '10.254.0.0/16', dns: '10.254.0.2', apiPort: 6443 } as const
 
+/** What Services of type LoadBalancer are given. Nobody on the underlay has these addresses; the outside client has routes to them through nodes. */
+export const loadBalancerPool: readonly string[] = Array.from({ length: 20 }, (_, i) => `192.168.0.${200 + i}`)
+
 /** What the outside client answers on, TCP and UDP. */
 export const outsidePort = 8080
 

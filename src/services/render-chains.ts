@@ -4,7 +4,7 @@
 // go through KUBE-EXT, those of load balancers with source ranges through KUBE-FW before that. KUBE-SVC draws one of the endpoints' chains, and KUBE-SEP
 // rewrites the destination. On the way KUBE-MARK-MASQ marks what must come back through this node: KUBE-POSTROUTING gives it the node's address.
 import { cidrContains } from '../net/cidr.ts'
-import { chainNames, endpointChain } from './chain-names.ts'
+import { endpointChain } from './chain-names.ts'
 import { type Endpoint, endpointText } from './endpoint.ts'
 import { flatEndpoints } from './flat-layout.ts'
 import { localDetector } from './local-detector.ts'
@@ -16,13 +16,15 @@ import type { ServicePort } from './service-port.ts'
 
 /** Callees first. */
 export function renderChains(port: ServicePort, routing: Routing, context: RenderContext): Chains {
-  const { choice } = routing
-  const names = chainNames(port)
+  const { names, choice } = routing
   const chains = new Map<string, Rules>()
-  for (const endpoint of choice.reachable) chains.set(chainOf(port, endpoint), endpointRules(port, endpoint, context))
+  // Each name costs a hash: made once.
+  const targets = new Map(choice.reachable.map((endpoint) => [endpoint, endpointChain(port, endpointText(endpoint))]))
+  for (const [endpoint, chain] of targets) chains.set(chain, endpointRules(port, endpoint, chain, context))
   for (const [name, endpoints] of [[names.cluster, choice.cluster], [names.local, choice.local]] as const) {
     if (endpoints.length === 0) continue
-    const spread = spreadRules(port, name, endpoints, context)
+    const members = new Set(endpoints)
+    const spread = spreadRules(port, name, new Map([...targets].filter(([endpoint]) => members.has(endpoint))), context)
     for (const [chain, rules] of spread) chains.set(chain, chain === name && name === routing.internal ? [...internalRules(port, context), ...rules] : rules)
   }
   if (routing.external !== undefined) chains.set(routing.external, externalRules(port, routing, context))
@@ -37,8 +39,8 @@ function internalRules(port: ServicePort, { options, node }: RenderContext): Rul
   return [rule(match.source, to(port.clusterIp), match.device, protocolIs(port.protocol), comment(`${port.id} cluster IP`), toPort(port.protocol, port.port), jump('KUBE-MARK-MASQ'))]
 }
 
-function externalRules(port: ServicePort, { externalPolicy }: Routing, { options, node }: RenderContext): Rules {
-  const cluster = jump(chainNames(port).cluster)
+function externalRules(port: ServicePort, { names, externalPolicy }: Routing, { options, node }: RenderContext): Rules {
+  const cluster = jump(names.cluster)
   const rest = externalPolicy === undefined ? [] : [jump(externalPolicy)]
   if (!port.externalLocal) return [rule(comment(`masquerade traffic for ${port.id} external destinations`), jump('KUBE-MARK-MASQ')), ...rest]
   // Endpoints of this node alone: clients keep their address. Pods, and the node whose own address the destination may be, go to all endpoints as if their traffic went out and came back.
@@ -65,17 +67,17 @@ function firewallRules(port: ServicePort, external: string, { node: { address } 
 }
 
 /** Clients with affinity first meet the endpoints that they are known to; all others are spread evenly. */
-function spreadRules(port: ServicePort, chain: string, endpoints: readonly Endpoint[], { largeCluster, endpointLayout }: RenderContext): Chains {
-  const links = endpoints.map((endpoint): EndpointLink => ({ target: chainOf(port, endpoint), comment: largeCluster ? '' : comment(`${port.id} -> ${endpointText(endpoint)}`) }))
+function spreadRules(port: ServicePort, chain: string, targets: ReadonlyMap<Endpoint, string>, { largeCluster, endpointLayout }: RenderContext): Chains {
+  const links = [...targets].map(([endpoint, target]): EndpointLink => ({ target, comment: largeCluster ? '' : comment(`${port.id} -> ${endpointText(endpoint)}`) }))
   if (port.affinitySeconds === undefined) return endpointLayout(chain, links)
   const seconds = port.affinitySeconds
   const known = links.map(({ target, comment: why }) => rule(why, `-m recent --rcheck --seconds ${seconds} --reap ${recentList(port, target)}`, jump(target)))
   return new Map([...flatEndpoints(chain, links)].map(([name, rules]) => [name, [...known, ...rules]]))
 }
 
-function endpointRules(port: ServicePort, endpoint: Endpoint, { largeCluster }: RenderContext): Rules {
+function endpointRules(port: ServicePort, endpoint: Endpoint, chain: string, { largeCluster }: RenderContext): Rules {
   const why = largeCluster ? '' : comment(port.id)
-  const remember = port.affinitySeconds === undefined ? '' : `-m recent --set ${recentList(port, chainOf(port, endpoint))}`
+  const remember = port.affinitySeconds === undefined ? '' : `-m recent --set ${recentList(port, chain)}`
   return [
     // A pod that reached itself through the Service would answer itself, past conntrack.
     rule(from(endpoint.address), why, jump('KUBE-MARK-MASQ')),
@@ -86,8 +88,4 @@ function endpointRules(port: ServicePort, endpoint: Endpoint, { largeCluster }: 
 /** The kernel's list of clients of one endpoint bears the name of its chain. */
 function recentList({ family }: ServicePort, chain: string): string {
   return `--name ${chain} --mask ${family === 4 ? '255.255.255.255' : 'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'} --rsource`
-}
-
-function chainOf(port: ServicePort, endpoint: Endpoint): string {
-  return endpointChain(port, endpointText(endpoint))
 }

@@ -3,10 +3,9 @@ import type { Address } from '../net/address.ts'
 import type { FilterChain, FilterRule } from './rendered.ts'
 import { isGated, type Routing } from './routing.ts'
 import { comment, jump, protocolIs, reject, rule, to, toPort } from './rule-text.ts'
-import { chainNames } from './chain-names.ts'
 import type { ServicePort } from './service-port.ts'
 
-export function renderFilter(port: ServicePort, { choice, internal, external, externalPolicy }: Routing): readonly FilterRule[] {
+export function renderFilter(port: ServicePort, { names, choice, internal, external, externalPolicy }: Routing): readonly FilterRule[] {
   // Nobody anywhere: clients are told. Nobody on this node: silence, so that they try another one.
   const [what, target] = choice.exists ? ['has no local endpoints', jump('DROP')] : ['has no endpoints', reject(port.family)]
   const at = (chain: FilterChain, kind: FilterRule['kind'], address: Address, why: string, verdict: string): FilterRule => ({
@@ -28,7 +27,7 @@ export function renderFilter(port: ServicePort, { choice, internal, external, ex
     rule: rule(protocolIs(protocol), ...parts),
   })
   const turnedAway = externalPolicy === undefined
-  const gate = `traffic not accepted by ${chainNames(port).firewall}`
+  const gate = `traffic not accepted by ${names.firewall}`
   const gated = external !== undefined && isGated(port)
   return [
     ...(internal === undefined ? [at('KUBE-SERVICES', 'cluster-ip', port.clusterIp, what, target)] : []),

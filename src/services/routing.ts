@@ -1,11 +1,12 @@
 // Which chains a service port's traffic takes on this node: decided once, rendered in three places (table nat's chains, frontends, table filter).
 import { categorise, type Choice } from './categorise.ts'
-import { chainNames } from './chain-names.ts'
+import { type ChainNames, chainNames } from './chain-names.ts'
 import type { Endpoint } from './endpoint.ts'
 import type { NodeFacts } from './options.ts'
 import { isExternallyAccessible, type ServicePort } from './service-port.ts'
 
 export interface Routing {
+  readonly names: ChainNames
   readonly choice: Choice
   /** Where the ClusterIP leads; undefined where it leads nowhere. */
   readonly internal: string | undefined
@@ -27,6 +28,7 @@ export function routingOf(port: ServicePort, endpoints: readonly Endpoint[], nod
   const external = choice.exists && isExternallyAccessible(port) ? names.external : undefined
   const gated = external !== undefined && isGated(port)
   return {
+    names,
     choice,
     internal: policyChain(port.internalLocal),
     external,

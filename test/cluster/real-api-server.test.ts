@@ -13,7 +13,6 @@ import { type ScratchRealApiServer, startScratchRealApiServer } from '../../src/
 import { describeRealApi } from '../real-control-plane.ts'
 
 const waiting = { timeout: 60_000, interval: 50 }
-const configMaps = '/api/v1/namespaces/default/configmaps'
 
 describeRealApi('real API server', () => {
   let server: ScratchRealApiServer

@@ -1,10 +1,10 @@
 // The golden files are what a real iptables-restore takes, and iptables-save prints back word for word, on both backends.
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { scenarios } from '../../src/services/scenarios.ts'
+import { type Scenario, scenarios } from '../../src/services/scenarios.ts'
 import { describeKernel, scratchNamespace } from './scratch.ts'
 
-const loaded = Object.entries(scenarios).filter(([, { loads = true }]) => loads)
+const loaded = Object.entries<Scenario>({ ...scenarios, 'textbook-pair': { objects: [] } }).filter(([, { loads = true }]) => loads)
 
 describeKernel('golden rules of services', () => {
   test.each((['nft', 'legacy'] as const).flatMap((backend) => loaded.map(([name, { family = 4 }]) => ({ name, backend, family }))))('$name on $backend', async ({ name, backend, family }) => {

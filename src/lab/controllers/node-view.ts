@@ -6,6 +6,8 @@ export interface NodeView {
   readonly name: string
   readonly uid: string
   readonly labels: Readonly<Record<string, string>>
+  /** InternalIP, as text; '' until its kubelet has reported. */
+  readonly address: string
   /** Condition Ready is True. */
   readonly ready: boolean
   /** Cordoned: nothing new goes there. */
@@ -21,6 +23,7 @@ const schema = z.object({
   spec: z.object({ podCIDR: z.string().default(''), podCIDRs: z.array(z.string()).default([]), unschedulable: z.boolean().default(false) }).prefault({}),
   status: z
     .object({
+      addresses: z.array(z.object({ type: z.string(), address: z.string() })).default([]),
       conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
       allocatable: z.object({ pods: z.coerce.number().default(110) }).prefault({}),
     })
@@ -31,6 +34,7 @@ export function projectNode(raw: unknown): readonly [key: string, node: NodeView
   const { metadata, spec, status } = schema.parse(raw)
   const view = {
     ...metadata,
+    address: status.addresses.find(({ type }) => type === 'InternalIP')?.address ?? '',
     ready: status.conditions.some((condition) => condition.type === 'Ready' && condition.status === 'True'),
     unschedulable: spec.unschedulable,
     podCapacity: status.allocatable.pods,

@@ -15,8 +15,14 @@ export interface PodView {
   readonly nodeName: string
   readonly nodeSelector: Readonly<Record<string, string>>
   readonly schedulerName: string
+  /** status.podIPs, as text; empty until its kubelet has reported. */
+  readonly addresses: readonly string[]
+  /** All ports of its containers. */
+  readonly ports: readonly ContainerPort[]
   /** Condition Ready is True. */
   readonly ready: boolean
+  /** When its condition Ready changed last: ms since the epoch, 0 while there is none. */
+  readonly readySince: number
   /** Marked for deletion. */
   readonly deleted: boolean
   /** Phase Succeeded or Failed: it will not run again. */
@@ -24,6 +30,15 @@ export interface PodView {
   /** Why it has no node, as it stands in its condition PodScheduled. */
   readonly unscheduledBecause: string
 }
+
+export interface ContainerPort {
+  /** '' for one without a name. */
+  readonly name: string
+  readonly containerPort: number
+  readonly protocol: string
+}
+
+const containerPort = z.object({ name: z.string().default(''), containerPort: z.number(), protocol: z.string().default('TCP') })
 
 const schema = z.object({
   metadata: z.object({
@@ -35,11 +50,17 @@ const schema = z.object({
     labels: z.record(z.string(), z.string()).default({}),
     ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) })).default([]),
   }),
-  spec: z.object({ nodeName: z.string().default(''), nodeSelector: z.record(z.string(), z.string()).default({}), schedulerName: z.string().default('default-scheduler') }),
+  spec: z.object({
+    nodeName: z.string().default(''),
+    nodeSelector: z.record(z.string(), z.string()).default({}),
+    schedulerName: z.string().default('default-scheduler'),
+    containers: z.array(z.object({ ports: z.array(containerPort).default([]) })).default([]),
+  }),
   status: z
     .object({
       phase: z.string().default('Pending'),
-      conditions: z.array(z.object({ type: z.string(), status: z.string(), message: z.string().default('') })).default([]),
+      podIPs: z.array(z.object({ ip: z.string() })).default([]),
+      conditions: z.array(z.object({ type: z.string(), status: z.string(), message: z.string().default(''), lastTransitionTime: z.string().nullish() })).default([]),
     })
     .prefault({}),
 })
@@ -58,7 +79,10 @@ export function projectPod(raw: unknown): readonly [key: string, pod: PodView] {
     nodeName: spec.nodeName,
     nodeSelector: spec.nodeSelector,
     schedulerName: spec.schedulerName,
+    addresses: status.podIPs.map(({ ip }) => ip),
+    ports: spec.containers.flatMap(({ ports }) => ports),
     ready: condition('Ready', 'True') !== undefined,
+    readySince: Date.parse(status.conditions.find(({ type }) => type === 'Ready')?.lastTransitionTime ?? '') || 0,
     deleted: metadata.deletionTimestamp !== undefined,
     finished: status.phase === 'Succeeded' || status.phase === 'Failed',
     unscheduledBecause: condition('PodScheduled', 'False')?.message ?? '',

@@ -1,6 +1,7 @@
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type ScratchApiServer, startScratchApiServer } from '../apiserver/scratch-api-server.ts'
+import type { Announcements } from './load-balancer-routes.ts'
 import { runControllers } from './run-controllers.ts'
 
 interface Pod {
@@ -11,15 +12,19 @@ interface Pod {
 
 const podsPath = '/api/v1/namespaces/default/pods'
 const deploymentsPath = '/apis/apps/v1/namespaces/default/deployments'
+const servicesPath = '/api/v1/namespaces/default/services'
+const slicesPath = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices'
 const mergePatch = 'application/merge-patch+json'
 
 let server: ScratchApiServer
 let stop: AbortController
 let controllers: Promise<void>
+let announced: Announcements = new Map()
 beforeAll(async () => {
   server = await startScratchApiServer()
   stop = new AbortController()
-  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', endNamespaces: false, log: pino({ level: 'silent' }), signal: stop.signal })
+  const announce = (routes: Announcements) => Promise.resolve(void (announced = routes))
+  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', endNamespaces: false, loadBalancerPool: ['192.168.0.200'], announce, log: pino({ level: 'silent' }), signal: stop.signal })
   for (const name of ['n1', 'n2']) await joinNode(name)
 })
 afterAll(async () => {
@@ -40,12 +45,20 @@ async function nodesOf(app: string): Promise<string> {
   return (await podsOf(app)).map(({ spec }) => spec.nodeName ?? '-').toSorted((a, b) => a.localeCompare(b)).join(' ')
 }
 
+/** Any address will do, but each pod needs one of its own. */
+const addresses = new Map<string, string>()
+function addressOf(name: string): string {
+  const known = addresses.get(name) ?? `172.30.9.${addresses.size + 1}`
+  addresses.set(name, known)
+  return known
+}
+
 /** What a kubelet does for every pod it finds: running, or gone when it is told to stop. */
 async function actAsKubelets(): Promise<void> {
   const { items } = await server.api.request<{ items: Pod[] }>('GET', podsPath)
   for (const { metadata, spec } of items) {
     if (metadata.deletionTimestamp !== undefined) await server.api.request('DELETE', `${podsPath}/${metadata.name}`, { query: { gracePeriodSeconds: 0 } }).catch(() => undefined)
-    else if (spec.nodeName !== undefined) await server.api.request('PATCH', `${podsPath}/${metadata.name}/status`, { body: { status: { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] } }, contentType: mergePatch }).catch(() => undefined)
+    else if (spec.nodeName !== undefined) await server.api.request('PATCH', `${podsPath}/${metadata.name}/status`, { body: { status: { phase: 'Running', podIPs: [{ ip: addressOf(metadata.name) }], conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }] } }, contentType: mergePatch }).catch(() => undefined)
   }
 }
 
@@ -120,4 +133,53 @@ test('pods of a node that has gone go too, and their Deployment has others elsew
   await eventually(async () => expect(await nodesOf('moved')).toBe('leaving n1 n2'))
   await server.api.request('DELETE', '/api/v1/nodes/leaving')
   await eventually(async () => expect(await nodesOf('moved')).toMatch(/^(n1 n1 n2|n1 n2 n2)$/))
+})
+
+interface Slice {
+  metadata: { name: string; annotations?: Record<string, string>; labels: Record<string, string> }
+  endpoints: { addresses: string[]; conditions: { ready: boolean; terminating: boolean }; targetRef: { name: string } }[]
+  ports: { port: number }[]
+}
+
+async function slicesOf(service: string): Promise<Slice[]> {
+  return (await server.api.request<{ items: Slice[] }>('GET', slicesPath, { query: { labelSelector: `kubernetes.io/service-name=${service}` } })).items
+}
+
+test('a Service has the pods that its selector finds as endpoints, until it goes', async () => {
+  await server.api.request('POST', deploymentsPath, { body: deployment('api', 2) })
+  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'api' }, spec: { selector: { app: 'api' }, ports: [{ port: 80, targetPort: 8080 }] } } })
+  await eventually(async () => {
+    const [slice, ...others] = await slicesOf('api')
+    expect([slice?.endpoints.map(({ conditions }) => conditions.ready), slice?.ports, others]).toMatchObject([[true, true], [{ port: 8080 }], []])
+    expect(slice?.endpoints.map(({ addresses }) => addresses[0]).toSorted()).toEqual((await podsOf('api')).map(({ metadata }) => addressOf(metadata.name)).toSorted())
+    expect(slice?.metadata.annotations).toEqual({ 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05.000Z' })
+  })
+  const [gone] = await podsOf('api')
+  await server.api.request('DELETE', `${podsPath}/${gone?.metadata.name}`)
+  await eventually(async () => expect((await slicesOf('api')).flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef.name)).includes(gone?.metadata.name ?? '')).toBe(false))
+  await server.api.request('DELETE', `${servicesPath}/api`)
+  await eventually(async () => expect(await slicesOf('api')).toEqual([]))
+})
+
+test('slices that someone else keeps are left alone', async () => {
+  const slice = { metadata: { name: 'database-1', labels: { 'kubernetes.io/service-name': 'database' } }, addressType: 'IPv4', ports: [{ port: 5432 }], endpoints: [{ addresses: ['192.168.0.100'] }] }
+  await server.api.request('POST', slicesPath, { body: slice })
+  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'database' }, spec: { ports: [{ port: 5432 }] } } })
+  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'later' }, spec: { selector: { app: 'web' }, ports: [{ port: 80 }] } } })
+  await eventually(async () => expect(await slicesOf('later')).toHaveLength(1))
+  expect(await slicesOf('database')).toMatchObject([slice])
+  await server.api.request('DELETE', `${servicesPath}/later`)
+})
+
+test('a load balancer address is given once, announced by every node that can serve it, and given again when it is free', async () => {
+  const balanced = (name: string) => ({ metadata: { name }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } })
+  const given = async (name: string) => (await server.api.request<{ status: { loadBalancer: { ingress?: object[] } } }>('GET', `${servicesPath}/${name}`)).status.loadBalancer.ingress ?? []
+  await server.api.request('PATCH', '/api/v1/nodes/n1/status', { body: { status: { addresses: [{ type: 'InternalIP', address: '192.168.0.21' }] } }, contentType: mergePatch })
+  await server.api.request('POST', servicesPath, { body: balanced('first') })
+  await eventually(async () => expect(await given('first')).toEqual([{ ip: '192.168.0.200', ipMode: 'VIP' }]))
+  await eventually(() => Promise.resolve(expect(announced).toEqual(new Map([['192.168.0.200', ['192.168.0.21']]]))))
+  await server.api.request('POST', servicesPath, { body: balanced('second') })
+  await server.api.request('PATCH', `${servicesPath}/first`, { body: { spec: { type: 'ClusterIP' } }, contentType: mergePatch })
+  await eventually(async () => expect(await given('second')).toMatchObject([{ ip: '192.168.0.200' }]))
+  expect(await given('first')).toEqual([])
 })

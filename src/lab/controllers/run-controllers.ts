@@ -11,10 +11,15 @@ import { Deployments } from './deployments.ts'
 import { NamespaceEnds } from './namespace-ends.ts'
 import { type NamespaceView, projectNamespace } from './namespace-view.ts'
 import { NodeAddresses } from './node-addresses.ts'
+import { EndpointSlices } from './endpoint-slices.ts'
+import { projectSlice, type SliceView } from './endpoint-slice-view.ts'
+import { announcements, type Announcements } from './load-balancer-routes.ts'
+import { LoadBalancers } from './load-balancers.ts'
 import { type NodeView, projectNode } from './node-view.ts'
 import { PodGarbage } from './pod-garbage.ts'
 import { type PodView, projectPod } from './pod-view.ts'
 import { Scheduler } from './scheduler.ts'
+import { projectService, type ServiceView } from './service-view.ts'
 
 export interface ControllersOptions {
   readonly api: ApiConnection
@@ -22,6 +27,10 @@ export interface ControllersOptions {
   readonly clusterCidr: string
   /** Whether namespaces are ours to empty: the lab's own API server does it by itself, a real one leaves it to the controllers. */
   readonly endNamespaces: boolean
+  /** What Services of type LoadBalancer get their addresses from. */
+  readonly loadBalancerPool: readonly string[]
+  /** Told which nodes the world beyond the cluster may reach each of those addresses through, whenever that has changed. */
+  readonly announce: (routes: Announcements) => Promise<void>
   readonly log: ControllerLog
   readonly signal: AbortSignal
 }
@@ -38,12 +47,16 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
   const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
   const namespaces = new Reflector<NamespaceView>({ ...common, path: '/api/v1/namespaces', project: projectNamespace })
+  const services = new Reflector<ServiceView>({ ...common, path: '/api/v1/services', project: projectService })
+  const slices = new Reflector<SliceView>({ ...common, path: '/apis/discovery.k8s.io/v1/endpointslices', project: projectSlice })
 
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
   const scheduler = new Scheduler({ api, log })
   const rollouts = new Deployments({ api, log })
   const garbage = new PodGarbage({ api, log })
   const namespaceEnds = new NamespaceEnds({ api, log })
+  const endpoints = new EndpointSlices({ api, log })
+  const loadBalancers = new LoadBalancers({ api, pool: options.loadBalancerPool, log })
   const controllers: readonly Controller[] = [
     { name: 'node addresses', sources: [nodes], pass: () => nodeAddresses.pass(nodes.snapshot) },
     { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
@@ -51,8 +64,11 @@ export async function runControllers(options: ControllersOptions): Promise<void>
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
     // Pods are what a namespace waits for.
     { name: 'namespace ends', sources: [namespaces, pods], pass: async () => (options.endNamespaces ? await namespaceEnds.pass(namespaces.snapshot) : undefined) },
+    { name: 'endpoint slices', sources: [services, pods, nodes, slices], pass: () => endpoints.pass({ services: services.snapshot, pods: pods.snapshot, nodes: nodes.snapshot, slices: slices.snapshot }) },
+    { name: 'load balancers', sources: [services], pass: () => loadBalancers.pass(services.snapshot) },
+    { name: 'load balancer routes', sources: [services, nodes, slices], pass: () => options.announce(announcements(services.snapshot, nodes.snapshot, slices.snapshot)) },
   ]
-  const reflectors = [nodes, pods, deployments, namespaces].map((reflector) => reflector.run(signal))
+  const reflectors = [nodes, pods, deployments, namespaces, services, slices].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
 }
 

@@ -72,7 +72,7 @@ export class ContainerRunner {
     return this.#state
   }
 
-  /** Runs it until it may not be started again or is stopped: then SIGTERM, and SIGKILL when {@link kill} is called. */
+  /** Runs it until it may not be started again or is stopped: then its preStop hook and SIGTERM, and SIGKILL when {@link kill} is called. */
   async run(stop: AbortSignal): Promise<void> {
     let backOff = 0
     for (;;) {
@@ -109,11 +109,11 @@ export class ContainerRunner {
     closeSync(log)
     this.#child.on('error', () => resolve(127))
     this.#child.on('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
-    const onStop = (): void => this.kill('SIGTERM')
+    const ended = new AbortController()
+    const onStop = (): void => void this.#terminate(ended.signal)
     stop.addEventListener('abort', onStop, { once: true })
     if (stop.aborted) onStop()
     this.#set({ current: { kind: 'running', startedAt }, ready: this.#probe === undefined })
-    const ended = new AbortController()
     const probing = this.#probe === undefined ? Promise.resolve() : this.#keepProbing(this.#probe, ended.signal)
     const exitCode = await promise
     ended.abort()
@@ -121,6 +121,13 @@ export class ContainerRunner {
     await probing
     this.#child = undefined
     return { kind: 'terminated', startedAt, finishedAt: Date.now(), exitCode }
+  }
+
+  /** SIGTERM, after the time that its preStop hook asks for. */
+  async #terminate(ended: AbortSignal): Promise<void> {
+    const { seconds = 0 } = this.#container.lifecycle?.preStop?.sleep ?? {}
+    if (seconds > 0) await sleep(seconds * 1000, undefined, { signal: ended }).catch(() => undefined)
+    if (!ended.aborted) this.kill('SIGTERM')
   }
 
   async #keepProbing(probe: Probe, ended: AbortSignal): Promise<void> {

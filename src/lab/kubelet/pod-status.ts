@@ -31,7 +31,8 @@ export interface PodStatus {
 export function podStatusOf(facts: PodFacts, previous: readonly PodCondition[]): PodStatus {
   const { addresses, containers, nodeAddress } = facts
   const ready = containers.length > 0 && containers.every((container) => container.ready)
-  const holds = { PodScheduled: true, PodReadyToStartContainers: addresses.length > 0, Initialized: true, ContainersReady: ready, Ready: ready && !facts.pod.deleted }
+  // A pod that is told to end stays ready for as long as it answers: it goes on serving whom it serves (EndpointSlices call it serving, no longer ready).
+  const holds = { PodScheduled: true, PodReadyToStartContainers: addresses.length > 0, Initialized: true, ContainersReady: ready, Ready: ready }
   const conditions = Object.entries(holds).map(([type, held]): PodCondition => {
     const status = held ? 'True' : 'False'
     const before = previous.find((condition) => condition.type === type && condition.status === status)

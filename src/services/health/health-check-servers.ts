@@ -1,0 +1,105 @@
+// The HTTP servers behind health check node ports. They follow what there should be, one update at a time; what cannot be opened is tried again with the
+// next one, and whoever asks meanwhile is refused, which a load balancer takes for no.
+import { createServer, type Server } from 'node:http'
+import type { Logger } from 'pino'
+import type { Address, Family } from '../../net/address.ts'
+import { serviceHealth } from './proxy-health.ts'
+import type { ServiceHealthCheck } from './service-health-checks.ts'
+
+export interface HealthCheckServersSettings {
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  /** As /livez of the proxy. */
+  readonly proxyHealthy: () => boolean
+  /** Where to listen in a family: on all addresses when it is undefined. */
+  readonly addresses?: (family: Family) => readonly Address[] | undefined
+}
+
+interface Running {
+  readonly server: Server
+  check: ServiceHealthCheck
+}
+
+export class HealthCheckServers implements AsyncDisposable {
+  readonly #settings: HealthCheckServersSettings
+  /** By "IP:PORT NS/NAME": a port that goes from one Service to another changes its server. */
+  readonly #running = new Map<string, Running>()
+  /** What could not be opened, so that it is told of once. */
+  readonly #failed = new Set<string>()
+  #turn: Promise<void> = Promise.resolve()
+
+  constructor(settings: HealthCheckServersSettings) {
+    this.#settings = settings
+  }
+
+  /** Makes the servers these. To be called after a sync that went through: a count that packets do not follow yet would lie. Never rejects. */
+  async follow(checks: readonly ServiceHealthCheck[]): Promise<void> {
+    this.#turn = this.#turn.then(() => this.#follow(checks))
+    await this.#turn
+  }
+
+  /** How many servers answer. */
+  get size(): number {
+    return this.#running.size
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.follow([])
+  }
+
+  async #follow(checks: readonly ServiceHealthCheck[]): Promise<void> {
+    const places = checks.flatMap((check) => this.#placesOf(check).map((host) => ({ host, check })))
+    const wanted = new Map(places.map((place) => [keyOf(place), place]))
+    for (const key of this.#failed) if (!wanted.has(key)) this.#failed.delete(key)
+    const gone = [...this.#running].filter(([key]) => !wanted.has(key))
+    await Promise.all(gone.map(async ([key, { server }]) => (this.#running.delete(key), await close(server))))
+    for (const [key, { host, check }] of wanted) {
+      const running = this.#running.get(key)
+      if (running === undefined) await this.#open(key, host, check)
+      else running.check = check
+    }
+  }
+
+  #placesOf({ family }: ServiceHealthCheck): readonly string[] {
+    return this.#settings.addresses?.(family) ?? [family === 4 ? '0.0.0.0' : '::']
+  }
+
+  async #open(key: string, host: string, check: ServiceHealthCheck): Promise<void> {
+    const { log, proxyHealthy } = this.#settings
+    const service = `${check.namespace}/${check.name}`
+    const server = createServer((_, response) => {
+      const { status, headers, body } = serviceHealth(running.check, running.check.localEndpoints, proxyHealthy())
+      response.writeHead(status, headers).end(body)
+    })
+    const running: Running = { server, check }
+    try {
+      await listening(server, { host, port: check.port, ipv6Only: check.family === 6 })
+    } catch (error) {
+      if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`)
+      this.#failed.add(key)
+      return
+    }
+    if (this.#failed.delete(key)) log.info({ service, port: check.port }, `the health check node port of Service ${service} is open`)
+    this.#running.set(key, running)
+  }
+}
+
+function keyOf({ host, check }: { host: string; check: ServiceHealthCheck }): string {
+  return `${host} ${check.port} ${check.namespace}/${check.name}`
+}
+
+async function listening(server: Server, at: { host: string; port: number; ipv6Only: boolean }): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject)
+    server.listen(at, () => {
+      server.off('error', reject)
+      resolve()
+    })
+  })
+}
+
+async function close(server: Server): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  server.close(() => resolve())
+  server.closeAllConnections()
+  await promise
+}

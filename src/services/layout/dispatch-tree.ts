@@ -1,0 +1,140 @@
+// Finds a frontend in O(log n) rules where kube-proxy's chain has one rule for each.
+//
+// The walk: KUBE-SERVICES -> the root of one of two trees (ClusterIPs; external and load-balancer addresses), if the destination lies in the block that
+// covers all of that tree -> by 4 bits of the address a level -> the leaf, whose rules are word for word kube-proxy's. Inside a tree every step is a goto, so a
+// miss comes back to KUBE-SERVICES, behind the jump that entered the tree, and meets the same rules that follow a miss in kube-proxy's chain. One address
+// with many ports is divided further by protocol and port; so are node ports. A step leads past all bits that its frontends have in common.
+import type { Protocol } from '../../cluster/service.ts'
+import { addressBits, addressFromBigInt, addressToBigInt, familyOf } from '../../net/address.ts'
+import { cidrOf, formatCidr } from '../../net/cidr.ts'
+import type { Chains, Frontend, FrontendLayout, Rules } from '../rendered.ts'
+import { prefixChainName } from './tree-names.ts'
+
+/** Up to so many frontends stay one chain, byte for byte as kube-proxy lays them out. */
+const mostFlat = 64
+/** A tree stays one until so few are left, so that a Service that comes and goes does not turn everything over. */
+const fewestInTree = 48
+const mostInLeaf = 16
+/** A leaf that was divided is one again when so few are left. */
+const fewestDivided = 8
+
+type TreeName = 'CIP' | 'VIP' | 'NPT'
+
+interface Entry {
+  /** A character is a level: the hex digits of the address, one letter for the protocol, the four hex digits of the port. */
+  readonly key: string
+  readonly rule: string
+}
+
+/** @param before the layout now in force: it decides where both ways are allowed. Without it, as if there were none. */
+export function dispatchTree(before: Chains = new Map()): FrontendLayout {
+  return (frontends) => {
+    const byAddress = frontends.filter(({ kind }) => kind !== 'node-port')
+    const nodePorts = frontends.filter(({ kind }) => kind === 'node-port')
+    const chains = new Map<string, Rules>()
+    const wasTree = (chain: string, leads: RegExp) => before.get(chain)?.some((rule) => leads.test(rule)) ?? false
+
+    if (isTree(nodePorts.length, wasTree('KUBE-NODEPORTS', / -g KUBE-SVC-NPT-/))) {
+      new Tree({ name: 'NPT', bits: 0, before, chains }).grow('KUBE-NODEPORTS', '', nodePorts.map(entryOf).toSorted(byKey))
+    } else chains.set('KUBE-NODEPORTS', nodePorts.map(({ rule }) => rule))
+
+    if (isTree(byAddress.length, wasTree('KUBE-SERVICES', / -j KUBE-SVC-(CIP|VIP)-/))) {
+      const roots = Object.entries(Object.groupBy(byAddress, treeOf)).map(([name, members]) => new Tree({ name: name as TreeName, bits: bitsOf(members), before, chains }).root(members.map(entryOf).toSorted(byKey)))
+      chains.set('KUBE-SERVICES', roots)
+    } else chains.set('KUBE-SERVICES', byAddress.map(({ rule }) => rule))
+    return chains
+  }
+}
+
+class Tree {
+  readonly #name: TreeName
+  /** Of an address; 0 where the keys have none. */
+  readonly #bits: number
+  readonly #before: Chains
+  readonly #chains: Map<string, Rules>
+
+  constructor(parts: { name: TreeName; bits: number; before: Chains; chains: Map<string, Rules> }) {
+    this.#name = parts.name
+    this.#bits = parts.bits
+    this.#before = parts.before
+    this.#chains = parts.chains
+  }
+
+  /** The rule that enters the tree. It is a jump, not a goto: the address may be the node's own, and then the node ports come after a miss. */
+  root(entries: readonly Entry[]): string {
+    return this.#branch('', entries, '-j')
+  }
+
+  /** Writes the chain for all entries whose keys begin with the prefix. @param entries in the order of their keys. */
+  grow(chain: string, prefix: string, entries: readonly Entry[]): void {
+    const divided = this.#before.get(chain)?.some((rule) => rule.includes(` -g KUBE-SVC-${this.#name}-`)) ?? false
+    const divisible = entries[0]?.key !== entries.at(-1)?.key
+    if (!divisible || entries.length <= (divided ? fewestDivided : mostInLeaf)) {
+      this.#chains.set(chain, entries.map(({ rule }) => rule))
+      return
+    }
+    const branches = Map.groupBy(entries, ({ key }) => key[prefix.length])
+    this.#chains.set(chain, [...branches.values()].map((members) => (members.length === 1 ? (members[0]?.rule ?? '') : this.#branch(prefix, members, '-g'))))
+  }
+
+  /** The rule that leads to a chain for these entries, and the chain. */
+  #branch(from: string, entries: readonly Entry[], verb: '-j' | '-g'): string {
+    const prefix = commonPrefix(entries[0]?.key ?? '', entries.at(-1)?.key ?? '')
+    const chain = prefixChainName(this.#name, prefix)
+    this.grow(chain, prefix, entries)
+    return [...this.#matches(from, prefix), verb, chain].join(' ')
+  }
+
+  /** What tells packets that reach the prefix from those that only reach `from`, as iptables-save prints it. */
+  #matches(from: string, prefix: string): string[] {
+    const digits = prefix.slice(0, this.#bits / 4)
+    const [letter, port] = [prefix.slice(digits.length, digits.length + 1), prefix.slice(digits.length + 1)]
+    const address = digits.length > 0 && from.length < digits.length ? ['-d', blockOf(digits, this.#bits)] : []
+    const protocol = protocols[letter]
+    return protocol === undefined ? address : [...address, '-p', protocol, ...portMatch(protocol, port)]
+  }
+}
+
+function isTree(count: number, wasTree: boolean): boolean {
+  return count > (wasTree ? fewestInTree : mostFlat)
+}
+
+function treeOf({ kind }: Frontend): TreeName {
+  return kind === 'cluster-ip' ? 'CIP' : 'VIP'
+}
+
+function bitsOf([first]: readonly Frontend[]): number {
+  return first?.address === undefined ? 0 : addressBits(familyOf(first.address))
+}
+
+const letters: Record<Protocol, string> = { tcp: 'T', udp: 'U', sctp: 'S' }
+const protocols: Readonly<Record<string, Protocol>> = { T: 'tcp', U: 'udp', S: 'sctp' }
+
+function entryOf({ address, protocol, port, rule }: Frontend): Entry {
+  const digits = address === undefined ? '' : addressToBigInt(address).toString(16).toUpperCase().padStart(addressBits(familyOf(address)) / 4, '0')
+  return { key: `${digits}${letters[protocol]}${port.toString(16).toUpperCase().padStart(4, '0')}`, rule }
+}
+
+function byKey(a: Entry, b: Entry): number {
+  if (a.key === b.key) return 0
+  return a.key < b.key ? -1 : 1
+}
+
+/** Of sorted keys, what the first and the last share is shared by all. */
+function commonPrefix(first: string, last: string): string {
+  let length = 0
+  while (length < first.length && first[length] === last[length]) length += 1
+  return first.slice(0, length)
+}
+
+/** The block of the addresses that begin with these hex digits. */
+function blockOf(digits: string, bits: number): string {
+  const network = addressFromBigInt(BigInt(`0x${digits.padEnd(bits / 4, '0')}`), bits === 32 ? 4 : 6)
+  return formatCidr(cidrOf(network, digits.length * 4))
+}
+
+function portMatch(protocol: Protocol, digits: string): string[] {
+  if (digits === '') return []
+  const [low = 0, high = 0] = ['0', 'F'].map((filler) => Number.parseInt(digits.padEnd(4, filler), 16))
+  return ['-m', protocol, '--dport', low === high ? String(low) : `${low}:${high}`]
+}
