@@ -2,6 +2,7 @@
 // upgrade drops no connection; `fairlead cleanup` is what removes it.
 import { mkdir } from 'node:fs/promises'
 import { pino } from 'pino'
+import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectCluster } from '../cluster/connect.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
@@ -12,27 +13,29 @@ import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { serveCni } from './cni-socket.ts'
-import type { AgentConfig } from './config.ts'
+import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
 import { healthHandler } from './health.ts'
 import { listen, parseListenAddress } from './http-listener.ts'
+import { reportLeftovers } from './leftovers.ts'
 import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
+import { ServiceProxy } from './service-proxy.ts'
 import { guardState } from './state-guard.ts'
 
 /** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
 export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
   const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
   const metrics = new Metrics()
+  const api = connect(config)
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
   await using lock = await NodeLock.take(`${config.stateDir}/lock`)
   await using kernel = openKernel({ log, observe: metrics.commandObserver })
 
-  const api = connectCluster({ kubeconfig: config.kubeconfig, server: config.apiServer })
   const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
   const ownPods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${config.nodeName}` }, project: projectPod, equals: samePod, log })
 
@@ -46,13 +49,15 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     intervalMs: config.resyncSeconds * 1000,
     onError: (error) => log.error({ err: error }, 'a pass over the network failed; it is tried again'),
   })
+  const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, log })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
 
   await podNetwork.start()
   await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
-  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing: () => pass.missing }))
+  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing: () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`]) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
+  await reportLeftovers(kernel, log)
 
   nodes.onChange(() => loop.trigger())
   kernel.onChange(() => loop.trigger())
@@ -64,8 +69,17 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), watch])
+  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
+}
+
+/** @throws {ConfigError} for a kubeconfig that cannot be used. */
+function connect({ kubeconfig, apiServer }: AgentConfig): ApiConnection {
+  try {
+    return connectCluster({ kubeconfig, server: apiServer })
+  } catch (error) {
+    throw new ConfigError((error as Error).message, { cause: error })
+  }
 }
 
 /** Nothing is written before the Nodes are known: an empty list would look like a cluster without peers. */

@@ -18,8 +18,8 @@ export async function serveCni(path: string, handler: CniHandler, log: Logger): 
     answer(request, handler).then(
       ({ status, body }) => response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body),
       (error: unknown) => {
-        log.error({ err: error }, 'a CNI request could not be read')
-        response.writeHead(400, { connection: 'close', 'content-length': Buffer.byteLength(unreadable) }).end(unreadable)
+        log.warn({ err: error }, 'a CNI request could not be read')
+        response.writeHead(400, { connection: 'close', 'content-type': 'application/json', 'content-length': Buffer.byteLength(unreadable) }).end(unreadable)
       },
     )
   })
@@ -45,7 +45,7 @@ export class CniSocket implements AsyncDisposable {
     const closed = this.#listener?.[Symbol.asyncDispose]()
     // The lock is ours by now, so a socket that lies here belongs to a predecessor that is gone.
     await rm(this.#path, { force: true })
-    this.#listener = await listen({ path: this.#path }, this.#serve)
+    this.#listener = await listen({ path: this.#path }, this.#serve, unreadable)
     this.#inode = inodeOf(this.#path)
     await closed
     return true

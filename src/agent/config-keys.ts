@@ -1,4 +1,5 @@
 // Every option of the agent, once: its type, default and meaning. The file, the flags and the FAIRLEAD_* variables all come from this table.
+import { isIPv4, isIPv6 } from 'node:net'
 import { z } from 'zod'
 import { parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'
@@ -10,7 +11,7 @@ const integer = (min: number, max: number) =>
   z.preprocess((value) => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value), z.int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`))
 const list = <T extends z.ZodType>(item: T) => z.preprocess((value) => (typeof value === 'string' ? value.split(',').filter(Boolean) : value), z.array(item))
 const path = z.string().startsWith('/', 'an absolute path')
-const listen = z.string().regex(/^(\[[0-9a-fA-F:]+\]|[0-9.]*):\d{1,5}$/, 'ADDRESS:PORT, such as 127.0.0.1:10249')
+const listen = z.string('ADDRESS:PORT').transform(orIssue(listenAddress, 'ADDRESS:PORT with a port up to 65535, such as 127.0.0.1:10249 or [::1]:10249'))
 
 /** `schema` says what is accepted, from YAML as well as from text; `help` is what --help and the ConfigMap show. */
 export const configKeys = {
@@ -27,15 +28,33 @@ export const configKeys = {
   masquerade: { schema: boolean.default(true), help: "give traffic from pods to outside the pod networks the node's address" },
   nonMasqueradeCIDRs: { schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
   localhostHostPorts: { schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },
+  serviceProxy: { schema: boolean.default(true), help: 'program Services, in place of kube-proxy (false: what this agent has programmed is removed)' },
+  layout: { schema: z.enum(['tree', 'flat'], 'tree or flat').default('tree'), help: 'how rules of many Services are laid out: tree (found in a few steps) or flat (as kube-proxy does)' },
+  clusterCIDR: { schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
+  detectLocal: { schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },
+  detectLocalPrefix: { schema: interfaceName.optional(), help: 'take what comes from interfaces with this prefix for traffic of pods, in place of detectLocal' },
+  masqueradeAll: { schema: boolean.default(false), help: "give every connection to a Service's cluster IP the node's address" },
+  masqueradeBit: { schema: integer(0, 31).refine((bit) => bit !== 13, 'another bit than 13, which marks host ports').default(14), help: "bit of the packet mark that asks for the node's address" },
+  nodePortAddresses: { schema: z.union([z.enum(['all', 'primary']), list(cidr)], { error: 'all, primary or CIDRs without host bits' }).default('all'), help: "node ports answer on all addresses of the node, on its primary ones, or on those in these blocks" },
+  localhostNodePorts: { schema: boolean.default(true), help: 'node ports answer on 127.0.0.1 too' },
   cniConfDir: { schema: path.default('/etc/cni/net.d'), help: "where the runtime looks for CNI configuration" },
   stateDir: { schema: path.default('/run/fairlead'), help: 'socket, attachments and lock; has to be gone after a reboot' },
-  healthAddress: { schema: listen.default('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
-  metricsAddress: { schema: listen.default('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
+  healthAddress: { schema: listen.prefault('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
+  metricsAddress: { schema: listen.prefault('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
   resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event' },
   logLevel: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },
 } as const
 
 export type ConfigKey = keyof typeof configKeys
+
+/** An IPv6 address in brackets, an IPv4 address, or none for all; the text as it is. */
+function listenAddress(text: string): string {
+  const [, six, four, port] = /^(?:\[([^\]]+)\]|([^:[\]]*)):(\d{1,5})$/.exec(text) ?? []
+  if (port === undefined || Number(port) > 65_535) throw new TypeError('Expected ADDRESS:PORT')
+  if (six !== undefined && !isIPv6(six)) throw new TypeError('Expected an IPv6 address')
+  if (four && !isIPv4(four)) throw new TypeError('Expected an IPv4 address')
+  return text
+}
 
 function orIssue<T>(parse: (text: string) => T, expected: string) {
   return (text: string, context: z.RefinementCtx): T => {

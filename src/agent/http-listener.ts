@@ -1,10 +1,17 @@
 // A small HTTP server of the agent: a route table of GETs on a TCP address, or one POST on a unix socket.
-import { createServer, type RequestListener } from 'node:http'
+import { createServer, type RequestListener, type Server, type ServerResponse } from 'node:http'
 import type { ListenOptions } from 'node:net'
+import type { Duplex } from 'node:stream'
 
-/** Listens until disposed. @throws the listen error (EADDRINUSE, EACCES), with the address in its message. */
-export async function listen(at: ListenOptions, handler: RequestListener): Promise<AsyncDisposable> {
-  const server = createServer(handler)
+/**
+ * Listens until disposed.
+ * @param refusal a JSON document, the answer to what is not HTTP or breaks off
+ * @throws the listen error (EADDRINUSE, EACCES), with the address in its message
+ */
+export async function listen(at: ListenOptions, handler: RequestListener, refusal = ''): Promise<AsyncDisposable> {
+  // Node's own refusal of a request without Host has no document.
+  const server = createServer({ requireHostHeader: false }, handler)
+  refuseWhatIsNotHttp(server, refusal)
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(at, resolve)
@@ -25,4 +32,16 @@ export function parseListenAddress(text: string): { host: string | undefined; po
   const colon = text.lastIndexOf(':')
   const host = text.slice(0, colon).replaceAll(/[[\]]/g, '')
   return { host: host === '' ? undefined : host, port: Number(text.slice(colon + 1)) }
+}
+
+/** One answer for one connection: what follows a request that was read to its end is ignored, and its own answer is the only one. */
+function refuseWhatIsNotHttp(server: Server, refusal: string): void {
+  const latest = new WeakMap<Duplex, ServerResponse>()
+  server.on('request', (request, response) => latest.set(request.socket, response))
+  server.on('clientError', (_, socket) => {
+    const response = latest.get(socket)
+    if (response?.req.complete === true && !response.writableFinished) response.once('finish', () => socket.end())
+    else if (socket.writable && response?.headersSent !== true) socket.end(`HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(refusal)}\r\nConnection: close\r\n\r\n${refusal}`)
+    else socket.destroy()
+  })
 }

@@ -6,7 +6,7 @@ import { CommandError } from '../kernel/command-error.ts'
 import type { Failure } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
-import { conflist, competingConfigs, installConflist } from '../pods/cni/conflist.ts'
+import { conflist, competingConfigs, installConflist, setAside } from '../pods/cni/conflist.ts'
 import { BridgeConflictError } from '../pods/bridge/diff.ts'
 import { PodCidrError } from '../pods/ipam.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
@@ -129,7 +129,11 @@ export class NetworkPass {
     const { cniConfDir, takeOver } = this.#config
     if ((await installConflist(cniConfDir, conflist())) === 'written') this.#log.info({ directory: cniConfDir }, 'ready: CNI configuration written')
     const competitors = await competingConfigs(cniConfDir)
-    this.#reports.say('conflist', competitors.map((file) => `${cniConfDir}/${file} comes before our CNI configuration, so the runtime uses it: remove it${takeOver ? '' : ' or set takeOver'}`))
+    if (!takeOver) return this.#reports.say('conflist', competitors.map((file) => `${cniConfDir}/${file} comes before our CNI configuration, so the runtime uses it: remove it or set takeOver`))
+    for (const file of competitors) {
+      const aside = await setAside(cniConfDir, file)
+      if (aside !== undefined) this.#log.warn({ command: `mv ${cniConfDir}/${file} ${cniConfDir}/${aside}` }, `${file} came before our CNI configuration and was set aside (takeOver)`)
+    }
   }
 
   #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {

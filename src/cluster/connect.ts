@@ -15,7 +15,7 @@ export interface ClusterAddress {
 
 const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 
-/** No traffic yet: the first request connects. @throws {Error} when there is no usable configuration. */
+/** No traffic yet: the first request connects. @throws {Error} when there is no usable configuration, with what to do about it. */
 export function connectCluster(address: ClusterAddress = {}): ApiConnection {
   return new ApiConnection(new KubeConfigCredentials(address))
 }
@@ -52,7 +52,7 @@ class KubeConfigCredentials implements Credentials {
 function loadConfig({ kubeconfig, server }: ClusterAddress): KubeConfig {
   const config = new KubeConfig()
   if (kubeconfig !== undefined) {
-    config.loadFromFile(kubeconfig)
+    readKubeconfig(config, kubeconfig)
     if (config.getCurrentCluster() === null) throw new Error(`Expected ${kubeconfig} to name a cluster in its current-context, got \`${config.getCurrentContext()}\``)
     return config
   }
@@ -60,4 +60,15 @@ function loadConfig({ kubeconfig, server }: ClusterAddress): KubeConfig {
   if (server === undefined && process.env['KUBERNETES_SERVICE_HOST'] === undefined) throw new Error('Expected KUBERNETES_SERVICE_HOST to be set in a pod, found it unset: name the API server')
   config.loadFromCluster()
   return config
+}
+
+/** The library's own errors say nothing of the file ("ENOENT", or a TypeError where it is no kubeconfig). */
+function readKubeconfig(config: KubeConfig, path: string): void {
+  try {
+    config.loadFromFile(path)
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const reason = code === 'ENOENT' ? 'there is no such file' : (message.split('\n')[0] ?? '')
+    throw new Error(`Cannot read the kubeconfig ${path}: ${reason}; correct the file or name another with kubeconfig`, { cause: error })
+  }
 }

@@ -58,6 +58,16 @@ export async function rulesOfChain(workers: ShellWorkers, backend: IptablesBacke
   return stdout === '' ? undefined : stdout.trimEnd().split('\n')
 }
 
+/** Never makes a table: legacy does so for whoever reads one. Without the other backend's program there is nothing in it that we could see. */
+export async function isInOtherBackend(workers: ShellWorkers, backend: IptablesBackend, place: { family: Family; table: IptablesTable; chain: string }, options: ShellCommandOptions): Promise<boolean> {
+  const { family, table, chain } = place
+  const names = family === 4 ? '/proc/net/ip_tables_names' : '/proc/net/ip6_tables_names'
+  const guard = backend === 'nft' ? `grep -qx ${table} ${names} && ` : ''
+  const script = `exec 2>/dev/null; ${guard}${programName(family)}-${backend === 'nft' ? 'legacy' : 'nft'} -w 5 -t ${table} -S ${chain} >/dev/null && echo yes; true`
+  const { stdout } = await runInShell(workers, ['sh', '-c', script], options)
+  return stdout.trim() === 'yes'
+}
+
 /**
  * As iptables-wrappers decides (kubernetes-sigs/iptables-wrappers): where kubelet has left its chains, else where more rules are, else nft. Before counting, which takes
  * seconds with many nft rules, we look for kube-proxy's canary too: it stands where kube-proxy, or this agent before its restart, has put its rules.

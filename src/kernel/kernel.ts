@@ -37,6 +37,12 @@ export interface Kernel extends AsyncDisposable {
   /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
   hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
 
+  /** Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables it takes seconds: rarely, and never while a pod waits. */
+  readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void>
+
+  /** Whether the other backend has the chain: rules in both are both in force, one after the other. */
+  isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean>
+
   /** The backend that the node's rules are in: chosen once, at the first use. */
   iptablesBackend(): Promise<IptablesBackend>
 

@@ -7,7 +7,8 @@ import { BatchSession } from './batch-session.ts'
 import type { Change, Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
-import { chooseBackend, hasRules, restoreRules, rulesOfChain } from './iptables.ts'
+import { chooseBackend, hasRules, isInOtherBackend, restoreRules, rulesOfChain } from './iptables.ts'
+import { readTableLines } from './iptables-save.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
@@ -122,6 +123,17 @@ class LinuxKernel implements Kernel {
 
   async rulesOf(family: Family, table: IptablesTable, chain: string, { counters = false } = {}): Promise<readonly string[] | undefined> {
     return rulesOfChain(this.#slow, await this.iptablesBackend(), family, { table, chain, counters }, this.#inside())
+  }
+
+  async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {
+    const backend = await this.iptablesBackend()
+    const begin = performance.now()
+    await readTableLines({ backend, family, table, enter: this.#enter, seen })
+    this.#observe?.command(`iptables-${backend}-save`, (performance.now() - begin) / 1000, true)
+  }
+
+  async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
+    return isInOtherBackend(this.#slow, await this.iptablesBackend(), { family, table, chain }, this.#inside())
   }
 
   async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {

@@ -3,13 +3,18 @@
 //
 //   echo.mjs 8080/TCP 8080/UDP 53/UDP
 //   echo.mjs ask 172.30.1.2 8080/TCP
+//   echo.mjs many 172.30.1.2 8080/TCP 3000 5000      3,000 connections, each given up after 5,000 ms; what came, counted
+//   echo.mjs stream 172.30.1.2 8080/UDP 40000 2000   datagrams from port 40000 for 2,000 ms; who answered, and the longest silence
 import { createSocket } from 'node:dgram'
-import { connect, createServer, type Socket } from 'node:net'
+import { createServer, type Socket } from 'node:net'
+import { ask, askMany, stream } from './echo-client.ts'
 
 const { POD_NAME: pod = '', POD_NAMESPACE: namespace = '', NODE_NAME: node = '' } = process.env
 
 const [first = '', host = '', ...rest] = process.argv.slice(2)
 if (first === 'ask') ask(host, rest[0] ?? '')
+else if (first === 'many') await askMany(host, rest[0] ?? '', { count: Number(rest[1]), withinMs: Number(rest[2]) })
+else if (first === 'stream') await stream(host, rest[0] ?? '', { localPort: Number(rest[1]), forMs: Number(rest[2]) })
 else for (const argument of process.argv.slice(2)) serve(argument)
 
 function serve(argument: string): void {
@@ -18,31 +23,8 @@ function serve(argument: string): void {
   else if (protocol === 'TCP') serveStreams(Number(port))
 }
 
-function ask(host: string, argument: string): void {
-  const [port = '', protocol = 'TCP'] = argument.split('/')
-  const fail = (reason: string): void => {
-    process.stderr.write(`no answer from ${host} ${argument}: ${reason}\n`)
-    process.exit(1)
-  }
-  setTimeout(() => fail('nothing came within 5 s'), 5000)
-  if (protocol === 'UDP') {
-    const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
-    socket.on('message', answered)
-    socket.on('error', ({ message }) => fail(message))
-    // Connected, so that a refusal (ICMP) is heard.
-    socket.connect(Number(port), host, () => socket.send('?'))
-  } else {
-    const socket = connect({ host, port: Number(port) }, () => socket.write('?\n'))
-    socket.on('data', answered)
-    socket.on('error', ({ message }) => fail(message))
-  }
-}
 // PID 1 of a container would ignore these; a pod that is deleted should be gone at once.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))
-
-function answered(text: Buffer): void {
-  process.stdout.write(`${text.toString().trim()}\n`, () => process.exit(0))
-}
 
 function serveStreams(port: number): void {
   createServer((socket) => {

@@ -103,8 +103,19 @@ async function makeVeth(context: PodContext, attachment: PodAttachment, master: 
     failure = (await context.kernel.apply(changes))[0]
   }
   if (failure?.error.kind === 'exists') throw new CniError(cniCodes.invalidEnvironment, `network namespace ${netns} already has an interface ${podInterface}`, { details: 'it is not ours: another plugin serves the same pod, or left it behind' })
+  // Every kind of namespace has such a file; the kernel says no more than "Invalid argument".
+  if (failure?.error.kind === 'other' && !(await isNetworkNamespace(context, netns))) throw new CniError(cniCodes.invalidNetns, `CNI_NETNS ${netns} is not a network namespace`, { cause: failure.error })
   if (failure !== undefined) refuse(failure, attachment)
   signal.throwIfAborted()
+}
+
+async function isNetworkNamespace({ kernel }: PodContext, netns: string): Promise<boolean> {
+  try {
+    await kernel.linksIn(netns)
+    return true
+  } catch {
+    return false
+  }
 }
 
 async function hostVethExists({ kernel }: PodContext, { hostInterface }: PodAttachment): Promise<boolean> {

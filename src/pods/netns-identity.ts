@@ -12,6 +12,10 @@ export function checkNetns(path: string, seenByRuntime: string | undefined): voi
   const own = statSync('/proc/self/ns/net')
   const seen = statSync(path, { throwIfNoEntry: false })
   if (seen === undefined && seenByRuntime === undefined) throw new CniError(cniCodes.invalidNetns, `network namespace ${path} does not exist`)
+  // The runtime's own program sees the same there, so it is no matter of mounts.
+  if (seen !== undefined && seen.dev !== own.dev && seenByRuntime === `${seen.dev}:${seen.ino}`) {
+    throw new CniError(cniCodes.invalidNetns, `CNI_NETNS ${path} is not a network namespace`)
+  }
   // All namespaces lie on one nsfs; what lies elsewhere is the empty file that a namespace is mounted over.
   if (seen === undefined || seen.dev !== own.dev || (seenByRuntime !== undefined && seenByRuntime !== `${seen.dev}:${seen.ino}`)) {
     const directory = dirname(path)

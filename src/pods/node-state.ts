@@ -107,7 +107,7 @@ export class NodeState {
     this.#store.delete(attachment)
   }
 
-  /** @param seen whom the node has met on its bridge: those it met before still count, as they may only be silent; undefined when others' pods are all gone */
+  /** @param seen who was found on a bridge that we share: those found before still count, as they may only be silent; undefined when others' pods are all gone */
   holdBack(seen: readonly Address[] | undefined): void {
     if (seen === undefined) {
       this.#ipam?.release([...this.#heldBack])

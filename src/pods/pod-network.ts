@@ -20,6 +20,7 @@ import { CommandQueue } from './command-queue.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { del } from './delete.ts'
 import { followMtu } from './follow-mtu.ts'
+import { hostLocalAddresses } from './host-local.ts'
 import type { PoolStatus } from './ipam.ts'
 import { NodeState, type PodNetworkSettings } from './node-state.ts'
 import { Reclaim } from './reclaim.ts'
@@ -33,6 +34,8 @@ export interface PodNetworkOptions {
   readonly kernel: Kernel
   /** /run/fairlead */
   readonly stateDir: string
+  /** Where libcni and the reference plugins keep their records. */
+  readonly cniDir?: string
   readonly log: Logger
   readonly hooks: PodContext['hooks']
   /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
@@ -51,16 +54,18 @@ export class PodNetwork {
   readonly #reclaim: Reclaim
   readonly #observeRequest: (command: string, code: number, seconds: number) => void
   readonly #deadlineMs: number
+  readonly #cniDir: string
   #reclaimedAt = -Infinity
   /** The end of the last reconcile in line. */
   #reconciling: Promise<unknown> = Promise.resolve()
 
   constructor(options: PodNetworkOptions) {
-    const { kernel, stateDir, log, hooks, clock = monotonicMs, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
+    const { kernel, stateDir, cniDir = '/var/lib/cni', log, hooks, clock = monotonicMs, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
     this.#context = { kernel, state: new NodeState({ stateDir, clock, log }), retired: new RetiredVeths(kernel, log), hooks, log, clock, observe }
     this.#reclaim = new Reclaim(this.#context, this.#queue)
     this.#observeRequest = observeRequest
     this.#deadlineMs = deadlineMs
+    this.#cniDir = cniDir
   }
 
   /** By network/containerId/interface. */
@@ -180,7 +185,7 @@ export class PodNetwork {
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
-      state.holdBack(foreignPortsOf(settings.bridge, links).length > 0 ? await addressesOn(kernel, settings) : undefined)
+      state.holdBack(foreignPortsOf(settings.bridge, links).length > 0 ? [...(await addressesOn(kernel, settings)), ...(await hostLocalAddresses(this.#cniDir))] : undefined)
       const { changes, failures } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }

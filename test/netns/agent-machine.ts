@@ -1,4 +1,4 @@
-// A machine of its own for one real agent: network, mount and pid namespaces with an empty /run and an API server on loopback. Runtimes are played by calls
+// A machine of its own for one real agent: network, mount and pid namespaces with an empty /run and /var/lib and an API server on loopback. Runtimes are played by calls
 // of the real CNI binary. All of it ends with its PID 1.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -9,12 +9,14 @@ import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 const root = join(import.meta.dirname, '../..')
+export const cniBinary = join(root, 'dist/fairlead-cni')
 const nodeName = 'n1'
 /** stdin of a background job would be /dev/null. */
 const initScript = `
 set -e
 umount -n -R -l /run/netns 2>/dev/null || true
 mount -n -t tmpfs -o mode=755 tmpfs /run
+mount -n -t tmpfs -o mode=755 tmpfs /var/lib
 mount -n -t sysfs sysfs /sys
 ip link set lo up
 ip link add uplink type veth peer name elsewhere
@@ -82,6 +84,11 @@ export class AgentMachine implements AsyncDisposable {
     return join(this.dir, 'net.d/05-fairlead.conflist')
   }
 
+  /** A path of the machine's as this process can open it. */
+  path(inside: string): string {
+    return `/proc/${this.#init.pid}/root${inside}`
+  }
+
   /** What the agents have logged, one object a line. */
   get log(): { level: number; msg: string; restored?: string[]; command?: string; rules?: string[] }[] {
     return readFileSync(join(this.dir, 'agent.log'), 'utf8').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { level: number; msg: string })
@@ -136,7 +143,7 @@ export class AgentMachine implements AsyncDisposable {
     const netns = pod.netns === undefined || pod.netns.startsWith('/') ? (pod.netns ?? '') : `/run/netns/${pod.netns}`
     const container = command === 'STATUS' || command === 'GC' ? {} : { CNI_CONTAINERID: pod.containerId, CNI_NETNS: netns, CNI_IFNAME: 'eth0', CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.containerId}` }
     const input = JSON.stringify({ cniVersion: '1.1.0', name: 'fairlead', type: 'fairlead-cni', ...conf })
-    const { exitCode, stdout, stderr } = await this.run(join(root, 'dist/fairlead-cni'), [], { env: { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin', ...container }, input })
+    const { exitCode, stdout, stderr } = await this.run(cniBinary, [], { env: { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin', ...container }, input })
     const document = stdout === '' ? {} : (JSON.parse(stdout) as CniAnswer['document'])
     if (exitCode !== 0 && document.code === undefined) throw new Error(`fairlead-cni ${command} ended with ${exitCode} and no code: ${stdout}${stderr}`)
     return { exitCode, code: exitCode === 0 ? 0 : (document.code ?? -1), document }

@@ -82,7 +82,7 @@ describeKernel('ADD', () => {
     }
     expect(await message('/run/netns/ft-none')).toEqual([8, 'network namespace /run/netns/ft-none does not exist'])
     expect(await message('/proc/self/ns/net')).toEqual([8, "network namespace /proc/self/ns/net is the node's own"])
-    expect(await message('/etc/hostname')).toEqual([8, "the agent does not see the runtime's namespace at /etc/hostname"])
+    expect(await message('/etc/hostname')).toEqual([8, 'CNI_NETNS /etc/hostname is not a network namespace'])
     expect(used(node)).toEqual([0, 0])
   })
 

@@ -22,6 +22,17 @@ export class Random {
     return this.below(1e6) < share * 1e6
   }
 
+  /** From the first to the last, both included. */
+  within(first: number, last: number): number {
+    return first + this.below(last - first + 1)
+  }
+
+  bytes(length: number): Buffer {
+    const bytes = Buffer.alloc(length)
+    for (let i = 0; i < length; i++) bytes[i] = this.below(256)
+    return bytes
+  }
+
   /** @param items at least one */
   pick<T>(items: readonly T[]): T {
     return items[this.below(items.length)]!

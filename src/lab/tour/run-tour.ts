@@ -9,10 +9,30 @@ import { hostPort, podToOutside, tourHostPort } from './edge.ts'
 import { nodeAdded, nodeRemoved } from './membership.ts'
 import { localhost, sameNode } from './one-node.ts'
 import { renderResult, renderSummary, type Result, resultAsJson, succeeded } from './render.ts'
+import { draining, udpEndpointDies } from './services-changing.ts'
+import { affinity, externalDatabase, hairpin, namedPorts, nodeToClusterIp, noEndpoints, podToClusterIp } from './services-inside.ts'
+import { loadBalancer, localPolicy, nodePort, throughExternalIp } from './services-outside.ts'
 import type { Step } from './step.ts'
+import { createServicePods, createTourServices } from './tour-services.ts'
 import { Tour } from './tour.ts'
 
-const steps: readonly Step[] = [localhost, sameNode, acrossNodes, nodeToPod, podToOutside, hostPort, nodeAdded, nodeRemoved, addressRest]
+const podNetwork: readonly Step[] = [localhost, sameNode, acrossNodes, nodeToPod, podToOutside, hostPort, nodeAdded, nodeRemoved, addressRest]
+const services: readonly Step[] = [
+  podToClusterIp,
+  hairpin,
+  nodeToClusterIp,
+  noEndpoints,
+  namedPorts,
+  affinity,
+  externalDatabase,
+  nodePort,
+  localPolicy,
+  throughExternalIp,
+  loadBalancer,
+  udpEndpointDies,
+  draining,
+]
+const steps: readonly Step[] = [...podNetwork, ...services]
 
 /** @returns whether every step went as it should. @throws {Error} when the lab is not fit for a tour. */
 export async function runTour(lab: Lab, api: ApiConnection, output: { json: boolean; print: (text: string) => void }): Promise<boolean> {
@@ -41,11 +61,13 @@ async function setUp(tour: Tour): Promise<void> {
   await tour.clean()
   await tour.createNamespace()
   await Promise.all([
-    tour.createPod('tour-pair', 'node1', [{ name: 'one', ports: [{ containerPort: 8080 }] }, { name: 'two', ports: [{ containerPort: 8081 }] }]),
-    tour.createPod('tour-a', 'node1'),
-    tour.createPod('tour-b', 'node1'),
-    tour.createPod('tour-c', 'node2'),
-    tour.createPod('tour-host', 'node2', [{ name: 'echo', ports: [{ containerPort: 8080, hostPort: tourHostPort }] }]),
+    tour.createPod('tour-pair', 'node1', { containers: [{ name: 'one', ports: [{ containerPort: 8080 }] }, { name: 'two', ports: [{ containerPort: 8081 }] }] }),
+    tour.createPod('tour-a', 'node1', { labels: { app: 'web' } }),
+    tour.createPod('tour-b', 'node1', { labels: { app: 'web' } }),
+    tour.createPod('tour-c', 'node2', { labels: { app: 'web', place: 'node2' } }),
+    tour.createPod('tour-host', 'node2', { containers: [{ name: 'echo', ports: [{ containerPort: 8080, hostPort: tourHostPort }] }] }),
+    createServicePods(tour),
+    createTourServices(tour),
   ])
 }
 

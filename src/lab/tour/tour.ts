@@ -12,8 +12,11 @@ import { dist } from '../processes.ts'
 import { listNodes, listPods, type NodeView, type PodView, viewPod } from '../views.ts'
 import type { Exhibit } from './step.ts'
 
-const namespace = 'tour'
+export const namespace = 'tour'
+const echo = [process.execPath, join(dist, 'echo.mjs')]
 const podReadyWithinMs = 30_000
+/** What the tour gives controllers and agents to follow a change. In a lab that idles they take a fraction of a second. */
+const followedWithinMs = 10_000
 
 /** Where a command of the tour runs. */
 export type Place = PodView | NodeName | 'outside'
@@ -25,6 +28,21 @@ export interface Answer {
   readonly pod: string
   /** The address, without port, that it saw the question come from. */
   readonly client: string
+}
+
+const manySchema = z.object({
+  answers: z.array(z.object({ pod: z.string(), port: z.number(), client: z.string(), count: z.number() })),
+  failures: z.array(z.object({ reason: z.string(), count: z.number() })),
+})
+
+/** What came of many questions: the same answers counted. `port` is the one that the pod listens on. */
+export type ManyAnswers = z.infer<typeof manySchema>
+
+const streamSchema = z.object({ pods: z.array(z.string()), silenceMs: z.number() })
+
+interface PodSettings {
+  readonly containers?: readonly object[]
+  readonly labels?: Readonly<Record<string, string>>
 }
 
 export class Tour {
@@ -53,9 +71,9 @@ export class Tour {
   }
 
   /** Makes a pod and returns it when it is ready. */
-  async createPod(name: string, node: NodeName, containers: readonly object[] = [{ name: 'echo' }]): Promise<PodView> {
+  async createPod(name: string, node: NodeName, { containers = [{ name: 'echo' }], labels = {} }: PodSettings = {}): Promise<PodView> {
     const spec = { nodeName: node, terminationGracePeriodSeconds: 2, containers: containers.map((container) => ({ image: 'echo', ...container })) }
-    await applyObject(this.api, { ...podNamed(name), spec })
+    await applyObject(this.api, { ...podNamed(name, labels), spec })
     const deadline = Date.now() + podReadyWithinMs
     for (;;) {
       const pod = viewPod(await this.api.request('GET', `/api/v1/namespaces/${namespace}/pods/${name}`))
@@ -73,6 +91,11 @@ export class Tour {
     await deleteObject(this.api, podNamed(name))
   }
 
+  /** Any other object, in the tour's namespace. */
+  async create(manifest: Manifest): Promise<void> {
+    await applyObject(this.api, { ...manifest, metadata: { ...manifest.metadata, namespace } })
+  }
+
   async createNamespace(): Promise<void> {
     await applyObject(this.api, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
   }
@@ -86,9 +109,34 @@ export class Tour {
 
   /** @returns what the echo server there answered. @throws {Error} when it did not. */
   async ask(from: Place, address: string, port: number, protocol: 'TCP' | 'UDP' = 'TCP'): Promise<Answer> {
-    const text = await this.run(from, [process.execPath, join(dist, 'echo.mjs'), 'ask', address, `${port}/${protocol}`])
+    const text = await this.run(from, [...echo, 'ask', address, `${port}/${protocol}`])
     const { pod, client } = answerSchema.parse(JSON.parse(text))
     return { pod, client: client.replace(/:\d+$/, '') }
+  }
+
+  /** Asks on so many connections of one process, a few dozen at a time, and counts what came. */
+  async askMany(from: Place, address: string, port: number, count: number, withinMs = 5000): Promise<ManyAnswers> {
+    return manySchema.parse(JSON.parse(await this.run(from, [...echo, 'many', address, `${port}/TCP`, String(count), String(withinMs)])))
+  }
+
+  /** Sends datagrams from one port without waiting for answers: who answered, in order, and the longest silence. */
+  async stream(from: Place, address: string, port: number, settings: { localPort: number; forMs: number }): Promise<z.infer<typeof streamSchema>> {
+    return streamSchema.parse(JSON.parse(await this.run(from, [...echo, 'stream', address, `${port}/UDP`, String(settings.localPort), String(settings.forMs)])))
+  }
+
+  async pause(ms: number): Promise<void> {
+    await sleep(ms)
+  }
+
+  /** Looks again and again until there is something to see. @throws {Error} when there is nothing within 10 s. */
+  async eventually<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+    const deadline = Date.now() + followedWithinMs
+    for (;;) {
+      const seen = await look()
+      if (seen !== undefined) return seen
+      if (Date.now() > deadline) throw new Error(`${what}: not so after ${followedWithinMs / 1000} s`)
+      await sleep(50)
+    }
   }
 
   /** Stdout of a command; @throws {Error} with its stderr when it fails. */
@@ -126,6 +174,6 @@ export function nodeOf(pod: PodView): NodeName {
   return pod.node
 }
 
-function podNamed(name: string): Manifest {
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace } }
+function podNamed(name: string, labels: Readonly<Record<string, string>> = {}): Manifest {
+  return { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels } }
 }

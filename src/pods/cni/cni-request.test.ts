@@ -68,7 +68,7 @@ test.each<[string, unknown, number, string]>([
   ['a version to come', { ...conf, cniVersion: '2.0.0' }, cniCodes.incompatibleVersion, 'has `2.0.0`'],
   ['no name', { cniVersion: '1.0.0' }, cniCodes.invalidConfig, 'name'],
   ['a name that is a path', { ...conf, name: '../x' }, cniCodes.invalidConfig, '`../x`'],
-  ['a port out of range', { ...conf, runtimeConfig: { portMappings: [{ hostPort: 70_000, containerPort: 80 }] } }, cniCodes.invalidConfig, 'runtimeConfig.portmappings.0.hostport'],
+  ['a port out of range', { ...conf, runtimeConfig: { portMappings: [{ hostPort: 70_000, containerPort: 80 }] } }, cniCodes.invalidConfig, 'Expected runtimeConfig.portMappings.0.hostPort to be a whole number from 0 to 65535, got `70000`'],
   ['a host port that leads nowhere', { ...conf, runtimeConfig: { portMappings: [{ hostPort: 80 }] } }, cniCodes.invalidConfig, 'hostPort 80 has no containerPort'],
   ['a protocol we do not forward', { ...conf, runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'dccp' }] } }, cniCodes.unsupportedField, '`dccp`'],
   ['a host address that is none', { ...conf, runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80, hostIP: 'eth0' }] } }, cniCodes.invalidConfig, '`eth0`'],

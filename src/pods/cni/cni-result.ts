@@ -55,15 +55,16 @@ export function renderResult(result: CniResult, version: CniVersion): string {
 }
 
 // Go leaves fields out, or writes "" or null for them; all mean absent.
-const absent = z.string().nullish().transform((value) => (value === '' || value === null ? undefined : value))
-const count = z.int().min(0).nullish().transform((value) => value ?? undefined)
-const listOf = <T extends z.ZodType>(item: T) => z.array(item).nullish().transform((list) => list ?? [])
+const absent = z.string('text').nullish().transform((value) => (value === '' || value === null ? undefined : value))
+const natural = 'a whole number, 0 or more'
+const count = z.int(natural).min(0, natural).nullish().transform((value) => value ?? undefined)
+const listOf = <T extends z.ZodRawShape>(item: T) => z.array(z.object(item, 'an object'), 'a list').nullish().transform((list) => list ?? [])
 
 const shape = z.object({
-  interfaces: listOf(z.object({ name: z.string(), mac: absent, mtu: count, sandbox: absent })),
-  ips: listOf(z.object({ address: z.string(), gateway: absent, interface: count })),
-  routes: listOf(z.object({ dst: z.string(), gw: absent, mtu: count })),
-})
+  interfaces: listOf({ name: z.string('text'), mac: absent, mtu: count, sandbox: absent }),
+  ips: listOf({ address: z.string('text'), gateway: absent, interface: count }),
+  routes: listOf({ dst: z.string('text'), gw: absent, mtu: count }),
+}, 'an object')
 
 /** @param json a result as prevResult holds it, of any version we speak. @throws {CniError} invalidConfig */
 export function parseResult(json: unknown): CniResult {

@@ -1,5 +1,5 @@
 // The network configuration list that makes a runtime call us. Its presence is the node's "ready": cni-config/README.md explains each field.
-import { mkdir, readdir, readFile } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { writeDurably } from '../durable-file.ts'
 
@@ -31,9 +31,25 @@ export async function installConflist(dir: string, text: string): Promise<'writt
 
 /** The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those behind ours do no harm. */
 export async function competingConfigs(dir: string): Promise<string[]> {
-  const names = (await present(readdir(dir))) ?? []
-  return names.filter((name) => loaded.has(extname(name)) && name < conflistName).toSorted()
+  const entries = (await present(readdir(dir, { withFileTypes: true }))) ?? []
+  return entries.filter((entry) => !entry.isDirectory() && loaded.has(extname(entry.name)) && entry.name < conflistName).map(({ name }) => name).toSorted()
 }
+
+/**
+ * Renames a configuration so that no runtime loads it; a person can rename it back. To be called once ours is there: a runtime without any would
+ * start no pod. Another file of that name that was set aside before is kept.
+ * @returns the new name; undefined when the file has gone by itself.
+ */
+export async function setAside(dir: string, name: string): Promise<string | undefined> {
+  const taken = new Set(await readdir(dir))
+  let aside = `${name}${asideSuffix}`
+  for (let n = 2; taken.has(aside); n++) aside = `${name}.${n}${asideSuffix}`
+  const renamed = await present(rename(join(dir, name), join(dir, aside)).then(() => true))
+  return renamed === undefined ? undefined : aside
+}
+
+/** As an extension it is none that a runtime loads. */
+const asideSuffix = '.set-aside-by-fairlead'
 
 /** The extensions that libcni and CRI-O load. */
 const loaded = new Set(['.conf', '.conflist', '.json'])

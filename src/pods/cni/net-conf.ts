@@ -6,7 +6,7 @@ import { type InterfaceName, parseInterfaceName } from '../../net/interface-name
 import type { Bandwidth, PortMapping, RateLimit } from '../attachment.ts'
 import { CniError, cniCodes } from './cni-error.ts'
 import { type CniVersion, parseCniVersion } from './cni-version.ts'
-import { parseShape, parseValue } from './parse-shape.ts'
+import { describeValue, parseShape, parseValue } from './parse-shape.ts'
 
 export interface NetConf {
   readonly version: CniVersion
@@ -31,7 +31,7 @@ export function parseNetConf(stdin: Buffer): NetConf {
   const version = parseCniVersion(fields['cniVersion'])
   const network = fields['name']
   if (typeof network !== 'string' || network.length > maxNetworkLength || !identifier.test(network)) {
-    throw new CniError(cniCodes.invalidConfig, `Expected the network's name to be 1 to ${maxNetworkLength} letters, digits, dots, dashes or underscores, got ${quote(network)}`)
+    throw new CniError(cniCodes.invalidConfig, `Expected the network's name to be 1 to ${maxNetworkLength} letters, digits, dots, dashes or underscores, got ${describeValue(network)}`)
   }
   return { version, network, fields }
 }
@@ -57,17 +57,21 @@ function isObject(value: unknown): value is object {
 }
 
 // Go writes its zero values out, as 0, "" or null: all three mean that nothing was said.
-const port = z.int().min(0).max(65535).nullish().transform((value) => value ?? 0)
-const text = z.string().nullish().transform((value) => value ?? '')
-const bits = z.int().min(0).nullish().transform((value) => value ?? 0)
+const whole = (max: number) => {
+  const expected = `a whole number from 0 to ${max}`
+  return z.int(expected).min(0, expected).max(max, expected).nullish().transform((value) => value ?? 0)
+}
+const port = whole(65_535)
+const text = z.string('text').nullish().transform((value) => value ?? '')
+const rate = whole(Number.MAX_SAFE_INTEGER)
 /** tc holds a burst as bytes in 32 bits. */
-const burst = z.int().min(0).max(2 ** 35 - 1).nullish().transform((value) => value ?? 0)
+const burst = whole(2 ** 35 - 1)
 
+const maxMappings = 4096
+const mapping = anyCase(z.object({ hostport: port, containerport: port, protocol: text, hostip: text }, 'an object'))
+const limits = anyCase(z.object({ ingressrate: rate, ingressburst: burst, egressrate: rate, egressburst: burst }, 'an object'))
 const runtimeConfig = anyCase(
-  z.object({
-    portmappings: z.array(anyCase(z.object({ hostport: port, containerport: port, protocol: text, hostip: text }))).max(4096).nullish(),
-    bandwidth: anyCase(z.object({ ingressrate: bits, ingressburst: burst, egressrate: bits, egressburst: burst })).nullish(),
-  }),
+  z.object({ portmappings: z.array(mapping, 'a list').max(maxMappings, `a list of at most ${maxMappings}`).nullish(), bandwidth: limits.nullish() }, 'an object'),
 ).nullish()
 
 /** The values of the capabilities that our conflist declares. @throws {CniError} invalidConfig or unsupportedField. */
@@ -80,15 +84,15 @@ export function parseRuntimeConfig(conf: NetConf): { portMappings: readonly Port
       if (containerport === 0) throw new CniError(cniCodes.invalidConfig, `runtimeConfig.portMappings: hostPort ${hostport} has no containerPort`)
       return { hostPort: hostport, containerPort: containerport, protocol: parseProtocol(protocol), hostAddress: parseHostAddress(hostip) }
     })
-  const limits = given?.bandwidth ?? undefined
-  const ingress = limits && rateLimit('ingress', limits.ingressrate, limits.ingressburst)
-  const egress = limits && rateLimit('egress', limits.egressrate, limits.egressburst)
+  const asked = given?.bandwidth ?? undefined
+  const ingress = asked && rateLimit('ingress', asked.ingressrate, asked.ingressburst)
+  const egress = asked && rateLimit('egress', asked.egressrate, asked.egressburst)
   return { portMappings, bandwidth: ingress === undefined && egress === undefined ? undefined : { ingress, egress } }
 }
 
 function parseProtocol(protocol: string): PortMapping['protocol'] {
   const known = (['tcp', 'udp', 'sctp'] as const).find((name) => name === (protocol.toLowerCase() || 'tcp'))
-  if (known === undefined) throw new CniError(cniCodes.unsupportedField, `runtimeConfig.portMappings: Expected protocol to be tcp, udp or sctp, got ${quote(protocol)}`)
+  if (known === undefined) throw new CniError(cniCodes.unsupportedField, `runtimeConfig.portMappings: Expected protocol to be tcp, udp or sctp, got ${describeValue(protocol)}`)
   return known
 }
 
@@ -105,7 +109,7 @@ function rateLimit(direction: 'ingress' | 'egress', rateBits: number, burstBits:
   return { rateBits, burstBits }
 }
 
-const attachments = z.array(z.object({ containerID: z.string(), ifname: z.string() }))
+const attachments = z.array(z.object({ containerID: z.string('text'), ifname: z.string('text') }, 'an object'), 'a list')
 
 /**
  * The attachments that GC must keep.
@@ -117,9 +121,4 @@ export function parseValidAttachments(conf: NetConf): readonly ValidAttachment[]
     containerId: containerID,
     podInterface: parseValue(parseInterfaceName, ifname, 'cni.dev/valid-attachments.ifname'),
   }))
-}
-
-function quote(value: unknown): string {
-  if (value === undefined) return 'none'
-  return typeof value === 'string' ? `\`${value.slice(0, 80)}\`` : `a ${typeof value}`
 }

@@ -1,0 +1,112 @@
+// Services in the agent: what is watched for them, when they are synced, and how they are switched off.
+import type { Logger } from 'pino'
+import type { ApiConnection } from '../cluster/api-connection.ts'
+import { systemClock } from '../cluster/clock.ts'
+import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { ClusterNode } from '../cluster/node.ts'
+import { projectEndpointSlice, sameEndpointSlice } from '../cluster/project-endpoint-slice.ts'
+import { projectService, sameService } from '../cluster/project-service.ts'
+import { Reflector } from '../cluster/reflector.ts'
+import type { ClusterService } from '../cluster/service.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { familyOf } from '../net/address.ts'
+import { Services, type ServicesObserver } from '../services/services.ts'
+import { SyncLoop } from '../services/sync/sync-loop.ts'
+import type { AgentConfig } from './config.ts'
+import { Reports } from './reports.ts'
+import { servicesOptions } from './services-options.ts'
+
+export interface ServiceProxyParts {
+  readonly config: AgentConfig
+  readonly api: ApiConnection
+  readonly kernel: Kernel
+  readonly nodes: Reflector<ClusterNode>
+  readonly observe?: ServicesObserver
+  readonly log: Logger
+}
+
+export class ServiceProxy {
+  readonly #parts: ServiceProxyParts
+  readonly #reports: Reports
+  readonly services: Reflector<ClusterService>
+  readonly slices: Reflector<ClusterEndpointSlice>
+  #rules: Services | undefined
+  #loop: SyncLoop | undefined
+
+  constructor(parts: ServiceProxyParts) {
+    this.#parts = parts
+    this.#reports = new Reports(parts.log)
+    const { api, log } = parts
+    this.services = new Reflector({ api, path: '/api/v1/services', selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' }, project: projectService, equals: sameService, log })
+    this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
+  }
+
+  /** What is programmed; undefined until Services, slices and our own Node are known, and where the proxy is off. */
+  get rules(): Services | undefined {
+    return this.#rules
+  }
+
+  /** Asks for a sync of everything that has changed. */
+  trigger(): void {
+    this.#loop?.trigger()
+  }
+
+  /** Until the signal, and never rejects. Rules stay: an upgrade drops no connection. */
+  async run(signal: AbortSignal): Promise<void> {
+    if (this.#parts.config.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.#program(signal)])
+    else await this.#switchOff()
+  }
+
+  async #program(signal: AbortSignal): Promise<void> {
+    const { nodes } = this.#parts
+    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    // Half of what there is would look like the rest were deleted.
+    await Promise.race([Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]), stopped])
+    this.#loop = new SyncLoop({
+      sync: () => this.#sync(),
+      audit: async () => void (await this.#rules?.audit()),
+      auditDue: () => this.#rules?.auditDue,
+      onError: (error) => this.#failed(error),
+      clock: systemClock,
+    })
+    for (const reflector of [nodes, this.services, this.slices]) reflector.onChange(() => this.#loop?.trigger())
+    this.#loop.trigger()
+    await this.#loop.run(signal)
+    await this.#rules?.idle()
+  }
+
+  async #sync(): Promise<void> {
+    const { config, nodes, kernel, log } = this.#parts
+    const node = nodes.snapshot.get(config.nodeName)
+    if (node === undefined) return
+    this.#rules ??= this.#open(node)
+    const liberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
+    this.#rules.configure(servicesOptions(config, liberal))
+    this.#rules.update(this.services.snapshot, this.slices.snapshot, node)
+    const { chains, restores, problems } = await this.#rules.sync()
+    this.#reports.say('services', problems)
+    this.#reports.say('service rules', [])
+    if (chains > 0) log.debug({ chains, restores }, 'service rules written')
+  }
+
+  /** Those families that the node has addresses of: tables of another would be looked at for ever and never asked. */
+  #open(node: ClusterNode): Services {
+    const families = [...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)])]
+    return new Services({ ...this.#parts, families })
+  }
+
+  #failed(error: unknown): void {
+    this.#reports.say('service rules', [`service rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`])
+    this.#parts.log.debug({ err: error }, 'a sync of service rules failed')
+  }
+
+  async #switchOff(): Promise<void> {
+    const { kernel, log } = this.#parts
+    try {
+      const removed = await new Services({ kernel, log, families: [4, 6] }).clean()
+      if (removed > 0) log.info({ chains: removed }, 'service rules removed: serviceProxy is off')
+    } catch (error) {
+      log.warn({ err: error }, 'service rules of an earlier run could not be removed; `fairlead cleanup` does it')
+    }
+  }
+}

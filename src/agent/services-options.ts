@@ -1,0 +1,15 @@
+// The agent's configuration, as far as Services depend on it, in the words of their room.
+import type { DetectLocal, ServicesOptions } from '../services/options.ts'
+import type { AgentConfig } from './config.ts'
+
+/** @param tcpBeLiberal whether conntrack takes packets outside of a connection's window for good ones */
+export function servicesOptions(config: AgentConfig, tcpBeLiberal: boolean): ServicesOptions {
+  const { layout, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts } = config
+  return { layout, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts, detectLocal: detectLocal(config), tcpBeLiberal, nfacct: false }
+}
+
+function detectLocal({ detectLocal: way, detectLocalPrefix: prefix, clusterCIDR: cidrs, bridge }: AgentConfig): DetectLocal {
+  if (prefix !== undefined) return { by: 'prefix', prefix }
+  if (way === 'bridge') return { by: 'bridge', name: bridge }
+  return way === 'clusterCIDR' || (way === 'auto' && cidrs.length > 0) ? { by: 'clusterCidr', cidrs } : { by: 'nodeCidr' }
+}

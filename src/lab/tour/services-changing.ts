@@ -1,0 +1,60 @@
+// Services whose endpoints end while someone talks to them.
+import { connections } from './exhibits.ts'
+import { said } from './services-inside.ts'
+import { serviceRules, settledService } from './service-rules.ts'
+import type { Step } from './step.ts'
+import { describe, namespace, nodeOf } from './tour.ts'
+
+/** UDP has no end of a connection: as long as a client goes on sending, the kernel goes on sending it to the endpoint that has gone, unless told otherwise. */
+const longestSilenceMs = 1000
+const localPort = 40_000
+
+export const udpEndpointDies: Step = {
+  title: 'A UDP endpoint dies under a client that goes on sending: the other takes over within a second',
+  async run(tour) {
+    const client = tour.pod('tour-pair')
+    const service = await settledService(tour, 'udp', 2)
+    const before = await tour.stream(client, service.clusterIp, 53, { localPort, forMs: 200 })
+    const [victim = ''] = before.pods
+    const streaming = tour.stream(client, service.clusterIp, 53, { localPort, forMs: 2500 })
+    await tour.pause(300)
+    await tour.deletePod(victim)
+    const during = await streaming
+    return {
+      ok: during.pods.length === 2 && during.pods[0] === victim && during.silenceMs <= longestSilenceMs,
+      tried: `${describe(client)} sends to ${service.clusterIp}:53 from port ${localPort} every 10 ms, and ${victim}, which answers, is deleted`,
+      happened: `${during.pods.join(', then ')} answered; the longest silence was ${during.silenceMs} ms`,
+      exhibits: [await serviceRules(tour, nodeOf(client), 'udp', /KUBE-(SVC|SEP)/), await connections(tour, nodeOf(client), ['-p', 'udp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
+    }
+  },
+}
+
+export const draining: Step = {
+  title: 'The last endpoint drains: it serves until it has ended, then the Service refuses',
+  async run(tour) {
+    const client = tour.pod('tour-a')
+    const { name } = tour.pod('tour-draining')
+    const service = await settledService(tour, 'draining', 1)
+    const path = `/api/v1/namespaces/${namespace}/pods/${name}`
+    await tour.api.request('DELETE', path)
+    await tour.eventually('the EndpointSlice says that the pod is terminating', async () => ((await terminating(tour.api.request('GET', slicesPath, { query: { labelSelector: 'kubernetes.io/service-name=draining' } }))) ? true : undefined))
+    const during = await tour.askMany(client, service.clusterIp, 80, 5)
+    const rules = await serviceRules(tour, nodeOf(client), 'draining')
+    await tour.deletePod(name)
+    await settledService(tour, 'draining', 0)
+    const after = await tour.askMany(client, service.clusterIp, 80, 3)
+    return {
+      ok: during.failures.length === 0 && after.answers.length === 0 && after.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
+      tried: `${describe(client)} asks ${service.clusterIp}:80 while its only endpoint, ${name}, ends (it waits a second before it does), and after`,
+      happened: `while it ended ${said(during)}; after that ${said(after)}`,
+      exhibits: [rules, await serviceRules(tour, nodeOf(client), 'draining', /REJECT/, 'filter')],
+    }
+  },
+}
+
+const slicesPath = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`
+
+async function terminating(list: Promise<unknown>): Promise<boolean> {
+  const { items } = (await list) as { items: { endpoints: { conditions: { terminating: boolean; serving: boolean } }[] }[] }
+  return items.some(({ endpoints }) => endpoints.some(({ conditions }) => conditions.terminating && conditions.serving))
+}

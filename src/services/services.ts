@@ -1,0 +1,195 @@
+// Services and EndpointSlices -> the KUBE-* chains of this node, both families. What kube-proxy's iptables mode does, at the cost of what has changed.
+import { isDeepStrictEqual } from 'node:util'
+import type { Logger } from 'pino'
+import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { ClusterNode } from '../cluster/node.ts'
+import type { ClusterService } from '../cluster/service.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Family } from '../net/address.ts'
+import { FamilyRules } from './family-rules.ts'
+import { localAddresses, nodeFacts } from './node-facts.ts'
+import { hasLocalhostNodePorts } from './node-ports.ts'
+import type { NodeFacts, ServicesOptions } from './options.ts'
+import { SnapshotChanges } from './snapshot-changes.ts'
+import { FamilyTables, type Written } from './sync/apply.ts'
+import { Audit } from './sync/audit.ts'
+import { ConntrackCleaner } from './sync/conntrack-cleaner.ts'
+
+/** Told of what happens, for metrics. It must not throw. */
+export interface ServicesObserver {
+  /** A pass over one family has ended. `written` is undefined where it failed. */
+  synced(family: Family, seconds: number, written: Written | undefined): void
+  /** Chains and jumps that another program had changed. */
+  repaired(family: Family, count: number): void
+}
+
+export interface SyncResult {
+  /** Families whose rules are now as the snapshots say. */
+  readonly families: readonly Family[]
+  readonly chains: number
+  readonly restores: number
+  /** One sentence for each claim of a Service that another one has. */
+  readonly problems: readonly string[]
+}
+
+export interface FamilyStatus {
+  readonly family: Family
+  readonly ports: number
+  readonly endpoints: number
+  readonly chains: Readonly<Record<'filter' | 'nat', number>>
+  /** ms since the epoch of the last pass that went through. */
+  readonly lastSyncAt: number | undefined
+  /** ms from one look at every rule to the next. */
+  readonly auditPeriod: number | undefined
+  readonly repaired: number
+}
+
+interface Lane {
+  readonly family: Family
+  readonly tables: FamilyTables
+  readonly rules: FamilyRules
+  facts: NodeFacts | undefined
+  audit: Audit | undefined
+  lastSyncAt: number | undefined
+  repaired: number
+}
+
+/** Its async methods must not overlap: {@link SyncLoop} takes care of that. */
+export class Services {
+  readonly #kernel: Kernel
+  readonly #log: Logger
+  readonly #observe: ServicesObserver | undefined
+  readonly #changes = new SnapshotChanges()
+  readonly #lanes: readonly Lane[]
+  readonly #conntrack: ConntrackCleaner
+  #options: ServicesOptions | undefined
+  #snapshots: { services: ReadonlyMap<string, ClusterService>; slices: ReadonlyMap<string, ClusterEndpointSlice>; node: ClusterNode } | undefined
+  #settledBackend = false
+  /** Those that the sysctl was last set for. */
+  #settledOptions: ServicesOptions | undefined
+
+  constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[]; observe?: ServicesObserver }) {
+    this.#kernel = parts.kernel
+    this.#log = parts.log
+    this.#observe = parts.observe
+    this.#conntrack = new ConntrackCleaner(parts)
+    this.#lanes = parts.families.map((family) => {
+      const tables = new FamilyTables({ family, ...parts })
+      return { family, tables, rules: new FamilyRules({ target: tables, sources: this.#changes }), facts: undefined, audit: undefined, lastSyncAt: undefined, repaired: 0 }
+    })
+  }
+
+  /** Takes effect with the next {@link sync}. */
+  configure(options: ServicesOptions): void {
+    if (!isDeepStrictEqual(options, this.#options)) this.#options = options
+  }
+
+  /** The cluster as it is now, for the next {@link sync}. Costs nothing: what has changed is found then. */
+  update(services: ReadonlyMap<string, ClusterService>, slices: ReadonlyMap<string, ClusterEndpointSlice>, node: ClusterNode): void {
+    this.#snapshots = { services, slices, node }
+  }
+
+  /**
+   * Makes the kernel hold what the last {@link update} says; writes nothing before the first. One family that fails does not keep the other from its rules.
+   * @throws what the first to fail threw, {@link CommandError} as a rule; the next call makes it good.
+   */
+  async sync(): Promise<SyncResult> {
+    if (this.#options === undefined || this.#snapshots === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
+    await this.#refuseToMix()
+    const { services, slices, node } = this.#snapshots
+    const options = this.#options
+    const addresses = await localAddresses(this.#kernel, options)
+    for (const { tables } of this.#lanes) await tables.adopt()
+    const dirty = this.#changes.take(services, slices)
+    for (const lane of this.#lanes) {
+      const facts = nodeFacts(node, lane.family, addresses)
+      if (!isDeepStrictEqual(facts, lane.facts)) lane.facts = facts
+      lane.rules.update(dirty, options, lane.facts ?? facts)
+    }
+    const results = await Promise.allSettled(this.#lanes.map(async (lane) => this.#syncLane(lane)))
+    const written = results.map((result) => {
+      if (result.status === 'rejected') throw result.reason
+      return result.value
+    })
+    await this.#allowLocalhostNodePorts(options)
+    const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
+    return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: [...new Set(this.#lanes.flatMap(({ rules }) => rules.problems))] }
+  }
+
+  /** When {@link audit} has something to do, in ms since the epoch; undefined before the first sync. */
+  get auditDue(): number | undefined {
+    const due = this.#lanes.flatMap(({ audit }) => audit?.due ?? [])
+    return due.length === 0 ? undefined : Math.min(...due)
+  }
+
+  /** Looks for what other programs have changed, as far as a look is due or at every rule, and mends it. @returns what was repaired. @throws {CommandError} */
+  async audit({ whole = false } = {}): Promise<readonly string[]> {
+    const repaired: string[] = []
+    for (const lane of this.#lanes) {
+      const result = await lane.audit?.run(whole)
+      if (result === undefined || result.repaired.length === 0) continue
+      lane.repaired += result.repaired.length
+      this.#observe?.repaired(lane.family, result.repaired.length)
+      repaired.push(...result.repaired)
+    }
+    return repaired
+  }
+
+  /** Removes what is ours, and nothing where a kube-proxy has written the chains. @returns how many chains. @throws {CommandError} */
+  async clean(): Promise<number> {
+    let removed = 0
+    for (const lane of this.#lanes) {
+      lane.audit = undefined
+      removed += (await lane.tables.clean()).chains
+    }
+    return removed
+  }
+
+  status(): readonly FamilyStatus[] {
+    return this.#lanes.map(({ family, tables, rules, audit, lastSyncAt, repaired }) => ({
+      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, lastSyncAt, auditPeriod: audit?.period, repaired,
+    }))
+  }
+
+  /** Settles when no conntrack deletion is under way any more. */
+  async idle(): Promise<void> {
+    await this.#conntrack.idle()
+  }
+
+  async #syncLane(lane: Lane): Promise<Written> {
+    const begin = performance.now()
+    let written: Written | undefined
+    try {
+      written = await lane.tables.sync()
+      lane.rules.flows.adopt(written.removed)
+      this.#conntrack.forget(lane.family, lane.rules.flows.take())
+      lane.lastSyncAt = Date.now()
+      lane.audit ??= new Audit({ tables: lane.tables, now: Date.now })
+      return written
+    } finally {
+      this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)
+    }
+  }
+
+  /** A packet from 127.0.0.1 may leave through an interface only with route_localnet. The rule that keeps neighbours from using it stands by now. */
+  async #allowLocalhostNodePorts(options: ServicesOptions): Promise<void> {
+    if (options === this.#settledOptions) return
+    const key = 'net/ipv4/conf/all/route_localnet'
+    const wanted = this.#lanes.some(({ family }) => hasLocalhostNodePorts(options, family))
+    if (wanted && (await this.#kernel.readSysctl(key)) === '0') await this.#kernel.writeSysctl(key, '1')
+    this.#settledOptions = options
+  }
+
+  /** Rules in both backends are both in force, and nobody could say which endpoint a connection gets. @throws {Error} */
+  async #refuseToMix(): Promise<void> {
+    if (this.#settledBackend) return
+    const backend = await this.#kernel.iptablesBackend()
+    for (const { family } of this.#lanes) {
+      if (!(await this.#kernel.isInOtherBackend(family, 'nat', 'KUBE-SERVICES'))) continue
+      const [here, there] = backend === 'nft' ? ['nft', 'legacy'] : ['legacy', 'nft']
+      throw new Error(`Service rules of another kube-proxy are in iptables-${there}, while this node uses iptables-${here}: remove them with \`kube-proxy --cleanup\` there, or restart the node`)
+    }
+    this.#settledBackend = true
+    this.#log.info({ backend }, 'service rules go to this iptables backend')
+  }
+}

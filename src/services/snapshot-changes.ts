@@ -1,0 +1,55 @@
+// Which Services a new pair of snapshots concerns, told by identity: a reflector keeps the very object until something of it changes.
+import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { ClusterService } from '../cluster/service.ts'
+
+type Services = ReadonlyMap<string, ClusterService>
+type Slices = ReadonlyMap<string, ClusterEndpointSlice>
+
+export class SnapshotChanges {
+  #services: Services = new Map()
+  #slices: Slices = new Map()
+  /** Service key -> slice key -> slice. */
+  readonly #slicesOf = new Map<string, Map<string, ClusterEndpointSlice>>()
+
+  get services(): Services {
+    return this.#services
+  }
+
+  slicesOf(service: string): Iterable<ClusterEndpointSlice> {
+    return this.#slicesOf.get(service)?.values() ?? []
+  }
+
+  /** @returns the keys ("ns/name") of Services that came, went, or changed in themselves or in a slice. */
+  take(services: Services, slices: Slices): Set<string> {
+    const dirty = new Set<string>()
+    if (services !== this.#services) for (const key of differing(this.#services, services)) dirty.add(key)
+    if (slices !== this.#slices) for (const key of differing(this.#slices, slices)) this.#move(key, slices.get(key), dirty)
+    this.#services = services
+    this.#slices = slices
+    return dirty
+  }
+
+  #move(key: string, slice: ClusterEndpointSlice | undefined, dirty: Set<string>): void {
+    const [before, after] = [serviceOf(this.#slices.get(key)), serviceOf(slice)]
+    if (before !== undefined) {
+      dirty.add(before)
+      const left = this.#slicesOf.get(before)
+      left?.delete(key)
+      if (left?.size === 0) this.#slicesOf.delete(before)
+    }
+    if (after !== undefined && slice !== undefined) {
+      dirty.add(after)
+      const siblings = this.#slicesOf.get(after) ?? new Map<string, ClusterEndpointSlice>()
+      this.#slicesOf.set(after, siblings.set(key, slice))
+    }
+  }
+}
+
+function serviceOf(slice: ClusterEndpointSlice | undefined): string | undefined {
+  return slice?.service === undefined ? undefined : `${slice.namespace}/${slice.service}`
+}
+
+function differing<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): string[] {
+  const changed = [...after].filter(([key, value]) => before.get(key) !== value).map(([key]) => key)
+  return [...changed, ...[...before.keys()].filter((key) => !after.has(key))]
+}

@@ -1,0 +1,201 @@
+// The tables of one family in the kernel: knows what they hold, writes what differs, and finds out when somebody else has written.
+import type { Logger } from 'pino'
+import type { Family } from '../../net/address.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import type { Chains, Rules } from '../rendered.ts'
+import { baseJumps } from '../static-chains.ts'
+import { jumpRemovals, missingJumps } from './base-jumps.ts'
+import { areSameRules, isSameRule } from './canonical-rule.ts'
+import { observeTable } from './observe.ts'
+import { canary, isOurs, marker, type Table } from './ours.ts'
+import { planTransactions, type TableInput, type Transaction } from './plan.ts'
+import { TableState } from './table-state.ts'
+
+/** What a pass has written. */
+export interface Written {
+  /** Chains written, and those removed. */
+  readonly chains: number
+  /** Of table nat: what UDP flows may still go to. */
+  readonly removed: ReadonlyMap<string, Rules>
+  readonly restores: number
+  readonly bytes: number
+}
+
+export const tables: readonly Table[] = ['mangle', 'filter', 'nat']
+
+/** Its methods must not overlap. */
+export class FamilyTables {
+  readonly family: Family
+  readonly #kernel: Kernel
+  readonly #log: Logger
+  readonly #states: Readonly<Record<Table, TableState>> = { filter: new TableState(), nat: new TableState(), mangle: new TableState() }
+  readonly #jumps: Record<Table, readonly string[]> = { filter: [], nat: [], mangle: [] }
+  /** Tables that have to be read before the next write: at the start, and where writes keep failing. */
+  readonly #unread = new Set<Table>(tables)
+  /** What a chain of ours reads like where this iptables spells it otherwise than we do. */
+  readonly #spellings = new Map<string, { readonly written: Rules; readonly printed: Rules }>()
+  #failures = 0
+
+  constructor(parts: { family: Family; kernel: Kernel; log: Logger }) {
+    this.family = parts.family
+    this.#kernel = parts.kernel
+    this.#log = parts.log
+    for (const table of tables) this.#states[table].want(canary, [])
+    this.#states.mangle.want(marker, [])
+  }
+
+  /** Chains that should be there, in a table. */
+  size(table: Table): number {
+    return this.#states[table].desired.size
+  }
+
+  /** Chains of table nat: as they should be, or at the start as they were found. */
+  get laidOut(): Chains {
+    const { desired, applied } = this.#states.nat
+    return desired.has('KUBE-SERVICES') ? desired : new Map([...applied].flatMap(([chain, rules]) => (rules === undefined ? [] : [[chain, rules]])))
+  }
+
+  want(table: Table, chains: Iterable<readonly [chain: string, rules: Rules]>): void {
+    for (const [chain, rules] of chains) this.#states[table].want(chain, rules)
+  }
+
+  unwant(table: Table, chains: Iterable<string>): void {
+    for (const chain of chains) this.#states[table].unwant(chain)
+  }
+
+  /** Learns what the tables hold, where that is not known. @throws {CommandError} */
+  async adopt(): Promise<void> {
+    for (const table of tables) if (this.#unread.has(table)) await this.#read(table)
+  }
+
+  /** Brings the kernel from what it is known to hold to what is wanted. What fails is tried again by the next call. @throws {CommandError} */
+  async sync(): Promise<Written> {
+    await this.adopt()
+    return this.#write(await this.#plan())
+  }
+
+  /** Reads a table and makes it right. @returns what somebody else had changed: chains and jumps. @throws {CommandError} */
+  async audit(table: Table): Promise<{ repaired: readonly string[]; written: Written }> {
+    const chains = await this.#read(table)
+    const repaired = [...chains, ...this.#jumps[table]]
+    const written = await this.#write(await this.#plan())
+    await this.#learnSpellings(table, chains)
+    if (repaired.length > 0) this.#log.warn({ family: this.family, table, repaired: repaired.slice(0, 20), count: repaired.length }, 'service rules had been changed by another program: repaired')
+    return { repaired, written }
+  }
+
+  /** Whether what everything hangs from is there: the jumps, and the ends of the chains that they lead to. One process start, in which legacy reads both tables. @throws {CommandError} */
+  async looksWhole(): Promise<boolean> {
+    const jumps = baseJumps.map(({ table, base, rule }) => ({ table, rule: `-A ${base} ${rule}` }))
+    const roots = rootChains.flatMap(({ table, chain }) => {
+      const rules = this.#states[table].desired.get(chain) ?? []
+      return [...new Set([rules[0], rules.at(-1)])].flatMap((rule) => (rule === undefined ? [] : [{ table, rule: `-A ${chain} ${rule}` }]))
+    })
+    return this.#kernel.hasRules(this.family, [...jumps, ...roots])
+  }
+
+  /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
+  async clean(): Promise<Written> {
+    if ((await this.#rulesIn('mangle', marker)) === undefined) return nothing
+    const states = { filter: new TableState(), nat: new TableState(), mangle: new TableState() }
+    const inputs = { filter: empty, nat: empty, mangle: empty }
+    for (const table of tables) {
+      const { chains, bases } = await observeTable(this.#kernel, this.family, table, new Map())
+      for (const [chain, rules] of chains) if (isOurs(table, chain)) states[table].learn(chain, rules)
+      inputs[table] = { ...states[table].difference(), applied: states[table].applied, jumps: jumpRemovals(table, bases) }
+    }
+    const written = await this.#run(planTransactions(await this.#kernel.iptablesBackend(), inputs), states)
+    for (const table of tables) this.#unread.add(table)
+    return written
+  }
+
+  /** @returns the chains that are not as we had left them. */
+  async #read(table: Table): Promise<string[]> {
+    const state = this.#states[table]
+    const settled = new Set([...state.applied].filter(([chain, rules]) => rules !== undefined && rules === state.desired.get(chain)).map(([chain]) => chain))
+    const { chains, bases } = await observeTable(this.#kernel, this.family, table, state.desired)
+    for (const chain of new Set([...state.applied.keys(), ...state.desired.keys()])) if (!chains.has(chain)) state.learnGone(chain)
+    for (const [chain, rules] of chains) state.learn(chain, this.#inOurWords(table, chain, rules))
+    this.#jumps[table] = missingJumps(table, bases)
+    // What was never read was not left by us in any state.
+    const drifted = this.#unread.has(table) ? [] : [...settled].filter((chain) => state.applied.get(chain) !== state.desired.get(chain))
+    this.#unread.delete(table)
+    return drifted
+  }
+
+  async #plan(): Promise<Transaction[]> {
+    const input = (table: Table): TableInput => ({ ...this.#states[table].difference(), applied: this.#states[table].applied, jumps: this.#jumps[table] })
+    return planTransactions(await this.#kernel.iptablesBackend(), { filter: input('filter'), nat: input('nat'), mangle: input('mangle') })
+  }
+
+  async #write(transactions: readonly Transaction[]): Promise<Written> {
+    try {
+      const written = await this.#run(transactions, this.#states)
+      this.#failures = 0
+      for (const table of tables) this.#jumps[table] = []
+      return written
+    } catch (error) {
+      this.#failures += 1
+      // Once may be chance. Twice: the kernel does not hold what we believe, such as a chain that a rule of ours leads to.
+      if (this.#failures > 1) for (const table of tables) this.#unread.add(table)
+      throw error
+    }
+  }
+
+  async #run(transactions: readonly Transaction[], states: Readonly<Record<Table, TableState>>): Promise<Written> {
+    const removed = new Map<string, Rules>()
+    let chains = 0
+    let bytes = 0
+    for (const { table, text, writes, removes } of transactions) {
+      const state = states[table]
+      try {
+        await this.#kernel.restoreRules(this.family, text)
+      } catch (error) {
+        for (const chain of [...writes.keys(), ...removes]) state.doubt(chain)
+        throw error
+      }
+      for (const chain of removes) {
+        const rules = state.applied.get(chain)
+        if (table === 'nat' && rules !== undefined) removed.set(chain, rules)
+        state.learnGone(chain)
+      }
+      for (const [chain, rules] of writes) state.learn(chain, rules)
+      chains += writes.size + removes.length
+      bytes += text.length
+    }
+    return { chains, removed, restores: transactions.length, bytes }
+  }
+
+  /** A chain that still reads otherwise right after we wrote it is as we want it, in this iptables' own words: or it would be repaired for ever. */
+  async #learnSpellings(table: Table, written: readonly string[]): Promise<void> {
+    for (const chain of written.slice(0, 20)) {
+      const wanted = this.#states[table].desired.get(chain)
+      const printed = await this.#rulesIn(table, chain)
+      if (wanted === undefined || printed === undefined || printed.length !== wanted.length || areSameRules(wanted, printed)) continue
+      const example = wanted.findIndex((rule, i) => !isSameRule(rule, printed[i] ?? ''))
+      this.#log.info({ rule: wanted[example], printed: printed[example] }, 'this iptables prints a rule in its own way')
+      this.#spellings.set(`${table} ${chain}`, { written: wanted, printed })
+    }
+  }
+
+  #inOurWords(table: Table, chain: string, printed: Rules): Rules {
+    const spelling = this.#spellings.get(`${table} ${chain}`)
+    return spelling !== undefined && areSameRules(spelling.printed, printed) ? spelling.written : printed
+  }
+
+  async #rulesIn(table: Table, chain: string): Promise<Rules | undefined> {
+    const lines = await this.#kernel.rulesOf(this.family, table, chain)
+    return lines?.filter((line) => line.startsWith('-A ')).map((line) => line.slice(`-A ${chain} `.length))
+  }
+}
+
+/** A flush of either table, or of the chains that every packet passes, shows in these. */
+const rootChains = [
+  { table: 'filter', chain: 'KUBE-FORWARD' },
+  { table: 'nat', chain: 'KUBE-POSTROUTING' },
+  { table: 'nat', chain: 'KUBE-MARK-MASQ' },
+  { table: 'nat', chain: 'KUBE-SERVICES' },
+] as const
+
+const nothing: Written = { chains: 0, removed: new Map(), restores: 0, bytes: 0 }
+const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }
