@@ -5,7 +5,9 @@ import { z } from 'zod'
 import type { Lab } from './layout.ts'
 
 export const overlayModes = ['vxlan', 'direct', 'auto'] as const
-const schema = z.object({ overlay: z.enum(overlayModes) })
+/** `envtest`: a real etcd and kube-apiserver, from KUBEBUILDER_ASSETS. */
+export const controlPlanes = ['builtin', 'envtest'] as const
+const schema = z.object({ overlay: z.enum(overlayModes), controlPlane: z.enum(controlPlanes) })
 
 export type LabSettings = z.infer<typeof schema>
 
@@ -14,6 +16,9 @@ export function readSettings(lab: Lab): LabSettings | undefined {
   const file = settingsFile(lab)
   return existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined
 }
+
+/** What a new lab is brought up with unless told. */
+export const defaultSettings: LabSettings = { overlay: 'vxlan', controlPlane: 'builtin' }
 
 export function writeSettings(lab: Lab, settings: LabSettings): void {
   writeFileSync(settingsFile(lab), `${JSON.stringify(settings)}\n`)
