@@ -263,6 +263,24 @@ test('a stream that ends before its list is complete shows nothing, and pages ar
   expect(server.requests[1]!.get('limit')).toBe('500')
 })
 
+test('a list that the server breaks off at once, as with an old etcd, is read in pages; the next one is tried again', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  const breakOff: Fault = (response) => response.end(line('ERROR', { kind: 'Status', code: 500, reason: 'InternalError', message: 'the required storage feature RequestWatchProgress is disabled' }))
+  server.faults.push(breakOff)
+  const { reflector, start, warnings } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests[1]!.get('limit')).toBe('500')
+  expect(warnings()).toEqual([])
+  server.compact()
+  server.faults.push(refuse(410))
+  server.cutWatches()
+  await eventually(() => expect(reflector.status().relists).toBe(1))
+  await converged(reflector, server)
+  expect(server.requests.filter((query) => query.has('sendInitialEvents'))).toHaveLength(2)
+})
+
 test('a bookmark moves the place on', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server)

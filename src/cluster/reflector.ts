@@ -144,9 +144,12 @@ export class Reflector<T> {
     try {
       return await this.#follow(signal, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }, this.#store.refill())
     } catch (error) {
-      if (!(error instanceof ApiError && (error.status === 400 || error.status === 422))) throw error
-      this.#settings.log.info({ resource: this.#settings.path }, `The API server does not stream lists; reading ${this.#settings.path} in pages`)
-      this.#streamsLists = false
+      const refused = error instanceof ApiError && (error.status === 400 || error.status === 422)
+      // A server whose etcd is too old for it accepts the watch and breaks it off at once (k8s.io/apiserver cacher.Watch): as client-go, read pages this time.
+      const broken = error instanceof WatchBroken && this.#place === undefined
+      if (!refused && !broken) throw error
+      this.#settings.log.info({ resource: this.#settings.path }, `The API server does not stream this list; reading ${this.#settings.path} in pages (${error.message})`)
+      this.#streamsLists = !refused
       return await this.#pageList(signal)
     }
   }

@@ -1,23 +1,45 @@
-// `lab control`: API server and controllers in one process. All they keep is in memory and ends with it.
-import { pino } from 'pino'
+// `lab control`: API server and controllers. With the lab's own API server they are one process, and all they keep is in memory; a real one and its etcd are
+// children of it. All of it ends with the process, or with the lab at the latest.
+import { type Logger, pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { parseCidr } from '../net/cidr.ts'
+import { RouteAnnouncer } from './announce.ts'
 import { startApiServer } from './apiserver/server.ts'
 import { runControllers } from './controllers/run-controllers.ts'
-import { RouteAnnouncer } from './announce.ts'
 import { addressOf, cluster, kubeconfigOf, type Lab, loadBalancerPool, podLogsOf } from './layout.ts'
+import { findAssets } from './real-control-plane/assets.ts'
+import { startRealControlPlane } from './real-control-plane/real-control-plane.ts'
+import { readSettings } from './settings.ts'
 
-/** Runs until the signal. The loopback address is for those who look from inside the namespace. */
+/** etcd's usual ports: the namespace is the lab's own. */
+const etcdPorts = { etcdPort: 2379, etcdPeerPort: 2380 }
+
+/** Runs until the signal. @throws {Error} when a program of the control plane has ended by itself. */
 export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<void> {
   const log = pino({ base: null })
-  await using _server = await startApiServer({ addresses: [addressOf('control'), '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
+  const failure = new AbortController()
+  const isReal = readSettings(lab)?.controlPlane === 'envtest'
+  await using _server = await (isReal ? startRealServer(lab, (error) => failure.abort(error)) : startOwnServer(lab, log))
+  const api = connectCluster({ kubeconfig: kubeconfigOf(lab, 'controllers') })
   const announcer = new RouteAnnouncer(lab, log)
   await runControllers({
-    api: connectCluster({ kubeconfig: kubeconfigOf(lab, 'controllers') }),
+    api,
     clusterCidr: cluster.podCidr,
+    endNamespaces: isReal,
     loadBalancerPool,
     announce: (routes) => announcer.announce(routes),
     log,
-    signal,
+    signal: AbortSignal.any([signal, failure.signal]),
   })
+  failure.signal.throwIfAborted()
+}
+
+/** The loopback address is for those who look from inside the namespace. */
+async function startOwnServer(lab: Lab, log: Logger): Promise<AsyncDisposable> {
+  return await startApiServer({ addresses: [addressOf('control'), '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
+}
+
+async function startRealServer(lab: Lab, onFailure: (error: Error) => void): Promise<AsyncDisposable> {
+  const network = { address: addressOf('control'), port: cluster.apiPort, serviceCidr: cluster.serviceCidr, ...etcdPorts }
+  return await startRealControlPlane({ assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs }, onFailure)
 }

@@ -8,13 +8,15 @@ import { listNodes, listPods, type NodeView, type PodView } from './views.ts'
 export interface LabStatus {
   readonly name: string
   readonly overlay: string
+  readonly controlPlane: string
   readonly nodes: readonly NodeView[]
   readonly pods: readonly PodView[]
 }
 
 export async function readStatus(lab: Lab, api: ApiConnection): Promise<LabStatus> {
   const [nodes, pods] = await Promise.all([listNodes(api), listPods(api)])
-  return { name: lab.name, overlay: readSettings(lab)?.overlay ?? '', nodes: nodes.map((node) => asItRuns(lab, node)), pods }
+  const { overlay, controlPlane } = readSettings(lab) ?? { overlay: '', controlPlane: '' }
+  return { name: lab.name, overlay, controlPlane, nodes: nodes.map((node) => asItRuns(lab, node)), pods }
 }
 
 /** The API server knows a node by what its kubelet said last; whether it still runs, the machine knows. */
@@ -23,11 +25,11 @@ function asItRuns(lab: Lab, node: NodeView): NodeView {
   return { ...node, ready: false, message: `it does not run any more: 'fairlead lab up' starts it again` }
 }
 
-export function formatStatus({ name, overlay, nodes, pods }: LabStatus): string {
+export function formatStatus({ name, overlay, controlPlane, nodes, pods }: LabStatus): string {
   const nodeRows = nodes.map((node) => [node.name, node.address, node.podCidr, node.ready ? 'ready' : 'not ready', node.agent === 'stopped' ? 'agent stopped' : node.ready ? '' : node.message])
   const podRows = pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod.node, pod.address, pod.deleted ? 'Terminating' : pod.phase, pod.ready ? '' : pod.message])
   return [
-    `lab ${name}, overlay ${overlay}`,
+    `lab ${name}, overlay ${overlay}, control plane ${controlPlane}`,
     formatTable(['NODE', 'ADDRESS', 'PODS', 'STATE', ''], nodeRows),
     podRows.length === 0 ? 'no pods' : formatTable(['POD', 'NODE', 'ADDRESS', 'PHASE', ''], podRows),
   ].join('\n\n')

@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { flagName } from '../agent/config.ts'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { ApiError } from '../cluster/api-error.ts'
 import { waitForApi } from './admin.ts'
@@ -11,7 +12,8 @@ import { type Lab, nodeIndex, type NodeName, nodeNumbered, outsidePort } from '.
 import { createMember, createSwitch, membersOf } from './namespaces.ts'
 import { isNodeRunning, nodesOf, removeNode, startNode } from './nodes.ts'
 import { dist, processesIn, startIn } from './processes.ts'
-import { type LabSettings, readSettings, writeSettings } from './settings.ts'
+import { findAssets } from './real-control-plane/assets.ts'
+import { defaultSettings, type LabSettings, readSettings, writeSettings } from './settings.ts'
 import { listNodes, type NodeView } from './views.ts'
 
 /** Takes one line of progress. */
@@ -21,23 +23,26 @@ const nodesReadyWithinMs = 60_000
 
 /**
  * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew.
- * @param overlay undefined: as the lab runs, VXLAN for a new one.
+ * @param asked what was said; the rest is as the lab runs, or the default for a new one. @throws {ConfigError} when the programs of a real control plane are missing.
  */
-export async function startBase(lab: Lab, overlay: LabSettings['overlay'] | undefined, report: Report): Promise<void> {
+export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: Report): Promise<void> {
   const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
   if (running !== undefined) {
-    if (overlay === undefined || running.overlay === overlay) return
-    throw new Error(`lab ${lab.name} runs with --overlay ${running.overlay}: take it down first (fairlead lab down)`)
+    const other = (['overlay', 'controlPlane'] as const).find((key) => (asked[key] ?? running[key]) !== running[key])
+    if (other === undefined) return
+    throw new Error(`lab ${lab.name} runs with ${flagName(other)} ${running[other]}: take it down first (fairlead lab down)`)
   }
+  const settings = { ...defaultSettings, ...asked }
+  if (settings.controlPlane === 'envtest') findAssets(process.env)
   if (membersOf(lab).length > 0) {
     report('removing what an earlier lab of that name left')
     await takeDown(lab)
   }
-  report('starting the switch, the control plane and an outside client')
+  report(`starting the switch, ${settings.controlPlane === 'envtest' ? 'etcd, kube-apiserver' : 'the control plane'} and an outside client`)
   mkdirSync(lab.logs, { recursive: true })
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
-  writeSettings(lab, { overlay: overlay ?? 'vxlan' })
+  writeSettings(lab, settings)
   await Promise.all([startOutside(lab), startControlPlane(lab)])
 }
 

@@ -55,7 +55,6 @@ describeKernel('lab', () => {
 
   test('what is asked wrongly is told in one sentence, with exit code 2; what is not there, with 1', async () => {
     expect(await main.run(['up', '--family', 'ipv6'])).toMatchObject({ exitCode: 2, stderr: expect.stringMatching(/^error: --family ipv6 is not there yet/) as string })
-    expect(await main.run(['up', '--control-plane', 'envtest'])).toMatchObject({ exitCode: 2 })
     expect(await main.run(['node', 'nodeX', '--', 'true'])).toMatchObject({ exitCode: 2 })
     expect(await main.run(['exec', 'nobody', '--', 'true'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('runs a pod default/nobody') as string })
     expect(await new TestLab('ft-no-such-lab').run(['status'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('there is no lab ft-no-such-lab') as string })

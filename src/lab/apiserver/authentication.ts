@@ -54,7 +54,10 @@ export function impersonate(user: User, name: string | undefined, groups: readon
   return { name, groups: [...groups, ...implied, everyone] }
 }
 
-function userOf(name: string): User | undefined {
+/** Who a token's name stands for. */
+export function userOf(name: UserName): User
+export function userOf(name: string): User | undefined
+export function userOf(name: string): User | undefined {
   if (name === 'admin') return { name: 'kubernetes-admin', groups: [masters, everyone] }
   if (name === 'controllers') return { name: 'system:kube-controller-manager', groups: [everyone] }
   const [, role, node] = /^(agent|kubelet)-(.+)$/.exec(name) ?? []

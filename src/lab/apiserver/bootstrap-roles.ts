@@ -10,7 +10,12 @@ const read = ['get', 'list', 'watch']
 
 /** Roles, bindings and accounts of a new lab, in the order they are made in. */
 export function bootstrapObjects(): KubeObject[] {
-  return [...roleFor('fairlead-lab:controllers', controllerRules, { kind: 'User', name: 'system:kube-controller-manager' }), ...roleFor('fairlead-lab:kubelets', kubeletRules, { kind: 'Group', name: 'system:nodes' }), ...agentObjects()]
+  return [...controllersAndAgents(), ...roleFor('fairlead-lab:kubelets', kubeletRules, { kind: 'Group', name: 'system:nodes' })]
+}
+
+/** Those whom a real API server, too, knows nothing of. Its kubelets have what their node needs, and no more, by its Node authorizer. */
+export function controllersAndAgents(): KubeObject[] {
+  return [...roleFor('fairlead-lab:controllers', controllerRules, { kind: 'User', name: 'system:kube-controller-manager' }), ...agentObjects()]
 }
 
 const controllerRules: readonly Fields[] = [

@@ -29,6 +29,7 @@ export const pods = resource('', 'pods', 'Pod', { shortNames: ['po'], subresourc
 export const services = resource('', 'services', 'Service', { shortNames: ['svc'], subresources: ['status'], inAll: true, selectable: ['spec.clusterIP', 'spec.type'] })
 export const deployments = resource('apps/v1', 'deployments', 'Deployment', { shortNames: ['deploy'], subresources: ['status', 'scale'], inAll: true })
 export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', { shortNames: ['rs'], subresources: ['status', 'scale'], inAll: true, selectable: ['status.replicas'] })
+export const events = resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields })
 export const endpointSlices = resource('discovery.k8s.io/v1', 'endpointslices', 'EndpointSlice', {})
 export const networkPolicies = resource('networking.k8s.io/v1', 'networkpolicies', 'NetworkPolicy', { shortNames: ['netpol'] })
 
@@ -41,7 +42,7 @@ export const resources: readonly Resource[] = [
   resource('', 'configmaps', 'ConfigMap', { shortNames: ['cm'] }),
   resource('', 'secrets', 'Secret', { selectable: ['type'] }),
   resource('', 'serviceaccounts', 'ServiceAccount', { shortNames: ['sa'] }),
-  resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields }),
+  events,
   deployments,
   replicaSets,
   resource('apps/v1', 'daemonsets', 'DaemonSet', { shortNames: ['ds'], subresources: ['status'], inAll: true }),

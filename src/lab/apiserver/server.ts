@@ -11,10 +11,11 @@ import { ensureTokenKey, type UserName } from './authentication.ts'
 import { bootstrapObjects } from './bootstrap-roles.ts'
 import { ensureAuthority, issueServerCertificate } from './certificates.ts'
 import { systemNamespaces } from './deletion.ts'
+import { keepEventsForAnHour } from './event-retention.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { Lister } from './list.ts'
 import { Registry } from './registry.ts'
-import { namespaces, resourceOfKind, services } from './resources.ts'
+import { events, namespaces, resourceOfKind, services } from './resources.ts'
 import { ServiceAddresses } from './service-addresses.ts'
 import { Store } from './store.ts'
 import { Watchers } from './watch.ts'
@@ -59,11 +60,11 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const authority = await ensureAuthority(dir)
   const pair = await issueServerCertificate(authority, [...addresses, ...(options.names ?? [])])
-  const { handler, watchers } = await assemble(options)
+  const { handler, end } = await assemble(options)
 
   const servers: Server[] = []
   const close = async (): Promise<void> => {
-    watchers.close()
+    end()
     await Promise.all(servers.map((server) => closeServer(server)))
   }
   try {
@@ -88,7 +89,7 @@ function usersOf(nodes: readonly string[]): UserName[] {
   return ['admin', 'controllers', ...nodes.flatMap((node) => [`agent-${node}`, `kubelet-${node}`] as const)]
 }
 
-async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; watchers: Watchers }> {
+async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; end: () => void }> {
   const { dir, log, eventWindow = 4096, bookmarkMs = 60_000, watchList = true, serviceCidrs = [parseCidr('10.254.0.0/16')] } = options
   const store = new Store({ windowSize: eventWindow })
   const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
@@ -98,7 +99,12 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
     if (resource !== undefined) registry.create(resource, object.metadata.namespace, object)
   }
   const watchers = new Watchers(store, { bookmarkMs, watchList })
-  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, log }), watchers }
+  const forget = keepEventsForAnHour(store.table(events))
+  const end = (): void => {
+    forget()
+    watchers.close()
+  }
+  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, log }), end }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {

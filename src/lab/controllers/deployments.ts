@@ -2,6 +2,7 @@
 // gone go too.
 import { isDeepStrictEqual } from 'node:util'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
+import type { EventRecorder } from '../event-recorder.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
 import type { DeploymentView } from './deployment-view.ts'
 import { podPath, type PodView } from './pod-view.ts'
@@ -9,6 +10,7 @@ import { nextStep, templateHashLabel } from './rollout.ts'
 
 export interface DeploymentsSettings {
   readonly api: Pick<ApiConnection, 'request'>
+  readonly events: Pick<EventRecorder, 'record'>
   readonly log: ControllerLog
 }
 
@@ -35,8 +37,11 @@ export class Deployments {
 
   async #advance(deployment: DeploymentView, pods: readonly PodView[], taken: ReadonlySet<string>): Promise<void> {
     const step = nextStep(deployment, pods, taken)
-    for (const pod of step.remove) await this.#remove(pod, 'its Deployment has no use for it')
-    for (const name of step.create) if (!(await this.#create(deployment, name))) break
+    for (const pod of step.remove) if (await this.#remove(pod, 'its Deployment has no use for it')) this.#tell(deployment, 'SuccessfulDelete', `Deleted pod: ${pod.name}`)
+    for (const name of step.create) {
+      if (!(await this.#create(deployment, name))) break
+      this.#tell(deployment, 'SuccessfulCreate', `Created pod: ${name}`)
+    }
     if (!isDeepStrictEqual(step.status, deployment.status)) await this.#report(deployment, step.status)
   }
 
@@ -54,10 +59,14 @@ export class Deployments {
     return await attempt(log, `pod ${namespace}/${name} for Deployment ${owner}`, () => api.request('POST', `/api/v1/namespaces/${namespace}/pods`, { body }))
   }
 
-  async #remove(pod: PodView, because: string): Promise<void> {
+  async #remove(pod: PodView, because: string): Promise<boolean> {
     const { api, log } = this.#settings
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: pod.uid } }
-    await attempt(log, `pod ${pod.namespace}/${pod.name} is deleted: ${because}`, () => api.request('DELETE', podPath(pod), { body }))
+    return await attempt(log, `pod ${pod.namespace}/${pod.name} is deleted: ${because}`, () => api.request('DELETE', podPath(pod), { body }))
+  }
+
+  #tell({ namespace, name, uid }: DeploymentView, reason: string, message: string): void {
+    this.#settings.events.record({ apiVersion: 'apps/v1', kind: 'Deployment', namespace, name, uid }, { type: 'Normal', reason, message })
   }
 
   async #report({ namespace, name, uid }: DeploymentView, status: DeploymentView['status']): Promise<void> {

@@ -1,6 +1,7 @@
 // What the controllers keep of a Pod.
 import { z } from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
+import type { EventSubject } from '../event-recorder.ts'
 
 export interface PodView {
   readonly namespace: string
@@ -88,6 +89,11 @@ export function projectPod(raw: unknown): readonly [key: string, pod: PodView] {
     unscheduledBecause: condition('PodScheduled', 'False')?.message ?? '',
   }
   return [keyOf({ metadata: { name: view.name, namespace: view.namespace } }), Object.freeze(view)]
+}
+
+/** The pod as an event names it. */
+export function podSubject({ namespace, name, uid }: PodView): EventSubject {
+  return { apiVersion: 'v1', kind: 'Pod', namespace, name, uid }
 }
 
 /** "/api/v1/namespaces/NS/pods/NAME" */

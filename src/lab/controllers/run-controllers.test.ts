@@ -24,7 +24,7 @@ beforeAll(async () => {
   server = await startScratchApiServer()
   stop = new AbortController()
   const announce = (routes: Announcements) => Promise.resolve(void (announced = routes))
-  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', loadBalancerPool: ['192.168.0.200'], announce, log: pino({ level: 'silent' }), signal: stop.signal })
+  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', endNamespaces: false, loadBalancerPool: ['192.168.0.200'], announce, log: pino({ level: 'silent' }), signal: stop.signal })
   for (const name of ['n1', 'n2']) await joinNode(name)
 })
 afterAll(async () => {

@@ -5,9 +5,12 @@ import { ReconcileLoop } from '../../agent/reconcile-loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
 import { parseCidr } from '../../net/cidr.ts'
+import { EventRecorder } from '../event-recorder.ts'
 import type { ControllerLog } from './attempt.ts'
 import { type DeploymentView, projectDeployment } from './deployment-view.ts'
 import { Deployments } from './deployments.ts'
+import { NamespaceEnds } from './namespace-ends.ts'
+import { type NamespaceView, projectNamespace } from './namespace-view.ts'
 import { NodeAddresses } from './node-addresses.ts'
 import { EndpointSlices } from './endpoint-slices.ts'
 import { projectSlice, type SliceView } from './endpoint-slice-view.ts'
@@ -23,6 +26,8 @@ export interface ControllersOptions {
   readonly api: ApiConnection
   /** Where podCIDRs come from; with dual-stack two, divided by a comma, the main family first. */
   readonly clusterCidr: string
+  /** Whether namespaces are ours to empty: the lab's own API server does it by itself, a real one leaves it to the controllers. */
+  readonly endNamespaces: boolean
   /** What Services of type LoadBalancer get their addresses from. */
   readonly loadBalancerPool: readonly string[]
   /** Told which nodes the world beyond the cluster may reach each of those addresses through, whenever that has changed. */
@@ -42,14 +47,15 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const nodes = new Reflector<NodeView>({ ...common, path: '/api/v1/nodes', project: projectNode })
   const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
   const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
-
+  const namespaces = new Reflector<NamespaceView>({ ...common, path: '/api/v1/namespaces', project: projectNamespace })
   const services = new Reflector<ServiceView>({ ...common, path: '/api/v1/services', project: projectService })
   const slices = new Reflector<SliceView>({ ...common, path: '/apis/discovery.k8s.io/v1/endpointslices', project: projectSlice })
 
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
-  const scheduler = new Scheduler({ api, log })
-  const rollouts = new Deployments({ api, log })
+  const scheduler = new Scheduler({ api, events: new EventRecorder({ api, component: 'default-scheduler', log }), log })
+  const rollouts = new Deployments({ api, events: new EventRecorder({ api, component: 'deployment-controller', log }), log })
   const garbage = new PodGarbage({ api, log })
+  const namespaceEnds = new NamespaceEnds({ api, log })
   const endpoints = new EndpointSlices({ api, log })
   const loadBalancers = new LoadBalancers({ api, pool: options.loadBalancerPool, log })
   const controllers: readonly Controller[] = [
@@ -57,11 +63,13 @@ export async function runControllers(options: ControllersOptions): Promise<void>
     { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
     { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
+    // Pods are what a namespace waits for.
+    { name: 'namespace ends', sources: [namespaces, pods], pass: async () => (options.endNamespaces ? await namespaceEnds.pass(namespaces.snapshot) : undefined) },
     { name: 'endpoint slices', sources: [services, pods, nodes, slices], pass: () => endpoints.pass({ services: services.snapshot, pods: pods.snapshot, nodes: nodes.snapshot, slices: slices.snapshot }) },
     { name: 'load balancers', sources: [services], pass: () => loadBalancers.pass(services.snapshot) },
     { name: 'load balancer routes', sources: [services, nodes, slices], pass: () => options.announce(announcements(services.snapshot, nodes.snapshot, slices.snapshot)) },
   ]
-  const reflectors = [nodes, pods, deployments, services, slices].map((reflector) => reflector.run(signal))
+  const reflectors = [nodes, pods, deployments, namespaces, services, slices].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
 }
 

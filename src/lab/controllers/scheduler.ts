@@ -1,12 +1,14 @@
 // Gives every pod that has no node one, by the binding subresource as the real scheduler does. A pod with spec.nodeName needs none of it.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
+import type { EventRecorder } from '../event-recorder.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
 import type { NodeView } from './node-view.ts'
 import { Placements } from './placement.ts'
-import { podPath, type PodView } from './pod-view.ts'
+import { podPath, podSubject, type PodView } from './pod-view.ts'
 
 export interface SchedulerSettings {
   readonly api: Pick<ApiConnection, 'request'>
+  readonly events: Pick<EventRecorder, 'record'>
   readonly log: ControllerLog
 }
 
@@ -42,16 +44,19 @@ export class Scheduler {
   }
 
   async #bind(pod: PodView, node: string): Promise<void> {
-    const { api, log } = this.#settings
+    const { api, events, log } = this.#settings
     const { namespace, name, uid } = pod
     const body = { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { apiVersion: 'v1', kind: 'Node', name: node } }
-    if (await attempt(log, `pod ${namespace}/${name} goes to ${node}`, () => api.request('POST', `${podPath(pod)}/binding`, { body }))) this.#made.set(uid, node)
+    if (!(await attempt(log, `pod ${namespace}/${name} goes to ${node}`, () => api.request('POST', `${podPath(pod)}/binding`, { body })))) return
+    this.#made.set(uid, node)
+    events.record(podSubject(pod), { type: 'Normal', reason: 'Scheduled', message: `Successfully assigned ${namespace}/${name} to ${node}` })
   }
 
   /** Writes the reason into the pod, once per reason. */
   async #explain(pod: PodView, because: string): Promise<void> {
     if (pod.unscheduledBecause === because) return
-    const { api, log } = this.#settings
+    const { api, events, log } = this.#settings
+    events.record(podSubject(pod), { type: 'Warning', reason: 'FailedScheduling', message: because })
     const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: because, lastProbeTime: null, lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z') }
     const body = { metadata: { uid: pod.uid }, status: { conditions: [condition] } }
     await attempt(log, `pod ${pod.namespace}/${pod.name} waits: ${because}`, () => api.request('PATCH', `${podPath(pod)}/status`, { body, contentType: 'application/strategic-merge-patch+json' }))

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
+import { EventRecorder } from '../event-recorder.ts'
 import { type AgentSettings, AgentSupervisor } from './agent-supervisor.ts'
 import { type NetworkState, readNetworkState } from './cni-network.ts'
 import { type KubeletLog, messageOf } from './kubelet-log.ts'
@@ -47,12 +48,14 @@ class Kubelet {
   readonly #pods: Reflector<PodManifest>
   readonly #self: Reflector<boolean>
   readonly #workers = new Map<string, PodWorker>()
+  readonly #events: EventRecorder
   #network: NetworkState = { ready: false, message: 'not looked at yet', config: undefined }
 
   constructor(settings: KubeletSettings) {
     const { api, node, agent, log } = settings
     this.#settings = settings
     this.#agent = new AgentSupervisor(agent, log)
+    this.#events = new EventRecorder({ api, component: 'kubelet', host: node, log })
     this.#pods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${node}` }, project: projectPodManifest, equals: podManifestsEqual, log })
     this.#self = new Reflector({ api, path: '/api/v1/nodes', selector: { field: `metadata.name=${node}` }, project: projectAgentWanted, equals: Object.is, log })
     this.#pods.onChange(() => this.#syncPods())
@@ -86,7 +89,7 @@ class Kubelet {
 
   #context(): PodContext {
     const { api, node, address, dns, notes, logs, log } = this.#settings
-    return { api, node, nodeAddress: address(), dns, notes, logs, log, network: () => this.#network }
+    return { api, node, nodeAddress: address(), dns, notes, logs, log, network: () => this.#network, events: this.#events }
   }
 
   async #watchNetwork(signal: AbortSignal): Promise<void> {

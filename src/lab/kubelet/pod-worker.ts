@@ -3,10 +3,12 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
+import type { EventRecorder } from '../event-recorder.ts'
 import { podNoteFile } from '../pod-note.ts'
 import type { NetworkState } from './cni-network.ts'
 import { containerPath, ContainerRunner } from './container.ts'
 import { type KubeletLog, messageOf } from './kubelet-log.ts'
+import { PodEvents } from './pod-events.ts'
 import { podLabel, type PodManifest } from './pod-manifest.ts'
 import { killProcessesIn } from './pod-processes.ts'
 import { podStatusOf } from './pod-status.ts'
@@ -23,6 +25,7 @@ export interface PodContext {
   /** Where containers' output goes. */
   readonly logs: string
   readonly network: () => NetworkState
+  readonly events: EventRecorder
   readonly log: KubeletLog
 }
 
@@ -35,6 +38,7 @@ const networkPollMs = 50
 export class PodWorker {
   readonly #context: PodContext
   readonly #status: PodStatusWriter
+  readonly #events: PodEvents
   readonly #stop = new AbortController()
   readonly #kill = new AbortController()
   readonly #startTime = Date.now()
@@ -47,6 +51,7 @@ export class PodWorker {
     this.#pod = pod
     this.#context = context
     this.#status = new PodStatusWriter(pod, context)
+    this.#events = new PodEvents(context.events, pod)
     if (pod.deleted) this.#stop.abort()
   }
 
@@ -86,7 +91,9 @@ export class PodWorker {
     for (let retry = firstRetryMs; !this.#stop.signal.aborted; ) {
       const state = network()
       if (!state.ready) {
-        this.#report(`network is not ready: ${state.message}`)
+        const problem = `network is not ready: ${state.message}`
+        if (problem !== this.#problem) this.#events.networkNotReady(problem)
+        this.#report(problem)
         await this.#pause(networkPollMs)
         continue
       }
@@ -97,6 +104,7 @@ export class PodWorker {
       } catch (error) {
         log.warn(`no sandbox for ${podLabel(this.#pod)}: ${messageOf(error)}; next try in ${retry} ms`)
         this.#report(messageOf(error))
+        this.#events.noSandbox(messageOf(error))
         await this.#pause(retry)
         retry = Math.min(retry * 2, longestRetryMs)
       }
@@ -110,7 +118,12 @@ export class PodWorker {
     const environment = this.#environment()
     mkdirSync(logs, { recursive: true })
     const settings = { netns: this.#sandbox?.netns ?? '', host: this.#addresses()[0] ?? '127.0.0.1', environment, restartPolicy: pod.restartPolicy, onChange: () => this.#post() }
-    this.#containers = pod.containers.map((container) => new ContainerRunner(container, { ...settings, log: join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`) }))
+    this.#containers = pod.containers.map((container) => {
+      const log = join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`)
+      // What an earlier pod of that name printed is not this one's.
+      rmSync(log, { force: true })
+      return new ContainerRunner(container, { ...settings, log })
+    })
     const note = join(this.#context.notes, podNoteFile(pod))
     writeFileSync(note, `${JSON.stringify({ netns: settings.netns, environment })}\n`)
     const ended = new AbortController()
@@ -126,6 +139,7 @@ export class PodWorker {
   async #killWhenDue(ended: AbortSignal): Promise<void> {
     await aborted(AbortSignal.any([this.#stop.signal, ended]))
     if (ended.aborted) return
+    this.#events.killing(this.#containers.map(({ state }) => state))
     await sleep(this.#pod.gracePeriod * 1000, undefined, { signal: AbortSignal.any([this.#kill.signal, ended]) }).catch(() => undefined)
     if (!ended.aborted) for (const container of this.#containers) container.kill('SIGKILL')
   }
@@ -165,6 +179,7 @@ export class PodWorker {
   }
 
   #post(): void {
+    this.#events.observe(this.#containers.map(({ state }) => state))
     const facts = { pod: this.#pod, nodeAddress: this.#context.nodeAddress, problem: this.#problem, startTime: this.#startTime, now: Date.now() }
     this.#status.write((conditions) => podStatusOf({ ...facts, addresses: this.#addresses(), containers: this.#containers.map(({ state }) => state) }, conditions))
   }

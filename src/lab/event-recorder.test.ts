@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest'
+import { events as eventsResource } from './apiserver/resources.ts'
+import { dropOldEvents } from './apiserver/event-retention.ts'
+import { startScratchApiServer } from './apiserver/scratch-api-server.ts'
+import { Store } from './apiserver/store.ts'
+import { EventRecorder } from './event-recorder.ts'
+
+const path = '/api/v1/namespaces/default/events'
+const subject = { apiVersion: 'v1', kind: 'Pod', namespace: 'default', name: 'web', uid: 'u1' }
+const words = (message: string) => ({ type: 'Normal', reason: 'Seen', message }) as const
+const log = { debug: () => undefined }
+
+interface Listed {
+  items: { metadata: { name: string }; message: string; count: number }[]
+}
+
+test('what is said again is counted, and what was forgotten begins anew', async () => {
+  await using server = await startScratchApiServer()
+  const recorder = new EventRecorder({ api: server.as('kubelet-node1'), component: 'kubelet', host: 'node1', log })
+  for (const message of ['one', 'two', 'one', 'one']) recorder.record(subject, words(message))
+  await recorder.settled()
+  const { items } = await server.api.request<Listed>('GET', path, { query: { fieldSelector: 'involvedObject.name=web,type=Normal' } })
+  expect(items.map(({ message, count }) => `${message} ${count}`).toSorted()).toEqual(['one 3', 'two 1'])
+  expect(items[0]).toMatchObject({ involvedObject: subject, source: { component: 'kubelet', host: 'node1' } })
+  await server.api.request('DELETE', path)
+  recorder.record(subject, words('one'))
+  await recorder.settled()
+  expect((await server.api.request<Listed>('GET', path)).items).toMatchObject([{ message: 'one', count: 1 }])
+})
+
+test('an event that cannot be written is dropped, and the next one is written', async () => {
+  await using server = await startScratchApiServer()
+  const recorder = new EventRecorder({ api: server.api, component: 'kubelet', log })
+  recorder.record({ ...subject, namespace: 'nowhere' }, words('lost'))
+  recorder.record(subject, words('kept'))
+  await recorder.settled()
+  expect((await server.api.request<Listed>('GET', '/api/v1/events')).items).toMatchObject([{ message: 'kept' }])
+})
+
+test('an event goes an hour after it was last seen', () => {
+  const table = new Store({ windowSize: 10 }).table(eventsResource)
+  const now = Date.parse('2026-01-01T10:00:00Z')
+  const event = (name: string, lastTimestamp: string) => table.put({ apiVersion: 'v1', kind: 'Event', metadata: { name, namespace: 'default', creationTimestamp: '2026-01-01T08:00:00Z' }, lastTimestamp })
+  event('old', '2026-01-01T08:59:00Z')
+  event('seen again', '2026-01-01T09:30:00Z')
+  dropOldEvents(table, now)
+  expect(table.list().map(({ object }) => object.metadata.name)).toEqual(['seen again'])
+})
