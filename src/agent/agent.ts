@@ -33,6 +33,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const metrics = new Metrics()
   const proxyMetrics = new ProxyMetrics(metrics)
   const api = connect(config)
+  for (const warning of config.warnings) log.warn(warning)
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
   await using lock = await NodeLock.take(`${config.stateDir}/lock`)

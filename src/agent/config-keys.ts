@@ -29,6 +29,7 @@ export const configKeys = {
   nonMasqueradeCIDRs: { schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
   localhostHostPorts: { schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },
   serviceProxy: { schema: boolean.default(true), help: 'program Services, in place of kube-proxy (false: what this agent has programmed is removed)' },
+  kubeProxyConfig: { schema: path.optional(), help: 'KubeProxyConfiguration (v1alpha1) to take over: what it says holds unless it is said here too' },
   layout: { schema: z.enum(['tree', 'flat'], 'tree or flat').default('tree'), help: 'how rules of many Services are laid out: tree (found in a few steps) or flat (as kube-proxy does)' },
   clusterCIDR: { schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
   detectLocal: { schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },

@@ -1,11 +1,17 @@
-// The agent's configuration: defaults, then the file, then FAIRLEAD_* variables, then flags; the last word wins.
+// The agent's configuration: defaults, then a KubeProxyConfiguration, then the file, then FAIRLEAD_* variables, then flags; the last word wins.
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parse as parseYaml } from 'yaml'
 import type { z } from 'zod'
 import { type ConfigKey, configKeys } from './config-keys.ts'
+import type { Setting } from './config-setting.ts'
+import { isKubeProxyConfig, kubeProxySettings } from './kube-proxy-config.ts'
 
-export type AgentConfig = { readonly [K in ConfigKey]: z.output<(typeof configKeys)[K]['schema']> } & { readonly nodeName: string }
+export type AgentConfig = { readonly [K in ConfigKey]: z.output<(typeof configKeys)[K]['schema']> } & {
+  readonly nodeName: string
+  /** What was given and has no meaning here: one sentence each. */
+  readonly warnings: readonly string[]
+}
 
 /** A wrong option: one sentence that says what, where, and what to do. */
 export class ConfigError extends Error {
@@ -23,10 +29,11 @@ export interface ConfigSources {
 /** @throws {ConfigError} for an unreadable file, an unknown key or a value of the wrong kind, wherever it was given. */
 export function loadConfig(sources: ConfigSources): AgentConfig {
   const layers = [...(sources.file === undefined ? [] : [fileLayer(sources.file)]), environmentLayer(sources.environment), flagLayer(sources.flags)]
-  const given = new Map<string, Setting>(layers.flatMap((layer) => layer.map((setting) => [setting.key, setting])))
+  const kubeProxy = kubeProxyLayer(layers.flat().findLast(({ key }) => key === 'kubeProxyConfig'))
+  const given = new Map<string, Setting>([kubeProxy.settings, ...layers].flatMap((layer) => layer.map((setting) => [setting.key, setting])))
   const entries = keyNames.map((key) => [key, parseSetting(key, given.get(key))])
   const config = Object.fromEntries(entries) as AgentConfig
-  return { ...config, nodeName: config.nodeName ?? hostname().toLowerCase() }
+  return { ...config, nodeName: config.nodeName ?? hostname().toLowerCase(), warnings: kubeProxy.warnings }
 }
 
 /** `vxlanPort` is the flag `--vxlan-port`. */
@@ -39,13 +46,6 @@ export function variableName(key: string): string {
   return `FAIRLEAD_${words(key).join('_').toUpperCase()}`
 }
 
-interface Setting {
-  readonly key: ConfigKey
-  readonly value: unknown
-  /** Where it was given, as the user wrote it: "--vxlan-port", "vxlanPort in /etc/fairlead.yaml". */
-  readonly source: string
-}
-
 const keyNames = Object.keys(configKeys) as ConfigKey[]
 
 function fileLayer(file: string): Setting[] {
@@ -53,12 +53,21 @@ function fileLayer(file: string): Setting[] {
   return Object.entries(content).map(([key, value]) => ({ key: knownKey(key, keyNames, (k) => k, `key \`${key}\` in ${file}`), value, source: `\`${key}\` in ${file}` }))
 }
 
+/** Below all else: what is said to Fairlead itself wins. */
+function kubeProxyLayer(named: Setting | undefined): { settings: readonly Setting[]; warnings: readonly string[] } {
+  if (named === undefined) return { settings: [], warnings: [] }
+  const file = String(parseSetting('kubeProxyConfig', named))
+  const content = readConfigFile(file)
+  if (!isKubeProxyConfig(content)) throw new ConfigError(`Expected ${file} (${named.source}) to be a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1, got \`${String(content['apiVersion'])} ${String(content['kind'])}\``)
+  return kubeProxySettings(content, file)
+}
+
 function readConfigFile(file: string): Record<string, unknown> {
   let content: unknown
   try {
     content = parseYaml(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new ConfigError(`Cannot read the configuration ${file}: ${(error as Error).message.split('\n')[0]}; correct the file or name another with --config`, { cause: error })
+    throw new ConfigError(`Cannot read the configuration ${file}: ${(error as Error).message.split('\n')[0]}; correct the file or name another`, { cause: error })
   }
   if (content === null) return {}
   if (typeof content !== 'object' || Array.isArray(content)) throw new ConfigError(`Expected ${file} to hold keys and values, got \`${JSON.stringify(content).slice(0, 40)}\`; write lines such as \`overlay: vxlan\``)
