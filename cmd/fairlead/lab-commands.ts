@@ -17,13 +17,14 @@ export function labCommand(): Command {
     .addOption(new Option('--nodes <n>', 'number of nodes').argParser(parseCount).default(2))
     .addOption(new Option('--family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
     .addOption(new Option('--overlay <mode>', 'how pods of other nodes are reached (default: vxlan, or as the lab runs)').choices(['vxlan', 'direct', 'auto']))
+    .addOption(new Option('--without-br-netfilter', 'nodes as on a kernel that lacks it: all pod traffic is routed').hideHelp())
     .addOption(new Option('--control-plane <kind>', 'the API server: our own, or etcd and kube-apiserver from KUBEBUILDER_ASSETS (default: builtin, or as the lab runs)').choices(['builtin', 'envtest']))
-    .action(async (options: Named & { nodes: number; family: string; overlay?: 'vxlan' | 'direct' | 'auto'; controlPlane?: 'builtin' | 'envtest' }, command) => {
+    .action(async (options: Named & { nodes: number; family: string; overlay?: 'vxlan' | 'direct' | 'auto'; controlPlane?: 'builtin' | 'envtest'; withoutBrNetfilter?: true }, command) => {
       if (options.family !== 'ipv4') command.error(`error: --family ${options.family} is not there yet: the lab has IPv4 alone`)
       const { scaleNodes, startBase } = await import('../../src/lab/up.ts')
       const { enterControlNamespace, isInControlNamespace } = await import('../../src/lab/enter.ts')
-      const { overlay, controlPlane } = options
-      const asked = { ...(overlay === undefined ? {} : { overlay }), ...(controlPlane === undefined ? {} : { controlPlane }) }
+      const { overlay, controlPlane, withoutBrNetfilter } = options
+      const asked = { ...(overlay === undefined ? {} : { overlay }), ...(controlPlane === undefined ? {} : { controlPlane }), ...(withoutBrNetfilter === true ? { brNetfilter: false } : {}) }
       if (!isInControlNamespace(options.name)) await startBase(options.name, asked, print)
       enterControlNamespace(options.name)
       await scaleNodes(options.name, options.nodes, print)

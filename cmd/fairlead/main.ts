@@ -11,12 +11,11 @@ const program = new Command('fairlead')
   .helpCommand(false)
   // So that `lab kubectl --version` is kubectl's.
   .enablePositionalOptions()
-  .showHelpAfterError('(--help tells more)')
-  .exitOverride()
   .addCommand(agentCommand())
   .addCommand(labCommand())
   .addCommand(renderCommand())
 
+saysAndExitsLikeUs(program)
 try {
   await program.parseAsync()
 } catch (error) {
@@ -26,4 +25,10 @@ try {
     process.stderr.write(`fairlead: ${error instanceof Error ? error.message : String(error)}\n`)
     process.exitCode = error instanceof Error && error.name === 'ConfigError' ? 2 : 1
   }
+}
+
+/** commander hands neither down to commands that were made apart: without it, a wrong flag of `agent` would end the process with 1. */
+function saysAndExitsLikeUs(command: Command): void {
+  command.exitOverride().showHelpAfterError('(--help tells more)')
+  for (const each of command.commands) saysAndExitsLikeUs(each)
 }

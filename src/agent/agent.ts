@@ -47,7 +47,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const loop = new ReconcileLoop({
     pass: () => pass.run([...nodes.snapshot.values()]),
     intervalMs: config.resyncSeconds * 1000,
-    onError: (error) => log.error({ err: error }, 'a pass over the network failed; it is tried again'),
+    onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, log })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })

@@ -41,8 +41,20 @@ export class NetworkPass {
     this.#reports = new Reports(parts.log)
   }
 
-  /** @param nodes all Nodes of the cluster, own one included. */
+  /** @param nodes all Nodes of the cluster, own one included. @throws what kept the pass from its end; that has been reported then. */
   async run(nodes: readonly ClusterNode[]): Promise<void> {
+    try {
+      await this.#run(nodes)
+      this.#reports.say('pass', [])
+    } catch (error) {
+      const sentence = `A pass over the network failed and is tried again: ${error instanceof Error ? error.message : String(error)}`
+      this.#reports.say('pass', [sentence])
+      this.#wait([sentence])
+      throw error
+    }
+  }
+
+  async #run(nodes: readonly ClusterNode[]): Promise<void> {
     const own = nodes.find((node) => node.name === this.#config.nodeName)
     if (own === undefined || own.podCidrs.length === 0) {
       // Nothing is removed either: a Node object that is missing for a moment must not cost a running pod its network.
@@ -59,11 +71,9 @@ export class NetworkPass {
     }
     const problem = await this.#pods(own, overlay.podMtu)
     this.#reports.say('pods', problem === undefined ? [] : [problem])
+    if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
-    if (problem !== undefined) {
-      this.#wait([problem])
-      return
-    }
+    if (problem !== undefined) return
     await this.#announce()
     this.missing = []
   }

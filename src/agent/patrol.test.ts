@@ -24,7 +24,8 @@ test('looks every 2 s, and says what is damaged', async () => {
 })
 
 test('what costs more is looked at less often, though as often as everything is', async () => {
-  expect((await waitsOf([{ fine: true, ms: 50 }, { fine: true, ms: 900 }, { fine: true }])).waits).toEqual([2000, 5000, 15_000])
+  expect((await waitsOf([{ fine: true, ms: 50 }, { fine: true, ms: 900 }, { fine: true }])).waits).toEqual([2000, 5000, 5000])
+  expect((await waitsOf([{ fine: true, ms: 900 }, { fine: true, ms: 10 }, { fine: true }])).waits).toEqual([2000, 15_000, 2000])
 })
 
 test('what stays damaged after it was told of is no reason to hurry', async () => {

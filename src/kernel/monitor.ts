@@ -86,6 +86,8 @@ export class Monitor implements AsyncDisposable {
 
 /** All but what a busy node says all day: ARP at work, and a bridge that learns where its own pods are. */
 function isNews(line: string): boolean {
+  // One that is deleted by hand is told of as FAILED too, like one that ARP gave up.
+  if (line.startsWith('[NEIGH]Deleted')) return true
   if (line.startsWith('[NEIGH]')) return !/ (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)\s*$/.test(line)
   return line !== '' && (!/ master \S+/.test(line) || line.startsWith('[') || line.includes('permanent'))
 }

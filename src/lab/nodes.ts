@@ -21,7 +21,7 @@ export async function startNode(lab: Lab, node: NodeName, settings: LabSettings)
   for (const user of [`agent-${node}`, `kubelet-${node}`] as const) await writeKubeconfig({ dir: lab.directory, url, user })
   const kubelet = thisProgram('lab', 'kubelet', '--name', lab.name, '--node', node, '--overlay', settings.overlay)
   const isolate = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--propagation', 'private', '--mount-proc']
-  const command = [...isolate, '--', 'sh', '-c', nodeInitScript, node, lab.directory, ...kubelet]
+  const command = [...isolate, '--', 'sh', '-c', nodeInitScript, node, lab.directory, settings.brNetfilter ? 'bridged' : 'routed', ...kubelet]
   const pid = await startIn(lab, node, command, { log: join(lab.logs, `kubelet-${node}.log`) })
   writeFileSync(nodePidFile(lab, node), `${pid}\n`)
 }

@@ -7,7 +7,12 @@ import type { Lab } from './layout.ts'
 export const overlayModes = ['vxlan', 'direct', 'auto'] as const
 /** `envtest`: a real etcd and kube-apiserver, from KUBEBUILDER_ASSETS. */
 export const controlPlanes = ['builtin', 'envtest'] as const
-const schema = z.object({ overlay: z.enum(overlayModes), controlPlane: z.enum(controlPlanes) })
+const schema = z.object({
+  overlay: z.enum(overlayModes),
+  controlPlane: z.enum(controlPlanes),
+  /** False: nodes are as on a kernel without br_netfilter, so that their pods hold a /32 and all traffic is routed. */
+  brNetfilter: z.boolean(),
+})
 
 export type LabSettings = z.infer<typeof schema>
 
@@ -18,7 +23,7 @@ export function readSettings(lab: Lab): LabSettings | undefined {
 }
 
 /** What a new lab is brought up with unless told. */
-export const defaultSettings: LabSettings = { overlay: 'vxlan', controlPlane: 'builtin' }
+export const defaultSettings: LabSettings = { overlay: 'vxlan', controlPlane: 'builtin', brNetfilter: true }
 
 export function writeSettings(lab: Lab, settings: LabSettings): void {
   writeFileSync(settingsFile(lab), `${JSON.stringify(settings)}\n`)

@@ -138,6 +138,12 @@ export class AgentMachine implements AsyncDisposable {
     this.#agent = undefined
   }
 
+  /** As it was before the first agent started, but for the objects of the API server. */
+  async reset(): Promise<void> {
+    await this.killAgent()
+    await this.succeed('sh', ['-c', 'ip -all netns delete; for link in cni0 fairlead.1; do ip link del $link 2>/dev/null; done; rm -rf /run/fairlead "$0"/net.d "$0"/agent.log', this.dir])
+  }
+
   /** One execution of the CNI binary, as a runtime does it. */
   async cni(command: string, pod: Pod = { containerId: 'none' }, conf: object = {}): Promise<CniAnswer> {
     const netns = pod.netns === undefined || pod.netns.startsWith('/') ? (pod.netns ?? '') : `/run/netns/${pod.netns}`
