@@ -102,7 +102,7 @@ describeKernel('malformed CNI requests', () => {
 
   test.each([
     ['shipped', 2000, () => cniBinary],
-    ['sanitized', 400, () => sanitized],
+    ['sanitized', 2000, () => sanitized],
   ])('through the binary, %s, each get one error document and exit code 1', { timeout: 2 * timeout }, async (what, count, binary) => {
     const random = seeded(what)
     expect(await firstMistake(count * scale, 4, async (number) => {
