@@ -22,6 +22,7 @@ import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
+import { ProxyMetrics } from './proxy-metrics.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { guardState } from './state-guard.ts'
@@ -30,6 +31,7 @@ import { guardState } from './state-guard.ts'
 export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
   const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
   const metrics = new Metrics()
+  const proxyMetrics = new ProxyMetrics(metrics)
   const api = connect(config)
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
@@ -49,12 +51,13 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     intervalMs: config.resyncSeconds * 1000,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
-  const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, log })
+  const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, metrics: proxyMetrics, log })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
 
   await podNetwork.start()
   await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
-  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing: () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`]) }))
+  const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
+  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(kernel, log)

@@ -28,7 +28,7 @@ test('without a proxy it is live while it answers, and ready when nothing is mis
 
 test('where it proxies Services it answers as kube-proxy does, on the same port', async () => {
   const answers: string[] = []
-  const proxy = new ProxyHealth({ families: [4], patienceMs: 60_000, eligible: () => false })
+  const proxy = new ProxyHealth({ patienceMs: 60_000, eligible: () => false })
   const ask = await served({ missing: () => [], proxy, answered: (path, code) => answers.push(`${path} ${code}`) })
   expect(await ask('/livez')).toMatchObject({ status: 200, type: 'application/json' })
   expect(JSON.parse((await ask('/healthz')).text)).toMatchObject({ nodeEligible: false, healthy: true })

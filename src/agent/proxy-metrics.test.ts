@@ -5,7 +5,12 @@ import { ProxyMetrics } from './proxy-metrics.ts'
 async function scrape(use: (metrics: ProxyMetrics) => void): Promise<string> {
   const metrics = new Metrics()
   const proxy = new ProxyMetrics(metrics)
-  proxy.publish({ pending: () => ({ services: 1, endpoints: 2 }), connections: () => [{ chain: 'KUBE-SVL-A', port: { family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp' }, connections: 7 }] })
+  proxy.publish({
+    pending: () => ({ services: 1, endpoints: 2 }),
+    rules: () => [{ family: 4, rules: { nat: 40 } }],
+    localGaps: () => [{ family: 4, internal: 1, external: 0 }],
+    connections: () => [{ chain: 'KUBE-SVL-A', port: { family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp' }, connections: 7 }],
+  })
   use(proxy)
   return await metrics.registry.metrics()
 }
@@ -38,7 +43,7 @@ test("what kube-proxy's dashboards ask for is there under kube-proxy's names", a
 
 test('a sync, a failure and an answer are told with their labels', async () => {
   const text = await scrape((metrics) => {
-    metrics.synced({ family: 4, kind: 'partial', seconds: 0.003, rules: { nat: { owned: 40, written: 3 } }, withoutLocalEndpoints: { internal: 1, external: 0 } }, 5000)
+    metrics.synced({ family: 4, kind: 'partial', seconds: 0.003, rules: { nat: 3 } }, 5000)
     metrics.restoreFailed(6, 'partial')
     metrics.programmed(4, 0.3)
     metrics.answered('healthz', 503)

@@ -2,6 +2,7 @@
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Family } from '../net/address.ts'
 import type { ConnectionCount } from '../services/health/connection-counters.ts'
+import type { LocalGaps } from '../services/health/local-gaps.ts'
 import type { Metrics } from './metrics.ts'
 
 /** One sync of one family that went through. */
@@ -10,10 +11,18 @@ export interface SyncFacts {
   /** `full`: everything was looked at, not only what had changed. */
   readonly kind: 'full' | 'partial'
   readonly seconds: number
-  /** Rules by table: all that are ours, and those written in this sync. */
-  readonly rules: Readonly<Record<string, { readonly owned: number; readonly written: number }>>
-  /** Service ports that have endpoints, but none on this node, though their policy is Local. */
-  readonly withoutLocalEndpoints: { readonly internal: number; readonly external: number }
+  /** Rules written, by table. */
+  readonly rules: Readonly<Record<string, number>>
+}
+
+/** What is read when Prometheus asks. */
+export interface ProxySources {
+  /** How many of them wait for a sync. */
+  readonly pending: () => { readonly services: number; readonly endpoints: number }
+  /** All rules that are ours, by table. */
+  readonly rules: () => readonly { readonly family: Family; readonly rules: Readonly<Record<string, number>> }[]
+  readonly localGaps: () => readonly LocalGaps[]
+  readonly connections: () => readonly ConnectionCount[]
 }
 
 /** Seconds: 1 ms to 16 s, each twice the one before. */
@@ -28,9 +37,7 @@ export class ProxyMetrics {
   readonly #lastQueued: Gauge
   readonly #changes: Readonly<Record<'service' | 'endpoint', Counter>>
   readonly #failures: Readonly<Record<'any' | 'partial', Counter>>
-  readonly #rulesOwned: Gauge
   readonly #rulesWritten: Gauge
-  readonly #withoutLocal: Gauge
   readonly #conntrackSeconds: Histogram
   readonly #conntrackDeleted: Counter
   readonly #answers: Readonly<Record<'healthz' | 'livez', Counter>>
@@ -53,9 +60,7 @@ export class ProxyMetrics {
       any: this.#counter('sync_proxy_rules_iptables_restore_failures_total', 'Runs of iptables-restore that failed'),
       partial: this.#counter('sync_proxy_rules_iptables_partial_restore_failures_total', 'Runs of iptables-restore that failed in a sync of what had changed'),
     }
-    this.#rulesOwned = this.#gauge('sync_proxy_rules_iptables_total', 'Rules that are ours', ['table', 'ip_family'])
     this.#rulesWritten = this.#gauge('sync_proxy_rules_iptables_last', 'Rules written in the last sync', ['table', 'ip_family'])
-    this.#withoutLocal = this.#gauge('sync_proxy_rules_no_local_endpoints_total', 'Service ports with policy Local that have endpoints, but none on this node', ['traffic_policy', 'ip_family'])
     this.#conntrackSeconds = this.#histogram('conntrack_reconciler_sync_duration_seconds', 'Deletions of stale UDP entries', syncBuckets)
     this.#conntrackDeleted = this.#counter('conntrack_reconciler_deleted_entries_total', 'Stale UDP entries deleted')
     this.#answers = { healthz: this.#counter('proxy_healthz_total', 'Answers of /healthz', ['code']), livez: this.#counter('proxy_livez_total', 'Answers of /livez', ['code']) }
@@ -65,15 +70,11 @@ export class ProxyMetrics {
     this.#lastQueued.set(of(family), atMs / 1000)
   }
 
-  synced({ family, kind, seconds, rules, withoutLocalEndpoints }: SyncFacts, atMs = Date.now()): void {
+  synced({ family, kind, seconds, rules }: SyncFacts, atMs = Date.now()): void {
     this.#syncSeconds.any.observe(of(family), seconds)
     this.#syncSeconds[kind].observe(of(family), seconds)
     this.#lastSync.set(of(family), atMs / 1000)
-    for (const [table, { owned, written }] of Object.entries(rules)) {
-      this.#rulesOwned.set({ table, ...of(family) }, owned)
-      this.#rulesWritten.set({ table, ...of(family) }, written)
-    }
-    for (const [policy, count] of Object.entries(withoutLocalEndpoints)) this.#withoutLocal.set({ traffic_policy: policy, ...of(family) }, count)
+    for (const [table, written] of Object.entries(rules)) this.#rulesWritten.set({ table, ...of(family) }, written)
   }
 
   restoreFailed(family: Family, kind: SyncFacts['kind']): void {
@@ -95,14 +96,25 @@ export class ProxyMetrics {
     this.#conntrackDeleted.inc(of(family), deleted)
   }
 
+  /** Chains and jumps that another program had changed. */
+  repaired(count: number): void {
+    this.#metrics.reconcileChanges.inc({ room: 'services', kind: 'chain' }, count)
+  }
+
   answered(path: 'healthz' | 'livez', code: number): void {
     this.#answers[path].inc({ code: String(code) })
   }
 
-  /** Gauges whose source is read when Prometheus asks. */
-  publish(sources: { pending: () => { readonly services: number; readonly endpoints: number }; connections: () => readonly ConnectionCount[] }): void {
+  /** To be called once. */
+  publish(sources: ProxySources): void {
     this.#metrics.gauge('kubeproxy_sync_proxy_rules_service_changes_pending', 'Services that wait for a sync', [], () => [{ labels: {}, value: sources.pending().services }])
     this.#metrics.gauge('kubeproxy_sync_proxy_rules_endpoint_changes_pending', 'EndpointSlices that wait for a sync', [], () => [{ labels: {}, value: sources.pending().endpoints }])
+    this.#metrics.gauge('kubeproxy_sync_proxy_rules_iptables_total', 'Rules that are ours', ['table', 'ip_family'], () =>
+      sources.rules().flatMap(({ family, rules }) => Object.entries(rules).map(([table, value]) => ({ labels: { table, ...of(family) }, value }))),
+    )
+    this.#metrics.gauge('kubeproxy_sync_proxy_rules_no_local_endpoints_total', 'Service ports with policy Local that have endpoints, but none on this node', ['traffic_policy', 'ip_family'], () =>
+      sources.localGaps().flatMap(({ family, internal, external }) => Object.entries({ internal, external }).map(([policy, value]) => ({ labels: { traffic_policy: policy, ...of(family) }, value }))),
+    )
     this.#metrics.gauge('fairlead_service_connections_total', 'New connections by Service port and the chain that spread them (KUBE-SVL: to this node alone)', ['namespace', 'service', 'port', 'protocol', 'ip_family', 'policy'], () =>
       sources.connections().map(({ chain, port, connections }) => ({
         labels: { namespace: port.namespace, service: port.name, port: port.portName, protocol: port.protocol, ...of(port.family), policy: chain.startsWith('KUBE-SVL-') ? 'Local' : 'Cluster' },

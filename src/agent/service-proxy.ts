@@ -10,9 +10,12 @@ import { Reflector } from '../cluster/reflector.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
-import { Services, type ServicesObserver } from '../services/services.ts'
+import type { ProxyHealth } from '../services/health/proxy-health.ts'
+import { Services } from '../services/services.ts'
 import { SyncLoop } from '../services/sync/sync-loop.ts'
 import type { AgentConfig } from './config.ts'
+import type { ProxyMetrics } from './proxy-metrics.ts'
+import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import { Reports } from './reports.ts'
 import { servicesOptions } from './services-options.ts'
 
@@ -21,7 +24,7 @@ export interface ServiceProxyParts {
   readonly api: ApiConnection
   readonly kernel: Kernel
   readonly nodes: Reflector<ClusterNode>
-  readonly observe?: ServicesObserver
+  readonly metrics: ProxyMetrics
   readonly log: Logger
 }
 
@@ -30,6 +33,7 @@ export class ServiceProxy {
   readonly #reports: Reports
   readonly services: Reflector<ClusterService>
   readonly slices: Reflector<ClusterEndpointSlice>
+  readonly #status: ProxyStatus
   #rules: Services | undefined
   #loop: SyncLoop | undefined
 
@@ -39,6 +43,18 @@ export class ServiceProxy {
     const { api, log } = parts
     this.services = new Reflector({ api, path: '/api/v1/services', selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' }, project: projectService, equals: sameService, log })
     this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
+    this.#status = new ProxyStatus({
+      ...parts,
+      nodeName: parts.config.nodeName,
+      node: () => parts.nodes.snapshot.get(parts.config.nodeName),
+      snapshots: () => this.#snapshots(),
+      status: () => this.#rules?.status() ?? [],
+    })
+  }
+
+  /** For /healthz and /livez; undefined where the proxy is off. */
+  get health(): ProxyHealth | undefined {
+    return this.#parts.config.serviceProxy ? this.#status.health : undefined
   }
 
   /** What is programmed; undefined until Services, slices and our own Node are known, and where the proxy is off. */
@@ -69,9 +85,15 @@ export class ServiceProxy {
       onError: (error) => this.#failed(error),
       clock: systemClock,
     })
-    for (const reflector of [nodes, this.services, this.slices]) reflector.onChange(() => this.#loop?.trigger())
+    for (const reflector of [nodes, this.services, this.slices]) {
+      reflector.onChange(() => {
+        this.#status.queued()
+        this.#loop?.trigger()
+      })
+    }
     this.#loop.trigger()
-    await this.#loop.run(signal)
+    await using status = this.#status
+    await Promise.all([this.#loop.run(signal), status.run(signal)])
     await this.#rules?.idle()
   }
 
@@ -79,20 +101,25 @@ export class ServiceProxy {
     const { config, nodes, kernel, log } = this.#parts
     const node = nodes.snapshot.get(config.nodeName)
     if (node === undefined) return
-    this.#rules ??= this.#open(node)
+    const rules = (this.#rules ??= this.#open(node))
     const liberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
-    this.#rules.configure(servicesOptions(config, liberal))
-    this.#rules.update(this.services.snapshot, this.slices.snapshot, node)
-    const { chains, restores, problems } = await this.#rules.sync()
+    rules.configure(servicesOptions(config, liberal))
+    const snapshots = this.#snapshots()
+    rules.update(snapshots.services, snapshots.slices, node)
+    const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())
     this.#reports.say('services', problems)
     this.#reports.say('service rules', [])
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
   }
 
+  #snapshots(): ProxySnapshots {
+    return { services: this.services.snapshot, slices: this.slices.snapshot }
+  }
+
   /** Those families that the node has addresses of: tables of another would be looked at for ever and never asked. */
   #open(node: ClusterNode): Services {
     const families = [...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)])]
-    return new Services({ ...this.#parts, families })
+    return new Services({ ...this.#parts, families, observe: this.#status })
   }
 
   #failed(error: unknown): void {

@@ -46,8 +46,8 @@ export interface Kernel extends AsyncDisposable {
   /** The backend that the node's rules are in: chosen once, at the first use. */
   iptablesBackend(): Promise<IptablesBackend>
 
-  /** Deletes the UDP conntrack entries that match all that is given; none is no failure. It walks the whole table: coalesce. */
-  deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<void>
+  /** Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks the whole table: coalesce. */
+  deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number>
 
   /**
    * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a trigger: the kernel is silent

@@ -148,8 +148,8 @@ class LinuxKernel implements Kernel {
     return this.#backend
   }
 
-  async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<void> {
-    await deleteUdpEntries(this.#slow, family, filter, this.#inside())
+  async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
+    return deleteUdpEntries(this.#slow, family, filter, this.#inside())
   }
 
   onChange(listener: () => void): void {

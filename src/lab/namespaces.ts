@@ -28,6 +28,17 @@ export async function createMember(lab: Lab, member: Exclude<Member, 'net'>): Pr
   await ip(['netns', 'add', namespace])
   await ipIn(lab, 'net', [`link add ${member} type veth peer name eth0 netns ${namespace}`, `link set ${member} master ${bridge} up`])
   await ipIn(lab, member, ['link set lo up', `address add ${addressOf(member)}/${underlay.prefix} dev eth0`, 'link set eth0 up', `route add default via ${underlay.gateway}`])
+  await turnOffRedirects(lab, member)
+}
+
+/**
+ * Neither sends ICMP redirects nor heeds them, as hardened hosts and routers do. A load balancer's address is routed to nodes that do not have it: where such a packet
+ * is not sent on to an endpoint, the node would tell the client that the address is its neighbour, and for that redirect it would hold back the refusal that the
+ * rules send (they share the kernel's allowance of ICMP per peer, inet_peer.rate_last).
+ */
+async function turnOffRedirects(lab: Lab, member: Member): Promise<void> {
+  const settings = ['all', 'eth0'].flatMap((device) => ['accept', 'send'].map((what) => `echo 0 >/proc/sys/net/ipv4/conf/${device}/${what}_redirects`))
+  await execa('nsenter', [`--net=${namespacePath(lab, member)}`, 'sh', '-ec', settings.join('; ')])
 }
 
 /** Takes the member's wire away at once. With its namespace the kernel does so too, but only after a while. */

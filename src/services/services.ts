@@ -19,6 +19,8 @@ import { ConntrackCleaner } from './sync/conntrack-cleaner.ts'
 export interface ServicesObserver {
   /** A pass over one family has ended. `written` is undefined where it failed. */
   synced(family: Family, seconds: number, written: Written | undefined): void
+  /** UDP conntrack entries of vanished endpoints have been deleted. */
+  conntrackCleaned(family: Family, seconds: number, entries: number): void
   /** Chains and jumps that another program had changed. */
   repaired(family: Family, count: number): void
 }
@@ -37,6 +39,7 @@ export interface FamilyStatus {
   readonly ports: number
   readonly endpoints: number
   readonly chains: Readonly<Record<'filter' | 'nat', number>>
+  readonly rules: Readonly<Record<'filter' | 'nat', number>>
   /** ms since the epoch of the last pass that went through. */
   readonly lastSyncAt: number | undefined
   /** ms from one look at every rule to the next. */
@@ -147,7 +150,7 @@ export class Services {
 
   status(): readonly FamilyStatus[] {
     return this.#lanes.map(({ family, tables, rules, audit, lastSyncAt, repaired }) => ({
-      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, lastSyncAt, auditPeriod: audit?.period, repaired,
+      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, rules: { filter: tables.rules('filter'), nat: tables.rules('nat') }, lastSyncAt, auditPeriod: audit?.period, repaired,
     }))
   }
 

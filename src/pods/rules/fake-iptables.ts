@@ -34,6 +34,7 @@ export class FakeIptables {
       },
       deleteUdpConntrack: async (family, { port }) => {
         this.conntrack.push({ family, port })
+        return 1
       },
     }
     return asked as Kernel

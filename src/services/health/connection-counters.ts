@@ -41,7 +41,7 @@ export class ConnectionCounters {
   #turn: string[] = []
 
   constructor(settings: ConnectionCountersSettings) {
-    this.#settings = { share: 0.001, leastPauseMs: 200, ...settings }
+    this.#settings = { share: 0.0025, leastPauseMs: 200, ...settings }
   }
 
   /** Which chains there are now. A chain that goes takes its count with it. */

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { ProxyHealth, serviceHealth } from './proxy-health.ts'
 
-function health(families: (4 | 6)[] = [4]) {
+function health() {
   const state = { now: Date.UTC(2026, 0, 1), eligible: true }
-  const proxy = new ProxyHealth({ families, patienceMs: 60_000, eligible: () => state.eligible, now: () => state.now })
+  const proxy = new ProxyHealth({ patienceMs: 60_000, eligible: () => state.eligible, now: () => state.now })
   return { state, proxy, after: (ms: number) => (state.now += ms) }
 }
 
@@ -33,7 +33,8 @@ test('what came while a sync ran goes on waiting', () => {
 })
 
 test('one family that lags makes the whole unhealthy', () => {
-  const { proxy, after } = health([4, 6])
+  const { proxy, after } = health()
+  proxy.updated(4)
   proxy.queued(6)
   after(60_000)
   expect(JSON.parse(proxy.livez().body)).toMatchObject({ healthy: false, status: { IPv4: { healthy: true }, IPv6: { healthy: false } } })
@@ -41,6 +42,7 @@ test('one family that lags makes the whole unhealthy', () => {
 
 test('a node that is leaving is live but not healthy, and its body says why', () => {
   const { state, proxy, after } = health()
+  proxy.updated(4)
   after(1000)
   state.eligible = false
   expect([proxy.livez().status, proxy.healthz().status]).toEqual([200, 503])

@@ -5,7 +5,6 @@
 import type { Family } from '../../net/address.ts'
 
 export interface ProxyHealthSettings {
-  readonly families: readonly Family[]
   /** ms that a change may wait to be in force. */
   readonly patienceMs: number
   /** Whether load balancers may send traffic here: the Node is known and not leaving. */
@@ -34,25 +33,24 @@ const jsonHeaders = { 'content-type': 'application/json', 'x-content-type-option
 export class ProxyHealth {
   readonly #settings: ProxyHealthSettings
   readonly #now: () => number
-  readonly #families: ReadonlyMap<Family, FamilyState>
+  readonly #startedAt: number
+  /** Those that we have been told of. */
+  readonly #families = new Map<Family, FamilyState>()
 
   constructor(settings: ProxyHealthSettings) {
     this.#settings = settings
     this.#now = settings.now ?? Date.now
-    const start = this.#now()
-    this.#families = new Map(settings.families.map((family) => [family, { updatedAt: start, queuedAt: undefined }]))
+    this.#startedAt = this.#now()
   }
 
   /** A change waits to be programmed. */
   queued(family: Family): void {
-    const state = this.#families.get(family)
-    if (state !== undefined) state.queuedAt ??= this.#now()
+    this.#stateOf(family).queuedAt ??= this.#now()
   }
 
   /** All that had been queued when the sync began is in force. @param waitingSince ms since the epoch: since when something waits that came later. */
   updated(family: Family, waitingSince?: number): void {
-    const state = this.#families.get(family)
-    if (state === undefined) return
+    const state = this.#stateOf(family)
     state.updatedAt = this.#now()
     state.queuedAt = waitingSince
   }
@@ -76,9 +74,15 @@ export class ProxyHealth {
     const now = this.#now()
     const states = [...this.#families.values()]
     // What is healthy is so now; what is not shows how long ago it was.
-    const lastUpdated = timeText(ok ? now : Math.min(...states.map(({ updatedAt }) => updatedAt)))
+    const lastUpdated = timeText(ok ? now : Math.min(...states.map(({ updatedAt }) => updatedAt), now))
     const status = Object.fromEntries(Array.from(this.#families, ([family, state]) => [`IPv${family}`, { lastUpdated: timeText(state.updatedAt), healthy: this.#isLive(state) }]))
     return { status: ok ? 200 : 503, headers: jsonHeaders, body: JSON.stringify({ lastUpdated, currentTime: timeText(now), ...more, healthy: this.live, status }) }
+  }
+
+  #stateOf(family: Family): FamilyState {
+    const state = this.#families.get(family) ?? { updatedAt: this.#startedAt, queuedAt: undefined }
+    this.#families.set(family, state)
+    return state
   }
 
   #isLive({ queuedAt }: FamilyState): boolean {

@@ -15,6 +15,8 @@ import { TableState } from './table-state.ts'
 export interface Written {
   /** Chains written, and those removed. */
   readonly chains: number
+  /** Rules written, by table. */
+  readonly rules: Readonly<Record<Table, number>>
   /** Of table nat: what UDP flows may still go to. */
   readonly removed: ReadonlyMap<string, Rules>
   readonly restores: number
@@ -47,6 +49,11 @@ export class FamilyTables {
   /** Chains that should be there, in a table. */
   size(table: Table): number {
     return this.#states[table].desired.size
+  }
+
+  /** Rules that should be there, in a table. */
+  rules(table: Table): number {
+    return this.#states[table].rules
   }
 
   /** Chains of table nat: as they should be, or at the start as they were found. */
@@ -144,6 +151,7 @@ export class FamilyTables {
 
   async #run(transactions: readonly Transaction[], states: Readonly<Record<Table, TableState>>): Promise<Written> {
     const removed = new Map<string, Rules>()
+    const rules = { filter: 0, nat: 0, mangle: 0 }
     let chains = 0
     let bytes = 0
     for (const { table, text, writes, removes } of transactions) {
@@ -159,11 +167,14 @@ export class FamilyTables {
         if (table === 'nat' && rules !== undefined) removed.set(chain, rules)
         state.learnGone(chain)
       }
-      for (const [chain, rules] of writes) state.learn(chain, rules)
+      for (const [chain, written] of writes) {
+        state.learn(chain, written)
+        rules[table] += written.length
+      }
       chains += writes.size + removes.length
       bytes += text.length
     }
-    return { chains, removed, restores: transactions.length, bytes }
+    return { chains, rules, removed, restores: transactions.length, bytes }
   }
 
   /** A chain that still reads otherwise right after we wrote it is as we want it, in this iptables' own words: or it would be repaired for ever. */
@@ -197,5 +208,5 @@ const rootChains = [
   { table: 'nat', chain: 'KUBE-SERVICES' },
 ] as const
 
-const nothing: Written = { chains: 0, removed: new Map(), restores: 0, bytes: 0 }
+const nothing: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }
 const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }

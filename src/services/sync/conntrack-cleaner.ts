@@ -9,17 +9,23 @@ interface Deletion {
   readonly filter: ConntrackFilter
 }
 
+/** Told of each command that went through. It must not throw. */
+interface CleaningObserver {
+  conntrackCleaned(family: Family, seconds: number, entries: number): void
+}
+
 export class ConntrackCleaner {
   readonly #kernel: Pick<Kernel, 'deleteUdpConntrack'>
   readonly #log: Logger
+  readonly #observe: CleaningObserver | undefined
   /** By their text: what is asked for again before its turn is done once. */
   readonly #waiting = new Map<string, Deletion>()
   #running: Promise<void> | undefined
-  deleted = 0
 
-  constructor(parts: { kernel: Pick<Kernel, 'deleteUdpConntrack'>; log: Logger }) {
+  constructor(parts: { kernel: Pick<Kernel, 'deleteUdpConntrack'>; log: Logger; observe?: CleaningObserver }) {
     this.#kernel = parts.kernel
     this.#log = parts.log
+    this.#observe = parts.observe
   }
 
   /** To be called when the rules that lead elsewhere are in force: before, the client's next packet would only renew its entry. */
@@ -36,9 +42,10 @@ export class ConntrackCleaner {
 
   async #work(): Promise<void> {
     for (let next = this.#next(); next !== undefined; next = this.#next()) {
+      const begin = performance.now()
       try {
-        await this.#kernel.deleteUdpConntrack(next.family, next.filter)
-        this.deleted += 1
+        const entries = await this.#kernel.deleteUdpConntrack(next.family, next.filter)
+        this.#observe?.conntrackCleaned(next.family, (performance.now() - begin) / 1000, entries)
       } catch (error) {
         this.#log.warn({ err: error, ...next }, 'conntrack entries of a UDP endpoint that is gone could not be deleted: clients that keep their port may lose packets until they expire')
       }

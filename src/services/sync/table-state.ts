@@ -17,6 +17,13 @@ export class TableState {
   /** Every chain that may differ is among these; it leaves when both sides agree. So a pass costs what has changed and not what there is. */
   readonly #touched = new Set<string>()
 
+  /** How many rules there should be. */
+  #rules = 0
+
+  get rules(): number {
+    return this.#rules
+  }
+
   get desired(): ReadonlyMap<string, Rules> {
     return this.#desired
   }
@@ -28,6 +35,7 @@ export class TableState {
   want(chain: string, rules: Rules): void {
     const known = this.#desired.get(chain)
     if (known !== undefined && sameRules(known, rules)) return
+    this.#rules += rules.length - (known?.length ?? 0)
     this.#desired.set(chain, rules)
     const held = this.#applied.get(chain)
     if (held !== undefined) this.learn(chain, held)
@@ -35,6 +43,7 @@ export class TableState {
   }
 
   unwant(chain: string): void {
+    this.#rules -= this.#desired.get(chain)?.length ?? 0
     this.#desired.delete(chain)
     this.#touch(chain)
   }

@@ -1,0 +1,170 @@
+// What the service proxy tells the world of itself: health, health check node ports, metrics, connections per Service. It looks at the snapshots that a sync
+// has put in force, and compares objects by identity: a reflector keeps the very object until something of it changes.
+import type { Logger } from 'pino'
+import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { ClusterNode } from '../cluster/node.ts'
+import type { ClusterService } from '../cluster/service.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import type { Family } from '../net/address.ts'
+import { chainNames } from '../services/chain-names.ts'
+import type { Endpoint } from '../services/endpoint.ts'
+import { endpointsOf } from '../services/endpoints.ts'
+import { ConnectionCounters, type CountedChain } from '../services/health/connection-counters.ts'
+import { HealthCheckServers } from '../services/health/health-check-servers.ts'
+import { localGaps } from '../services/health/local-gaps.ts'
+import { ProgrammingLatency } from '../services/health/programming-latency.ts'
+import { ProxyHealth } from '../services/health/proxy-health.ts'
+import { serviceHealthChecks } from '../services/health/service-health-checks.ts'
+import { type ServicePort, usesClusterEndpoints, usesLocalEndpoints } from '../services/service-port.ts'
+import { servicePortsOf } from '../services/service-ports.ts'
+import type { FamilyStatus, ServicesObserver } from '../services/services.ts'
+import type { ProxyMetrics } from './proxy-metrics.ts'
+
+export interface ProxySnapshots {
+  readonly services: ReadonlyMap<string, ClusterService>
+  readonly slices: ReadonlyMap<string, ClusterEndpointSlice>
+}
+
+export interface ProxyStatusParts {
+  readonly nodeName: string
+  readonly kernel: Kernel
+  readonly metrics: ProxyMetrics
+  readonly node: () => ClusterNode | undefined
+  /** What there is now, in force or not. */
+  readonly snapshots: () => ProxySnapshots
+  /** One for each family that rules are written for; none before the node is known. */
+  readonly status: () => readonly FamilyStatus[]
+  readonly log: Logger
+}
+
+/** As kube-proxy's: twice its sync period. */
+const patienceMs = 60_000
+const nothing: ProxySnapshots = { services: new Map(), slices: new Map() }
+
+export class ProxyStatus implements ServicesObserver, AsyncDisposable {
+  readonly health: ProxyHealth
+  readonly #parts: ProxyStatusParts
+  readonly #servers: HealthCheckServers
+  readonly #latency = new ProgrammingLatency()
+  readonly #counters: ConnectionCounters
+  /** What the last sync that went through has put in force. */
+  #inForce: ProxySnapshots = nothing
+  /** What the latency was told of. */
+  #seen: ProxySnapshots = nothing
+  /** Families that have been synced once: the first time everything is looked at. */
+  readonly #begun = new Set<Family>()
+  #queuedAt: number | undefined
+
+  constructor(parts: ProxyStatusParts) {
+    const { metrics, kernel, log } = parts
+    this.#parts = parts
+    this.health = new ProxyHealth({ patienceMs, eligible: () => parts.node()?.leaving === false })
+    this.#servers = new HealthCheckServers({ log, proxyHealthy: () => this.health.live })
+    this.#counters = new ConnectionCounters({ kernel, log })
+    metrics.publish({
+      pending: () => ({ services: differing(this.#inForce.services, parts.snapshots().services), endpoints: differing(this.#inForce.slices, parts.snapshots().slices) }),
+      rules: () => parts.status(),
+      localGaps: () => this.#families.map((family) => localGaps(family, this.#portsWithEndpoints(this.#inForce, ({ internalLocal, externalLocal }) => internalLocal || externalLocal))),
+      connections: () => this.#counters.readings,
+    })
+  }
+
+  /** Reads counters until the signal. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    await this.#counters.run(signal)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#servers[Symbol.asyncDispose]()
+  }
+
+  /** Something has changed that a sync is asked for. */
+  queued(): void {
+    this.#queuedAt ??= Date.now()
+    for (const family of this.#families) {
+      this.health.queued(family)
+      this.#parts.metrics.queued(family)
+    }
+  }
+
+  /** Around a sync of these snapshots. @throws what the sync throws. */
+  async watch<T>(snapshots: ProxySnapshots, sync: () => Promise<T>): Promise<T> {
+    this.#queuedAt = undefined
+    this.#look(snapshots)
+    const taken = this.#latency.take()
+    try {
+      const result = await sync()
+      const families = this.#families
+      for (const { seconds } of this.#latency.programmed(taken)) for (const family of families) this.#parts.metrics.programmed(family, seconds)
+      await this.#inForceNow(snapshots)
+      return result
+    } catch (error) {
+      this.#latency.failed(taken)
+      throw error
+    }
+  }
+
+  synced: ServicesObserver['synced'] = (family, seconds, written) => {
+    const kind = this.#begun.has(family) ? 'partial' : 'full'
+    if (written === undefined) return this.#parts.metrics.restoreFailed(family, kind)
+    this.#begun.add(family)
+    this.#parts.metrics.synced({ family, kind, seconds, rules: written.rules })
+    this.health.updated(family, this.#queuedAt)
+  }
+
+  repaired: ServicesObserver['repaired'] = (_, count) => this.#parts.metrics.repaired(count)
+
+  conntrackCleaned: ServicesObserver['conntrackCleaned'] = (family, seconds, entries) => this.#parts.metrics.conntrackCleaned(family, seconds, entries)
+
+  get #families(): readonly Family[] {
+    return this.#parts.status().map(({ family }) => family)
+  }
+
+  #look(now: ProxySnapshots): void {
+    const { metrics } = this.#parts
+    metrics.changed('service', differing(this.#seen.services, now.services))
+    metrics.changed('endpoint', differing(this.#seen.slices, now.slices))
+    for (const [key, slice] of now.slices) {
+      if (this.#seen.slices.get(key) !== slice) this.#latency.sliceChanged(key, { namespace: slice.namespace, name: slice.service }, slice.changeTriggeredAt)
+    }
+    for (const key of this.#seen.slices.keys()) if (!now.slices.has(key)) this.#latency.sliceGone(key)
+    this.#seen = now
+  }
+
+  async #inForceNow(snapshots: ProxySnapshots): Promise<void> {
+    if (snapshots.services !== this.#inForce.services) this.#counters.follow(countedChains(snapshots.services.values(), this.#families))
+    this.#inForce = snapshots
+    await this.#servers.follow(serviceHealthChecks(this.#portsWithEndpoints(snapshots, ({ healthCheckNodePort }) => healthCheckNodePort !== 0)))
+  }
+
+  /** Few ports are asked for, so that slices are gone through for these alone. */
+  #portsWithEndpoints({ services, slices }: ProxySnapshots, wanted: (port: ServicePort) => boolean): { port: ServicePort; endpoints: readonly Endpoint[] }[] {
+    const { nodeName } = this.#parts
+    const families = this.#families
+    const ports = [...services.values()].filter(mayStayLocal).flatMap((service) => families.flatMap((family) => servicePortsOf(service, family))).filter(wanted)
+    return ports.map((port) => ({ port, endpoints: endpointsOf(port, slices.values(), nodeName) }))
+  }
+}
+
+function mayStayLocal({ internalTrafficPolicy, externalTrafficPolicy }: ClusterService): boolean {
+  return internalTrafficPolicy === 'Local' || externalTrafficPolicy === 'Local'
+}
+
+function* countedChains(services: Iterable<ClusterService>, families: readonly Family[]): Generator<CountedChain> {
+  for (const service of services) {
+    for (const port of families.flatMap((family) => servicePortsOf(service, family))) {
+      const { cluster, local } = chainNames(port)
+      if (usesClusterEndpoints(port)) yield { chain: cluster, port }
+      if (usesLocalEndpoints(port)) yield { chain: local, port }
+    }
+  }
+}
+
+/** How many came, went or changed. */
+function differing<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): number {
+  if (before === after) return 0
+  let count = 0
+  for (const [key, value] of after) if (before.get(key) !== value) count++
+  for (const key of before.keys()) if (!after.has(key)) count++
+  return count
+}
