@@ -1,6 +1,8 @@
 // The one program. Each command's code is loaded when that command runs, so that `agent` carries nothing of the lab.
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './agent-command.ts'
+import { cleanupCommand } from './cleanup-command.ts'
+import { installCommand } from './install-command.ts'
 import { labCommand } from './lab-commands.ts'
 import { renderCommand } from './render-command.ts'
 import { version } from './version.ts'
@@ -12,6 +14,8 @@ const program = new Command('fairlead')
   // So that `lab kubectl --version` is kubectl's.
   .enablePositionalOptions()
   .addCommand(agentCommand())
+  .addCommand(installCommand())
+  .addCommand(cleanupCommand())
   .addCommand(labCommand())
   .addCommand(renderCommand())
 

@@ -31,8 +31,18 @@ export async function installConflist(dir: string, text: string): Promise<'writt
 
 /** The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those behind ours do no harm. */
 export async function competingConfigs(dir: string): Promise<string[]> {
+  return (await otherConfigs(dir)).filter((name) => name < conflistName)
+}
+
+/** The names of all configurations that a runtime could load if ours were not there, first the one it would take. */
+export async function otherConfigs(dir: string): Promise<string[]> {
   const entries = (await present(readdir(dir, { withFileTypes: true }))) ?? []
-  return entries.filter((entry) => !entry.isDirectory() && loaded.has(extname(entry.name)) && entry.name < conflistName).map(({ name }) => name).toSorted()
+  return entries.filter((entry) => !entry.isDirectory() && loaded.has(extname(entry.name)) && entry.name !== conflistName).map(({ name }) => name).toSorted()
+}
+
+/** The names of those that {@link setAside} has renamed. */
+export async function configsSetAside(dir: string): Promise<string[]> {
+  return ((await present(readdir(dir))) ?? []).filter((name) => name.endsWith(asideSuffix)).toSorted()
 }
 
 /**

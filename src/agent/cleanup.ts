@@ -1,0 +1,163 @@
+// What `fairlead cleanup` does: takes every trace of us from the node. First no connection is led to a pod any more, then the node loses its routes to others and
+// the pods their wires, then the files go. Only what bears our mark is touched (docs/adr/0004): chains by name, routes by protocol, links by kind and group.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { CommandError } from '../kernel/command-error.ts'
+import type { IptablesBackend, Kernel } from '../kernel/kernel.ts'
+import { openKernel } from '../kernel/linux-kernel.ts'
+import { deleteRoute } from '../kernel/route-changes.ts'
+import type { Change } from '../kernel/change.ts'
+import type { Family } from '../net/address.ts'
+import { ourChains } from '../pods/rules/rule-set.ts'
+import { PodRules } from '../pods/rules/rules.ts'
+import { Services } from '../services/services.ts'
+import { marker, shared } from '../services/sync/ours.ts'
+import { type Directories, fileRemovals, removalCommand, removePath } from './cleanup-files.ts'
+import { AccountedKernel } from './cleanup-kernel.ts'
+import { linkRemovals } from './cleanup-links.ts'
+import { NodeLock, NodeTakenError } from './node-lock.ts'
+
+export interface CleanupOptions extends Directories {
+  /** Change nothing, and tell what would be. */
+  readonly dryRun: boolean
+  /** Remove also what the runtime needs to delete the pods that are left. */
+  readonly purge: boolean
+  /** Leave the rules of Services as they are, for a kube-proxy that takes them over without a gap: it knows every chain of them by its name. */
+  readonly keepServices: boolean
+}
+
+export interface CleanupReport {
+  readonly dryRun: boolean
+  /** What was run or, in a dry run, would be. Running it again finds nothing to do. */
+  readonly commands: readonly string[]
+  /** What stays on purpose, and why: a sentence each. */
+  readonly kept: readonly string[]
+  /** What could not be removed: a sentence each. */
+  readonly failures: readonly string[]
+}
+
+/** A part that fails does not keep the others from being removed. @throws {NodeTakenError} while an agent runs; a dry run, which changes nothing, does not mind. */
+export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
+  const lockPath = join(options.stateDir, 'lock')
+  // The cleanup's own lock is no trace of an agent: what was not there before goes without a word.
+  const work = new Cleanup(options, new Set([lockPath, options.stateDir].filter((path) => !existsSync(path))))
+  await using _lock = options.dryRun ? undefined : await lockOut(lockPath)
+  await work.run()
+  return work.report
+}
+
+async function lockOut(lockPath: string): Promise<AsyncDisposable> {
+  try {
+    return await NodeLock.take(lockPath)
+  } catch (error) {
+    if (!(error instanceof NodeTakenError)) throw error
+    throw new NodeTakenError(`A fairlead agent runs on this node (it holds ${lockPath}) and would bring back whatever is removed: stop it first, by deleting its DaemonSet or keeping it from this node`, { cause: error })
+  }
+}
+
+class Cleanup {
+  readonly #options: CleanupOptions
+  /** What is done is in the report; here comes only what goes wrong on the way. */
+  readonly #log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
+  /** Paths that we have made ourselves. */
+  readonly #own: ReadonlySet<string>
+  readonly #commands: string[] = []
+  readonly #kept: string[] = []
+  readonly #failures: string[] = []
+
+  constructor(options: CleanupOptions, own: ReadonlySet<string>) {
+    this.#options = options
+    this.#own = own
+  }
+
+  get report(): CleanupReport {
+    return { dryRun: this.#options.dryRun, commands: this.#commands, kept: this.#kept, failures: this.#failures }
+  }
+
+  async run(): Promise<void> {
+    await using kernel = this.#account(openKernel({ log: this.#log }))
+    await this.#part(async () => {
+      await this.#rules(kernel)
+      // Rules of both backends are in force. The node's may have changed since an agent of ours chose.
+      if (!(await leftInOther(kernel))) return
+      const iptables: IptablesBackend = (await kernel.iptablesBackend()) === 'nft' ? 'legacy' : 'nft'
+      await using other = this.#account(openKernel({ log: this.#log, iptables }))
+      await this.#rules(other)
+    })
+    for (const family of [4, 6] as const) await this.#part(async () => this.#apply(kernel, (await kernel.routes(family, { ours: true })).map(({ destination, device }) => deleteRoute(device === undefined ? { destination } : { destination, device }))))
+    await this.#part(async () => {
+      const { changes, kept } = linkRemovals(await kernel.links())
+      await this.#apply(kernel, changes)
+      this.#kept.push(...kept)
+    })
+    await this.#part(async () => this.#files())
+    if (this.#commands.length > 0) this.#kept.push('sysctls stay as they are (ip_forward, bridge-nf-call-iptables, send_redirects, route_localnet): what else runs on this node may count on them, and a reboot resets them')
+  }
+
+  async #rules(kernel: Kernel): Promise<void> {
+    for (const family of [4, 6] as const) await this.#part(async () => this.#services(kernel, family))
+    await this.#part(async () => void (await new PodRules({ kernel, log: this.#log, families: [4, 6] }).clean()))
+  }
+
+  async #services(kernel: Kernel, family: Family): Promise<void> {
+    if (this.#options.keepServices) return this.#release(kernel, family)
+    try {
+      if ((await new Services({ kernel, log: this.#log, families: [family] }).clean()) === 0) return
+    } catch (error) {
+      // A node without ip6tables has no rules of that family.
+      if (error instanceof CommandError && error.kind === 'not-installed' && family === 6) return
+      throw error
+    }
+    if ((await kernel.rulesOf(family, 'filter', shared)) === undefined) return
+    this.#kept.push(`${shared} (${family === 4 ? 'iptables' : 'ip6tables'}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`)
+  }
+
+  /** Without the marker they are no longer ours, and no later cleanup takes them from under a kube-proxy. */
+  async #release(kernel: Kernel, family: Family): Promise<void> {
+    if ((await kernel.rulesOf(family, 'mangle', marker)) === undefined) return
+    await kernel.restoreRules(family, `*mangle\n:${marker} - [0:0]\n-X ${marker}\nCOMMIT\n`)
+    this.#kept.push(`the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`)
+  }
+
+  async #files(): Promise<void> {
+    const { dryRun, purge, ...directories } = this.#options
+    const { paths, kept } = await fileRemovals(directories, { purge })
+    this.#kept.push(...kept)
+    for (const path of paths) {
+      await this.#part(async () => {
+        const command = removalCommand(path)
+        if (!dryRun) removePath(path)
+        if (!this.#own.has(path)) this.#commands.push(command)
+      })
+    }
+  }
+
+  /** What is gone meanwhile, as a veth is with its pod, was to go. */
+  async #apply(kernel: Kernel, changes: readonly Change[]): Promise<void> {
+    if (changes.length === 0) return
+    const failures = await kernel.apply(changes)
+    this.#failures.push(...failures.filter(({ error }) => error.kind !== 'missing').map(({ error }) => error.message))
+  }
+
+  async #part(work: () => Promise<void>): Promise<void> {
+    try {
+      await work()
+    } catch (error) {
+      this.#failures.push(error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  #account(kernel: Kernel): Kernel {
+    return new AccountedKernel(kernel, this.#commands, this.#options)
+  }
+}
+
+/** Whether the backend that this node does not use holds chains of ours. */
+async function leftInOther(kernel: Kernel): Promise<boolean> {
+  const places = [{ table: 'mangle', name: marker } as const, ...ourChains]
+  for (const family of [4, 6] as const) {
+    for (const { table, name } of places) if (await kernel.isInOtherBackend(family, table, name)) return true
+  }
+  return false
+}
