@@ -77,6 +77,7 @@ describeKernel('cleanup', () => {
     const refused = await cleanup(machine)
     expect([refused.exitCode, refused.stdout]).toEqual([1, ''])
     expect(refused.stderr).toMatch(/^fairlead: A fairlead agent runs on this node \(it holds \/run\/fairlead\/lock\).*\n$/)
+    expect(await cleanup(machine, '--dry-run')).toMatchObject({ exitCode: 0, stderr: '' })
     await machine.killAgent('TERM')
 
     // Another program has put a port on our bridge meanwhile.

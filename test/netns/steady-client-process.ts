@@ -5,10 +5,10 @@ import { connect } from 'node:net'
 const [address = '', port = ''] = process.argv.slice(2)
 const failures: string[] = []
 let answered = 0
-let stopped = false
-process.once('SIGTERM', () => (stopped = true))
+const stop = new AbortController()
+process.once('SIGTERM', () => stop.abort())
 process.stdout.write('started\n')
-while (!stopped) {
+while (!stop.signal.aborted) {
   const failure = await once()
   if (failure === undefined) answered += 1
   else failures.push(failure)
