@@ -1,33 +1,12 @@
 import { expect, test } from 'vitest'
 import { ourGroup, retiredGroup } from '../kernel/kernel.ts'
 import type { Link } from '../kernel/observed.ts'
-import { parseAddress } from '../net/address.ts'
-import { parseCidr } from '../net/cidr.ts'
-import { hostVethName, parseInterfaceName } from '../net/interface-name.ts'
-import { macOf } from '../net/mac.ts'
-import type { PodAttachment } from './attachment-codec.ts'
 import { attachmentKey } from './attachment-store.ts'
 import { findDead } from './reclaim.ts'
+import { scratchAttachment } from './scratch-attachment.ts'
 
-const pod = (containerId: string): PodAttachment => ({
-  network: 'fairlead',
-  containerId,
-  podInterface: parseInterfaceName('eth0'),
-  hostInterface: hostVethName(containerId, 'eth0'),
-  netns: `/run/netns/${containerId}`,
-  netnsId: undefined,
-  addresses: [parseAddress('10.244.1.5')],
-  podMac: macOf('pod', parseAddress('10.244.1.5')),
-  mtu: 1450,
-  pod: undefined,
-  portMappings: [],
-  bandwidth: undefined,
-  createdAt: 0,
-  podCidrs: [parseCidr('10.244.1.0/24')],
-  routed: false,
-})
 const link = (name: string, difference: Partial<Link> = {}): Link => ({ index: 1, name, mac: undefined, mtu: 1450, up: true, carrier: true, group: ourGroup, alias: undefined, type: 'veth', master: 'cni0', hairpin: true, vxlan: undefined, addresses: [], ...difference })
-const [a, b] = [pod('a'), pod('b')]
+const [a, b] = [scratchAttachment('a'), scratchAttachment('b')]
 const quiet = { earlier: [a, b], links: [a, b].map(({ hostInterface }) => link(hostInterface)), expected: new Set<string>([a.hostInterface, b.hostInterface]), suspects: new Set<string>(), isGone: () => false }
 
 test('pods whose veth and path are there are let be', () => {

@@ -3,30 +3,14 @@ import { ourGroup } from '../../kernel/kernel.ts'
 import type { Link } from '../../kernel/observed.ts'
 import { parseAddress } from '../../net/address.ts'
 import { parseCidr } from '../../net/cidr.ts'
-import { hostVethName, parseInterfaceName } from '../../net/interface-name.ts'
-import { macOf, parseMac } from '../../net/mac.ts'
-import type { PodAttachment } from '../attachment-codec.ts'
+import { parseInterfaceName } from '../../net/interface-name.ts'
+import { parseMac } from '../../net/mac.ts'
+import { scratchAttachment } from '../scratch-attachment.ts'
 import { type BridgeSettings, desiredBridge } from './desired.ts'
 import { BridgeConflictError, diffBridge } from './diff.ts'
 
 const settings: BridgeSettings = { bridge: parseInterfaceName('cni0'), mtu: 1450, podCidrs: [parseCidr('10.244.1.0/24')], localhostHostPorts: false }
-const pod: PodAttachment = {
-  network: 'fairlead',
-  containerId: 'c1',
-  podInterface: parseInterfaceName('eth0'),
-  hostInterface: hostVethName('c1', 'eth0'),
-  netns: '/run/netns/c1',
-  netnsId: undefined,
-  addresses: [parseAddress('10.244.1.5')],
-  podMac: macOf('pod', parseAddress('10.244.1.5')),
-  mtu: 1450,
-  pod: undefined,
-  portMappings: [],
-  bandwidth: undefined,
-  createdAt: 0,
-  podCidrs: settings.podCidrs,
-  routed: false,
-}
+const pod = scratchAttachment('c1')
 const plain: Link = { index: 1, name: '', mac: undefined, mtu: 1450, up: true, carrier: true, group: 0, alias: undefined, type: undefined, master: undefined, hairpin: undefined, vxlan: undefined, addresses: [] }
 const gateway = { address: parseAddress('10.244.1.1'), prefix: 24, scope: 'global' }
 const old = { address: parseAddress('10.9.0.1'), prefix: 24, scope: 'global' }
