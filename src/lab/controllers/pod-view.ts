@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
 import type { EventSubject } from '../event-recorder.ts'
+import { namespacedMetadata } from './namespaced-metadata.ts'
 
 export interface PodView {
   readonly namespace: string
@@ -42,15 +43,7 @@ export interface ContainerPort {
 const containerPort = z.object({ name: z.string().default(''), containerPort: z.number(), protocol: z.string().default('TCP') })
 
 const schema = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string(),
-    uid: z.string(),
-    creationTimestamp: z.string().default(''),
-    deletionTimestamp: z.string().optional(),
-    labels: z.record(z.string(), z.string()).default({}),
-    ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) })).default([]),
-  }),
+  metadata: namespacedMetadata.extend({ ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) })).default([]) }),
   spec: z.object({
     nodeName: z.string().default(''),
     nodeSelector: z.record(z.string(), z.string()).default({}),

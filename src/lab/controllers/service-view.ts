@@ -1,6 +1,7 @@
 // What the controllers keep of a Service.
 import { z } from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
+import { namespacedMetadata } from './namespaced-metadata.ts'
 
 export interface ServiceView {
   readonly namespace: string
@@ -47,14 +48,7 @@ const servicePort = z.object({
 })
 
 const schema = z.object({
-  metadata: z.object({
-    name: z.string(),
-    namespace: z.string(),
-    uid: z.string(),
-    creationTimestamp: z.string().default(''),
-    deletionTimestamp: z.string().optional(),
-    labels: z.record(z.string(), z.string()).default({}),
-  }),
+  metadata: namespacedMetadata,
   spec: z.object({
     type: z.string().default('ClusterIP'),
     selector: z.record(z.string(), z.string()).nullish(),
