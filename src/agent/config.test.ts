@@ -1,11 +1,13 @@
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { configKeys } from './config-keys.ts'
 import { ConfigError, flagName, loadConfig, variableName } from './config.ts'
 
 function file(content: string): string {
-  const path = `${mkdtempSync(`${tmpdir()}/fairlead-config-`)}/config.yaml`
+  const dir = mkdtempSync(`${tmpdir()}/fairlead-config-`)
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const path = `${dir}/config.yaml`
   writeFileSync(path, content)
   return path
 }

@@ -1,10 +1,12 @@
-import { mkdtempSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test } from 'vitest'
 import { loadConfig } from './config.ts'
 
 function load(content: string, flags: Readonly<Record<string, unknown>> = {}, head = 'apiVersion: kubeproxy.config.k8s.io/v1alpha1\nkind: KubeProxyConfiguration\n') {
-  const file = `${mkdtempSync(`${tmpdir()}/fairlead-kube-proxy-`)}/config.conf`
+  const dir = mkdtempSync(`${tmpdir()}/fairlead-kube-proxy-`)
+  onTestFinished(() => rmSync(dir, { recursive: true }))
+  const file = `${dir}/config.conf`
   writeFileSync(file, head + content)
   const { warnings, ...config } = loadConfig({ flags: { kubeProxyConfig: file, ...flags }, environment: {} })
   return { config, warnings: warnings.map((warning) => warning.replaceAll(file, 'FILE')) }
