@@ -1,6 +1,6 @@
 // What stands in an agent's way, on the machine or in the cluster: each gets the right CNI code and one sentence, nothing is half done, and once it is gone the agent
 // goes on by itself.
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
@@ -35,8 +35,10 @@ const obstacles: readonly Obstacle[] = [
 /** `ip -j` prints half a document: a stand-in comes first on the agent's PATH. */
 function garble(on: boolean): (machine: AgentMachine) => Promise<unknown> {
   return async (machine) => {
-    writeFileSync(join(machine.dir, 'ip'), on ? '#!/bin/sh\ncase " $* " in *" -j "*|*" -json "*) echo "[{\\"ifindex\\":"; exit 0;; esac\nexec /usr/sbin/ip "$@"\n' : '#!/bin/sh\nexec /usr/sbin/ip "$@"\n')
-    await machine.succeed('chmod', ['+x', join(machine.dir, 'ip')])
+    const standIn = join(machine.dir, 'ip')
+    writeFileSync(`${standIn}.new`, on ? '#!/bin/sh\ncase " $* " in *" -j "*|*" -json "*) echo "[{\\"ifindex\\":"; exit 0;; esac\nexec /usr/sbin/ip "$@"\n' : '#!/bin/sh\nexec /usr/sbin/ip "$@"\n', { mode: 0o755 })
+    // Renamed, as the agent may be starting it at this moment: an empty script would be an `ip` that does nothing and succeeds.
+    renameSync(`${standIn}.new`, standIn)
   }
 }
 
