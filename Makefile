@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export npm_config_loglevel := error
 
-.PHONY: lab test build check bench clean
+.PHONY: lab test build check bench image clean
 .DELETE_ON_ERROR:
 
 # A two-node cluster of network namespaces, the tour through it, and everything gone again, also when a step failed.
@@ -22,6 +22,15 @@ check: node_modules/.package-lock.json
 
 bench: build
 	npm run --silent bench
+
+# The DaemonSet's image, by whichever is there: Docker with BuildKit, or buildah. BASE and BUILD_BASE put other images in the place of the Dockerfile's;
+# IMAGE_FLAGS are the builder's own, such as --platform linux/arm64 or --network host.
+IMAGE ?= fairlead:dev
+image:
+	@if docker info >/dev/null 2>&1; then builder=docker; elif command -v buildah >/dev/null; then builder=buildah; \
+	else echo "make image: no Docker engine answers and there is no buildah: start the one or install the other"; exit 1; fi; \
+	DOCKER_BUILDKIT=1 $$builder build --tag $(IMAGE) --build-arg COMMIT=$$(git describe --always --dirty) \
+	  $(if $(BASE),--build-arg BASE=$(BASE)) $(if $(BUILD_BASE),--build-arg BUILD_BASE=$(BUILD_BASE)) $(IMAGE_FLAGS) .
 
 clean:
 	rm -rf dist node_modules

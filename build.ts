@@ -26,12 +26,16 @@ await build({
   // CommonJS packages inside the bundle still call require for Node's own modules.
   banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
 })
-execFileSync('musl-gcc', [
+// Another architecture's image brings a compiler of its own.
+execFileSync(process.env['MUSL_GCC'] ?? 'musl-gcc', [
   '-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror',
   '-o', `${root}/dist/fairlead-cni`, `${root}/cmd/fairlead-cni/main.c`,
 ], { stdio: 'inherit' })
 
+/** Where the image is built there is no repository: its recipe is told. */
 function describeCommit(): string {
+  const told = process.env['COMMIT']
+  if (told) return told
   try {
     return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
   } catch {
