@@ -11,7 +11,7 @@ lab: build
 	@$(as_root) bin/fairlead lab up && $(as_root) bin/fairlead lab tour; result=$$?; $(as_root) bin/fairlead lab down && exit $$result
 
 # Types, lint, unused code, then unit, kernel and runtime tests; without root the kernel tests are skipped by name.
-test: build
+test: build runtime
 	npm run --silent check
 	npx vitest run
 
@@ -56,4 +56,14 @@ packages:
 	if [ -n "$$missing" ]; then \
 	  echo "installing packages for:$$missing"; \
 	  $(as_root) apt-get update -qq && $(as_root) env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(apt_packages) >/dev/null; \
+	fi
+
+# The container runtime of test/cri, each program only where none is: Docker brings a containerd of its own. systemctl ignores "start" when it is told that it is offline.
+runtime_packages = $(strip $(foreach program,containerd runc,$(if $(shell PATH=$$PATH:/usr/sbin:/sbin command -v $(program)),,$(program))))
+
+.PHONY: runtime
+runtime:
+	@if [ -n "$(runtime_packages)" ]; then \
+	  echo "installing packages: $(runtime_packages)"; \
+	  $(as_root) apt-get update -qq && $(as_root) env SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(runtime_packages) >/dev/null; \
 	fi

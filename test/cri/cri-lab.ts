@@ -1,0 +1,67 @@
+// A lab whose two nodes run a containerd each, beside agents and an API server as ever: `await CriLab.up(NAME)`.
+import { accessSync, constants } from 'node:fs'
+import { join } from 'node:path'
+import { execa } from 'execa'
+import { describe } from 'vitest'
+import { labNamed } from '../../src/lab/layout.ts'
+import { TestLab } from '../netns/test-lab.ts'
+import { cgroupOf, CriNode } from './cri-node.ts'
+import { buildPodImage } from './pod-image.ts'
+
+/** Like `describe`, for tests of a real runtime: skipped by name, with the reason, where it cannot run. */
+export function describeRuntime(name: string, body: () => void): void {
+  const missing = process.getuid?.() === 0 ? ['containerd', 'ctr', 'runc'].find((program) => !isInstalled(program)) : 'root'
+  // oxlint-disable-next-line vitest/valid-title -- the title is the caller's
+  describe.skipIf(missing !== undefined)(missing === undefined ? name : `${name} (skipped: needs ${missing})`, () => {
+    body()
+  })
+}
+
+export class CriLab implements AsyncDisposable {
+  readonly lab: TestLab
+  readonly nodes: readonly [CriNode, CriNode]
+
+  private constructor(name: string) {
+    this.lab = new TestLab(name)
+    this.nodes = [new CriNode(name, 'node1'), new CriNode(name, 'node2')]
+  }
+
+  /** What it has begun is gone again when it fails. */
+  static async up(name: string): Promise<CriLab> {
+    const made = new CriLab(name)
+    try {
+      await made.lab.succeed(['up', '--nodes', '2'])
+      const image = await buildPodImage(labNamed(name).directory)
+      await Promise.all(made.nodes.map(async ({ containerd }) => {
+        await containerd.start()
+        await containerd.importImage(image)
+      }))
+      return made
+    } catch (error) {
+      await made[Symbol.asyncDispose]()
+      throw error
+    }
+  }
+
+  /** Returns when the node's agent has ended, or runs (it may not be ready yet). */
+  async switchAgent(node: CriNode, action: 'stop' | 'start'): Promise<void> {
+    await this.lab.succeed(['agent', action, node.name])
+  }
+
+  /** Runtimes, shims and containers end with their node; only the control groups are the machine's. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.lab[Symbol.asyncDispose]()
+    await execa('find', ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${cgroupOf(this.lab.name)}*`, '-exec', 'rmdir', '{}', '+'])
+  }
+}
+
+function isInstalled(program: string): boolean {
+  return `${process.env['PATH']}:/usr/sbin:/sbin`.split(':').some((directory) => {
+    try {
+      accessSync(join(directory, program), constants.X_OK)
+      return true
+    } catch {
+      return false
+    }
+  })
+}
