@@ -1,12 +1,19 @@
 // Kernel parameters below /proc/sys. What lies below net/ there is that of the reader's own namespace, so another one's is read by a process inside it.
+import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { CommandError } from './command-error.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
 import type { ShellWorkers } from './shell-workers.ts'
 
+/**
+ * Our own. A container's /proc/sys is read-only unless it is privileged, and AppArmor's usual profile refuses to write there even then; so the DaemonSet mounts the
+ * node's parameters of the network, which are all that we write, a second time.
+ */
+const ownRoot = existsSync('/host/proc/sys/net') ? '/host/proc/sys' : '/proc/sys'
+
 /** @param key "net/ipv4/ip_forward": slashes, since interface names hold dots. Undefined where the kernel has no such key. */
 export async function readOwnSysctl(key: string): Promise<string | undefined> {
-  const path = sysctlPath(key)
+  const path = sysctlPath(key, ownRoot)
   try {
     return (await readFile(path, 'utf8')).trim()
   } catch (error) {
@@ -17,7 +24,7 @@ export async function readOwnSysctl(key: string): Promise<string | undefined> {
 
 /** @throws {CommandError} of kind `missing` where the kernel has no such key. */
 export async function writeOwnSysctl(key: string, value: string): Promise<void> {
-  const path = sysctlPath(key)
+  const path = sysctlPath(key, ownRoot)
   try {
     await writeFile(path, value, { flag: 'r+' })
   } catch (error) {
@@ -38,9 +45,9 @@ export async function writeSysctlInside(workers: ShellWorkers, key: string, valu
   await runInShell(workers, ['sh', '-c', script, 'sysctl', value, sysctlPath(key)], options)
 }
 
-function sysctlPath(key: string): string {
+function sysctlPath(key: string, root = '/proc/sys'): string {
   if (!/^[\w.:@-]+(\/[\w.:@-]+)+$/.test(key) || key.split('/').includes('..')) throw new TypeError(`Expected a key like net/ipv4/ip_forward, got \`${key.slice(0, 80)}\``)
-  return `/proc/sys/${key}`
+  return `${root}/${key}`
 }
 
 function fileError(command: string, error: unknown): CommandError {

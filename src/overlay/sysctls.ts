@@ -22,7 +22,7 @@ export async function settleSysctls(kernel: Kernel, device: InterfaceName): Prom
         return []
       } catch (error) {
         if (!(error instanceof CommandError)) throw error
-        return [`Cannot set /proc/sys/${key} to ${value} (${error.stderr || error.kind}); run the agent privileged, with /proc/sys writable`]
+        return [`Cannot set /proc/sys/${key} to ${value} (${error.stderr || error.kind}); mount the node's /proc/sys/net at /host/proc/sys/net, as deploy/base does`]
       }
     }),
   )
