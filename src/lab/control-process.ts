@@ -6,7 +6,7 @@ import { parseCidr } from '../net/cidr.ts'
 import { RouteAnnouncer } from './announce.ts'
 import { startApiServer } from './apiserver/server.ts'
 import { runControllers } from './controllers/run-controllers.ts'
-import { addressOf, cluster, kubeconfigOf, type Lab, loadBalancerPool, podLogsOf } from './layout.ts'
+import { addressOf, auditLogOf, cluster, kubeconfigOf, type Lab, loadBalancerPool, podLogsOf } from './layout.ts'
 import { findAssets } from './real-control-plane/assets.ts'
 import { startRealControlPlane } from './real-control-plane/real-control-plane.ts'
 import { readSettings } from './settings.ts'
@@ -36,7 +36,15 @@ export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<vo
 
 /** The loopback address is for those who look from inside the namespace. */
 async function startOwnServer(lab: Lab, log: Logger): Promise<AsyncDisposable> {
-  return await startApiServer({ addresses: [addressOf('control'), '127.0.0.1'], port: cluster.apiPort, dir: lab.directory, serviceCidrs: [parseCidr(cluster.serviceCidr)], podLogs: podLogsOf(lab), log })
+  return await startApiServer({
+    addresses: [addressOf('control'), '127.0.0.1'],
+    port: cluster.apiPort,
+    dir: lab.directory,
+    serviceCidrs: [parseCidr(cluster.serviceCidr)],
+    podLogs: podLogsOf(lab),
+    auditLog: auditLogOf(lab),
+    log,
+  })
 }
 
 async function startRealServer(lab: Lab, onFailure: (error: Error) => void): Promise<AsyncDisposable> {

@@ -106,6 +106,11 @@ export function podLogsOf(lab: Lab): string {
   return join(lab.logs, 'pods')
 }
 
+/** Where the lab's own API server writes down who did what. */
+export function auditLogOf(lab: Lab): string {
+  return join(lab.logs, 'audit.log')
+}
+
 /** Who may act in a lab; each has a kubeconfig file. */
 export type User = 'admin' | 'controllers' | `agent-${NodeName}` | `kubelet-${NodeName}`
 

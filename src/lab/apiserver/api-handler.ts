@@ -1,6 +1,7 @@
 // One request, from its head to its answer: who asks, what for, and whose work it is. Every refusal is a Status object.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
+import type { AuditLog } from './audit-log.ts'
 import { authenticate, impersonate, type User } from './authentication.ts'
 import { authorize, type Verb } from './authorization.ts'
 import { discover } from './discovery.ts'
@@ -25,6 +26,7 @@ export interface ApiParts {
   readonly tokenKey: string
   /** Where kubelets write the output of containers. */
   readonly podLogs: string | undefined
+  readonly audit: AuditLog
   readonly log: Pick<Logger, 'debug' | 'error'>
 }
 
@@ -63,6 +65,7 @@ export class ApiHandler {
     const { resource, namespace, name, subresource } = target
     const verb = verbOf(request.method ?? '', name, isWatch(url.searchParams))
     authorize(this.#parts.store, user, { ...target, verb })
+    this.#parts.audit.note(user, { ...target, verb })
     if (subresource === 'exec' || subresource === 'attach' || subresource === 'portforward') throw notHere(`the lab's API server reaches no container: use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`)
     if (request.method !== 'GET') {
       const { code, body, warnings } = await this.#writes.write(request, target, url.searchParams)

@@ -57,7 +57,8 @@ function covers(rule: Fields, { verb, resource, subresource, name }: Intent): bo
   return has('verbs', verb) && has('apiGroups', resource.group) && has('resources', path, ...(subresource === undefined ? [] : [`*/${subresource}`])) && (!named || has('resourceNames', name ?? ''))
 }
 
-function pathOf(resource: Resource, subresource: Subresource | undefined): string {
+/** "pods" or "pods/status", as rules name it. */
+export function pathOf(resource: Resource, subresource: Subresource | undefined): string {
   return subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`
 }
 

@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 import { canonicalAddress } from '../../net/address.ts'
 import { type Cidr, parseCidr } from '../../net/cidr.ts'
 import { ApiHandler } from './api-handler.ts'
+import { AuditLog } from './audit-log.ts'
 import { ensureTokenKey, type UserName } from './authentication.ts'
 import { bootstrapObjects } from './bootstrap-roles.ts'
 import { ensureAuthority, issueServerCertificate } from './certificates.ts'
@@ -36,6 +37,8 @@ export interface ApiServerOptions {
   readonly log: Pick<Logger, 'debug' | 'info' | 'error'>
   /** Where kubelets write the output of containers, for `kubectl logs`. */
   readonly podLogs?: string
+  /** A file to write down who did what. */
+  readonly auditLog?: string
   /** Events kept per resource for watches to go on from; 4096 unless told. */
   readonly eventWindow?: number
   /** ms between bookmarks; a minute unless told, as the real server does. */
@@ -104,7 +107,7 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
     forget()
     watchers.close()
   }
-  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, log }), end }
+  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, audit: new AuditLog(options.auditLog), log }), end }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {

@@ -1,0 +1,33 @@
+// Who did what: each user, verb and resource once, as a line of JSON. A rule that allows what never stands here is one that nobody needs.
+import { appendFileSync } from 'node:fs'
+import type { User } from './authentication.ts'
+import { type Intent, pathOf } from './authorization.ts'
+
+export interface AuditLine {
+  readonly user: string
+  readonly verb: string
+  /** '' for the core group. */
+  readonly group: string
+  /** "pods" or "pods/status". */
+  readonly resource: string
+}
+
+export class AuditLog {
+  readonly #file: string | undefined
+  readonly #seen = new Set<string>()
+
+  /** @param file appended to; nothing is kept where not given. */
+  constructor(file: string | undefined) {
+    this.#file = file
+  }
+
+  /** To be called for what was allowed. */
+  note(user: User, { verb, resource, subresource }: Intent): void {
+    if (this.#file === undefined) return
+    const fields: AuditLine = { user: user.name, verb, group: resource.group, resource: pathOf(resource, subresource) }
+    const line = JSON.stringify(fields)
+    if (this.#seen.has(line)) return
+    this.#seen.add(line)
+    appendFileSync(this.#file, `${line}\n`)
+  }
+}
