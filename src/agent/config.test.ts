@@ -1,6 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { expect, onTestFinished, test } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { configKeys } from './config-keys.ts'
 import { ConfigError, flagName, loadConfig, variableName } from './config.ts'
 
@@ -60,6 +61,30 @@ test('the variables of a Service named fairlead are none of ours', () => {
   const environment = { FAIRLEAD_SERVICE_HOST: '10.96.0.9', FAIRLEAD_SERVICE_PORT_METRICS: '10249', FAIRLEAD_PORT: 'tcp://10.96.0.9:10249', FAIRLEAD_PORT_10249_TCP_ADDR: '10.96.0.9' }
   expect(load({ environment })).toEqual(load({}))
 })
+
+test('the ConfigMap in deploy/ shows each key with its meaning and default, and sets none', async () => {
+  const options = Object.entries(configKeys).map(([key, { schema, help }]) => `    # ${help}\n    #${key}: ${inYaml(schema.safeParse(undefined).data)}`.trimEnd())
+  const text = `${configMapHead}${options.join('\n')}\n`
+  await expect(text).toMatchFileSnapshot('../../deploy/base/config.yaml')
+  const { data } = parse(text) as { data: { 'config.yaml': string } }
+  expect(load({ file: file(data['config.yaml']) })).toEqual(load({}))
+  const defaultsGiven = data['config.yaml'].replaceAll(/^#(?=\w+: )/gm, '')
+  expect(load({ file: file(defaultsGiven) })).toEqual(load({}))
+})
+
+const configMapHead = `# Options of the agents. Take the # from the start of a line to set one; what the DaemonSet's environment sets holds all the same.
+# The lines come from src/agent/config-keys.ts, by \`npm run golden:update\`.
+apiVersion: v1
+kind: ConfigMap
+metadata:
+  name: fairlead
+data:
+  config.yaml: |
+`
+
+function inYaml(value: unknown): string {
+  return value === undefined ? '' : stringify(value, { collectionStyle: 'flow' }).trim()
+}
 
 test('docs/operations.md has a row for each key, with its default and meaning', () => {
   const page = readFileSync(`${import.meta.dirname}/../../docs/operations.md`, 'utf8')

@@ -133,7 +133,7 @@ describeRealApi('real API server', () => {
     expect(nodes.reflector.status().lastError).toBeUndefined()
   })
 
-  test('agents read what deploy/rbac.yaml says and write nothing; a kubelet has its own node alone', async () => {
+  test('agents read what deploy/base/rbac.yaml says and write nothing; a kubelet has its own node alone', async () => {
     const agent = await server.as('agent-node1')
     for (const path of ['/api/v1/nodes', '/api/v1/pods', '/api/v1/services', '/api/v1/namespaces', '/apis/discovery.k8s.io/v1/endpointslices', '/apis/networking.k8s.io/v1/networkpolicies']) {
       expect(await agent.request('GET', path)).toHaveProperty('items')

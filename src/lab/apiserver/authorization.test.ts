@@ -29,7 +29,7 @@ async function getAs(user: string, path: string, asker: 'admin' | 'agent-node1' 
   return await promise
 }
 
-test.each(['/api/v1/nodes', '/api/v1/pods', '/api/v1/services', '/api/v1/namespaces', '/apis/discovery.k8s.io/v1/endpointslices', '/apis/networking.k8s.io/v1/networkpolicies'])('deploy/rbac.yaml lets an agent read %s, and write nothing there', async (path) => {
+test.each(['/api/v1/nodes', '/api/v1/pods', '/api/v1/services', '/api/v1/namespaces', '/apis/discovery.k8s.io/v1/endpointslices', '/apis/networking.k8s.io/v1/networkpolicies'])('deploy/base/rbac.yaml lets an agent read %s, and write nothing there', async (path) => {
   const agent = server.as('agent-node1')
   await expect(agent.request('GET', path)).resolves.toMatchObject({ items: expect.any(Array) })
   const one = path.endsWith('/nodes') || path.endsWith('/namespaces') ? `${path}/x` : path.replace(/(\/v1)\/(\w+)$/, '$1/namespaces/default/$2/x')

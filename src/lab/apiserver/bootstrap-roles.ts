@@ -37,7 +37,7 @@ const kubeletRules: readonly Fields[] = [
 ]
 
 function agentObjects(): KubeObject[] {
-  const file = join(dist, '../deploy/rbac.yaml')
+  const file = join(dist, '../deploy/base/rbac.yaml')
   return [...parseAllDocuments(readFileSync(file, 'utf8'))].map((document) => document.toJS() as KubeObject)
 }
 
