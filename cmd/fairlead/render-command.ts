@@ -1,13 +1,18 @@
-// `fairlead render`: the rules that manifests make on a node, with no kernel and no API server.
+// `fairlead render`: the rules that manifests make on a node, with no kernel and no API server; with --diff, how the kernel that it runs on differs from them.
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { type Cidr, parseCidr } from '../../src/net/cidr.ts'
-import { defaultOptions, type ServicesOptions } from '../../src/services/options.ts'
+import { type AgentConfig, loadConfig } from '../../src/agent/config.ts'
+import { servicesOptions } from '../../src/agent/services-options.ts'
+import { parseCidr } from '../../src/net/cidr.ts'
+import type { Manifest } from '../../src/services/manifests.ts'
+import type { ServicesOptions } from '../../src/services/options.ts'
 
 interface RenderOptions {
   file: readonly string[]
   node: string
-  clusterCidr: readonly Cidr[]
-  layout: ServicesOptions['layout']
+  config?: string
+  clusterCidr?: string
+  layout?: ServicesOptions['layout']
+  diff?: true
   output?: 'json'
 }
 
@@ -18,29 +23,56 @@ export function renderCommand(): Command {
     .description('print the rules that Services and EndpointSlices in manifests make on a node; no kernel is touched')
     .requiredOption('-f, --file <file>', 'YAML or JSON with Services, EndpointSlices and Nodes; - for stdin; may be given again', (file: string, before: readonly string[] | undefined) => [...(before ?? []), file])
     .requiredOption('--node <name>', 'the node whose rules they are')
-    .addOption(new Option('--cluster-cidr <cidrs>', 'addresses of all pods, one block a family: tells pods from others (without it, no ClusterIP traffic is masqueraded)').argParser(parseCidrs).default([], 'none'))
-    .addOption(new Option('--layout <layout>', 'how many frontends are found').choices(['tree', 'flat']).default(defaultOptions.layout))
+    .option('--config <file>', "the agent's configuration, for all that follows from it")
+    .addOption(new Option('--cluster-cidr <cidrs>', 'addresses of all pods, one block a family: tells pods from others (default: the podCIDR of the node; where nothing tells, no ClusterIP traffic is masqueraded)').argParser(checkedCidrs))
+    .addOption(new Option('--layout <layout>', 'how many frontends are found (default: tree)').choices(['tree', 'flat']))
+    .option('--diff', 'print how the rules of this node differ from them; the exit code is 1 where they do. Nothing is written')
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async (options: RenderOptions) => {
       const { readManifests } = await import('../../src/lab/objects.ts')
-      const { renderManifests } = await import('../../src/services/render-manifests.ts')
-      const { tableText } = await import('../../src/services/table-text.ts')
-      const services: ServicesOptions = { ...defaultOptions, layout: options.layout, detectLocal: { by: 'clusterCidr', cidrs: options.clusterCidr } }
-      const { families, problems } = renderManifests(options.file.flatMap(readManifests), options.node, services)
-      if (options.output === 'json') {
-        const tables = families.map(({ family, rules: { filter, nat } }) => ({ family, filter: Object.fromEntries(filter), nat: Object.fromEntries(nat) }))
-        process.stdout.write(`${JSON.stringify({ families: tables, problems }, undefined, 2)}\n`)
-        return
-      }
-      for (const problem of problems) process.stderr.write(`fairlead: ${problem}\n`)
-      // One family is input for iptables-restore as it stands; of two, each says whose it is.
-      for (const { family, rules } of families) process.stdout.write(`${families.length > 1 ? `# IPv${family}\n` : ''}${tableText(rules)}`)
+      const manifests = options.file.flatMap(readManifests)
+      await (options.diff === true ? printDiff(manifests, options) : printRules(manifests, options))
     })
 }
 
-function parseCidrs(text: string): readonly Cidr[] {
+async function printRules(manifests: readonly Manifest[], options: RenderOptions): Promise<void> {
+  const { renderManifests } = await import('../../src/services/render-manifests.ts')
+  const { tableText } = await import('../../src/services/table-text.ts')
+  const { families, problems } = renderManifests(manifests, options.node, servicesOptions(agentConfig(options), false))
+  if (options.output === 'json') return printJson({ families: families.map(({ family, rules: { filter, nat } }) => ({ family, filter: Object.fromEntries(filter), nat: Object.fromEntries(nat) })), problems })
+  printProblems(problems)
+  // One family is input for iptables-restore as it stands; of two, each says whose it is.
+  for (const { family, rules } of families) process.stdout.write(`${families.length > 1 ? `# IPv${family}\n` : ''}${tableText(rules)}`)
+}
+
+async function printDiff(manifests: readonly Manifest[], options: RenderOptions): Promise<void> {
+  const { liveDiff } = await import('../../src/agent/live-diff.ts')
+  const { diffText } = await import('../../src/services/rules-diff.ts')
+  const { backend, diffs, problems } = await liveDiff(manifests, options.node, agentConfig(options))
+  if (diffs.some(({ tables }) => tables.length > 0)) process.exitCode = 1
+  if (options.output === 'json') return printJson({ backend, families: diffs, problems })
+  printProblems(problems)
+  for (const diff of diffs) process.stdout.write(diffText(diff))
+}
+
+/** Of the agent whose rules they are. */
+function agentConfig({ config: file, layout, clusterCidr: clusterCIDR }: RenderOptions): AgentConfig {
+  return loadConfig({ file, flags: { layout, clusterCIDR }, environment: process.env })
+}
+
+function printJson(answer: object): void {
+  process.stdout.write(`${JSON.stringify(answer, undefined, 2)}\n`)
+}
+
+function printProblems(problems: readonly string[]): void {
+  for (const problem of problems) process.stderr.write(`fairlead: ${problem}\n`)
+}
+
+/** The text again, when it is good. */
+function checkedCidrs(text: string): string {
   try {
-    return text.split(',').map(parseCidr)
+    text.split(',').forEach(parseCidr)
+    return text
   } catch (error) {
     throw new InvalidArgumentError(error instanceof Error ? error.message : String(error))
   }

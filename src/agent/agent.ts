@@ -53,7 +53,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, metrics: proxyMetrics, log })
-  publishGauges(metrics, { nodes, ownPods, podNetwork, pass })
+  publishGauges(metrics, { nodes, ownPods, podNetwork, pass, serviceProxy: config.serviceProxy ? serviceProxy : undefined })
 
   await podNetwork.start()
   await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)

@@ -5,16 +5,19 @@ import { formatCidr } from '../net/cidr.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { Metrics, Reading } from './metrics.ts'
 import type { NetworkPass } from './network-pass.ts'
+import type { ServiceProxy } from './service-proxy.ts'
 
 export interface Sources {
   readonly nodes: Reflector<unknown>
   readonly ownPods: Reflector<ClusterPod>
   readonly podNetwork: PodNetwork
   readonly pass: NetworkPass
+  /** Undefined where Services are another's. */
+  readonly serviceProxy: ServiceProxy | undefined
 }
 
-export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pass }: Sources): void {
-  const reflectors = { nodes, pods: ownPods }
+export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pass, serviceProxy }: Sources): void {
+  const reflectors: Readonly<Record<string, Reflector<unknown>>> = { nodes, pods: ownPods, ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }) }
   const ofReflectors = (value: (reflector: Reflector<unknown>) => number): Reading[] => Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource }, value: value(reflector) }))
   metrics.gauge('fairlead_reflector_synced', '1 once the first list has arrived', ['resource'], () => ofReflectors((r) => Number(r.synced)))
   metrics.gauge('fairlead_reflector_objects', 'Objects kept', ['resource'], () => ofReflectors((r) => r.snapshot.size))
@@ -23,6 +26,11 @@ export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pa
   metrics.gauge('fairlead_reflector_state', '1 for the state that the reflector is in', ['resource', 'state'], () =>
     Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource, state: reflector.status().state }, value: 1 })),
   )
+  metrics.gauge('fairlead_object_problems', 'What is wrong with objects of the API server as they are now, by reason: each was said in the log once', ['resource', 'reason'], () => {
+    const problems = Object.entries(reflectors).flatMap(([resource, reflector]) => reflector.problems.map(({ reason }) => ({ resource, reason })))
+    const conflicts = (serviceProxy?.conflicts ?? []).map(({ reason }) => ({ resource: 'services', reason }))
+    return counted([...problems, ...conflicts])
+  })
   metrics.gauge('fairlead_ipam_addresses', 'Addresses of this node by pool and state', ['pool', 'state'], () =>
     podNetwork.ipamStatus().flatMap(({ podCidr, size, used, resting }) =>
       Object.entries({ used, resting, free: size - used - resting }).map(([state, value]) => ({ labels: { pool: formatCidr(podCidr), state }, value })),
@@ -33,6 +41,11 @@ export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pa
   metrics.gauge('fairlead_attachments_without_pod', 'Attachments whose pod the API server no longer has', [], () => [{ labels: {}, value: ownPods.synced ? orphans(podNetwork, ownPods) : 0 }])
   metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
   metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [{ labels: {}, value: Number(pass.missing.length === 0) }])
+}
+
+/** So many of each. */
+function counted(all: readonly Record<string, string>[]): Reading[] {
+  return [...Map.groupBy(all, (labels) => JSON.stringify(labels)).values()].map((same) => ({ labels: same[0] ?? {}, value: same.length }))
 }
 
 function orphans(podNetwork: PodNetwork, ownPods: Reflector<ClusterPod>): number {

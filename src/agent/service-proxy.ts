@@ -4,6 +4,7 @@ import type { ApiConnection } from '../cluster/api-connection.ts'
 import { systemClock } from '../cluster/clock.ts'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
+import type { Problem } from '../cluster/problem.ts'
 import { projectEndpointSlice, sameEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectService, sameService } from '../cluster/project-service.ts'
 import { Reflector } from '../cluster/reflector.ts'
@@ -36,6 +37,8 @@ export class ServiceProxy {
   readonly #status: ProxyStatus
   #rules: Services | undefined
   #loop: SyncLoop | undefined
+  /** Claims of Services that others have, as of the last sync that went through. */
+  conflicts: readonly Problem[] = []
 
   constructor(parts: ServiceProxyParts) {
     this.#parts = parts
@@ -107,7 +110,8 @@ export class ServiceProxy {
     const snapshots = this.#snapshots()
     rules.update(snapshots.services, snapshots.slices, node)
     const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())
-    this.#reports.say('services', problems)
+    this.conflicts = problems
+    this.#reports.say('services', problems.map(({ sentence }) => sentence))
     this.#reports.say('service rules', [])
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
   }

@@ -1,11 +1,12 @@
 // The projected objects of one reflector: what a consumer sees of the cluster. Raw objects end here.
 import { type KubeObject, keyOf } from './kube-object.ts'
+import type { Problem, Report } from './problem.ts'
 
 /**
  * Makes of a raw object the small frozen one that is kept; undefined leaves the object out. The key is `keyOf(raw)`: deletions are found by it.
  * What is wrong with a part of the object goes to `report`, one sentence each; what makes it useless as a whole is thrown.
  */
-export type Projection<T> = (raw: unknown, report: (problem: string) => void) => readonly [key: string, value: T] | undefined
+export type Projection<T> = (raw: unknown, report: Report) => readonly [key: string, value: T] | undefined
 
 export interface StoreSettings<T> {
   /** Where the objects come from, for sentences: "/api/v1/nodes". */
@@ -20,7 +21,7 @@ export interface StoreSettings<T> {
 export class ObjectStore<T> {
   readonly #settings: StoreSettings<T>
   /** What was warned of, by key. Empty for most clusters. */
-  readonly #problems = new Map<string, readonly string[]>()
+  readonly #problems = new Map<string, readonly Problem[]>()
   readonly #listeners: (() => void)[] = []
   #objects = new Map<string, T>()
   /** A copy of #objects that nobody changes any more; undefined from a change until somebody asks. */
@@ -39,6 +40,11 @@ export class ObjectStore<T> {
   get snapshot(): ReadonlyMap<string, T> {
     this.#snapshot ??= new Map(this.#objects)
     return this.#snapshot
+  }
+
+  /** What is wrong with objects as they are now. */
+  get problems(): readonly Problem[] {
+    return [...this.#problems.values()].flat()
   }
 
   onChange(listener: () => void): void {
@@ -103,23 +109,24 @@ export class ObjectStore<T> {
   /** The value to keep: the very one we have where nothing changed, and also where the object cannot be read any more. */
   #valueOf(key: string, object: KubeObject): T | undefined {
     const known = this.#objects.get(key)
-    const problems: string[] = []
+    const problems: Problem[] = []
     let value: T | undefined
     try {
-      const projected = this.#settings.project(object, (problem) => problems.push(problem))
+      const projected = this.#settings.project(object, (sentence, reason = 'left-out') => problems.push({ sentence, reason }))
       if (projected !== undefined && projected[0] !== key) throw new TypeError(`Expected the projection to name it \`${key}\`, got \`${projected[0]}\``)
       value = projected?.[1]
     } catch (error) {
-      problems.push(`${key} of ${this.#settings.path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`)
+      const sentence = `${key} of ${this.#settings.path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`
+      problems.push({ sentence, reason: 'unreadable' })
       value = known
     }
     this.#report(key, problems)
     return value !== undefined && known !== undefined && this.#settings.equals(known, value) ? known : value
   }
 
-  #report(key: string, problems: readonly string[]): void {
-    const told = this.#problems.get(key) ?? []
-    for (const problem of problems) if (!told.includes(problem)) this.#settings.warn(problem)
+  #report(key: string, problems: readonly Problem[]): void {
+    const told = new Set(this.#problems.get(key)?.map(({ sentence }) => sentence))
+    for (const { sentence } of problems) if (!told.has(sentence)) this.#settings.warn(sentence)
     if (problems.length > 0) this.#problems.set(key, problems)
     else this.#problems.delete(key)
   }

@@ -13,8 +13,9 @@ const slice = {
 
 function projected(raw: unknown) {
   const problems: string[] = []
-  const [key, value] = projectEndpointSlice(raw, (problem) => problems.push(problem)) ?? []
-  return { key, value, problems }
+  const reasons: (string | undefined)[] = []
+  const [key, value] = projectEndpointSlice(raw, (problem, reason) => (problems.push(problem), reasons.push(reason))) ?? []
+  return { key, value, problems, reasons }
 }
 
 test('what is kept of an EndpointSlice', () => {
@@ -33,6 +34,7 @@ test('what is kept of an EndpointSlice', () => {
       changeTriggeredAt: Date.UTC(2026, 0, 2, 3, 4, 5),
     },
     problems: [],
+    reasons: [],
   })
 })
 
@@ -46,19 +48,19 @@ test.each([
   ['of a headless Service', { metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' } } }, []],
   ['of no Service', { metadata: { ...slice.metadata, labels: {} } }, ['EndpointSlice shop/web-abc is left out: it names no Service; give it the label kubernetes.io/service-name']],
 ])('nothing is kept of a slice %s', (_, changed, problems) => {
-  expect(projected({ ...slice, ...changed })).toEqual({ key: undefined, value: undefined, problems })
+  expect(projected({ ...slice, ...changed })).toEqual({ key: undefined, value: undefined, problems, reasons: problems.map(() => 'slice-without-service') })
 })
 
 test.each([
-  ['127.0.0.1', 'Expected an address that others can reach, neither loopback nor link-local'],
-  ['169.254.169.254', 'Expected an address that others can reach, neither loopback nor link-local'],
-  ['0.0.0.0', 'Expected an address that others can reach, neither loopback nor link-local'],
-  ['fd00::5', 'Expected an address of IPv4, as its addressType has it'],
-  ['10.244.1.5:80', 'Expected an IP address, got `10.244.1.5:80`'],
-])('an endpoint at %s is left out and named, and the others kept', (address, why) => {
-  const { value, problems } = projected({ ...slice, endpoints: [{ addresses: [address] }, ...slice.endpoints] })
+  ['127.0.0.1', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['169.254.169.254', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['0.0.0.0', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
+  ['fd00::5', 'endpoint-of-other-family', 'Expected an address of IPv4, as its addressType has it'],
+  ['10.244.1.5:80', 'endpoint-address', 'Expected an IP address, got `10.244.1.5:80`'],
+])('an endpoint at %s is left out and named, and the others kept', (address, reason, why) => {
+  const { value, problems, reasons } = projected({ ...slice, endpoints: [{ addresses: [address] }, ...slice.endpoints] })
   expect(value?.endpoints).toHaveLength(2)
-  expect(problems).toEqual([`EndpointSlice shop/web-abc: endpoints \`["${address}"]\` is left out: ${why}`])
+  expect({ problems, reasons }).toEqual({ problems: [`EndpointSlice shop/web-abc: endpoints \`["${address}"]\` is left out: ${why}`], reasons: [reason] })
 })
 
 test.each(['::1', '::', 'fe80::1', 'ff02::1'])('an endpoint at %s is left out', (address) => {

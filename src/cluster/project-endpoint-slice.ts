@@ -3,7 +3,9 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { ClusterEndpointSlice, SliceEndpoint, SlicePort } from './endpoint-slice.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
+import { MisfitError } from './misfit-error.ts'
 import { parseEach } from './parse-each.ts'
+import type { Report } from './problem.ts'
 import { parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress, shown } from './service-fields.ts'
 
 interface RawSlice extends KubeObject {
@@ -22,24 +24,24 @@ interface RawEndpoint {
 const families: ReadonlyMap<string, Family> = new Map([['IPv4', 4], ['IPv6', 6]])
 
 /** Undefined where there is nothing to proxy: of a headless Service, of host names (FQDN), or of no Service, which is reported. @throws {TypeError} when it has no name. */
-export function projectEndpointSlice(raw: unknown, report: (problem: string) => void): readonly [key: string, slice: ClusterEndpointSlice] | undefined {
+export function projectEndpointSlice(raw: unknown, report: Report): readonly [key: string, slice: ClusterEndpointSlice] | undefined {
   const slice = asKubeObject(raw) as RawSlice
   const { namespace = '', name, labels = {}, annotations = {} } = slice.metadata
   const family = families.get(slice.addressType)
   if (family === undefined || labels['service.kubernetes.io/headless'] !== undefined) return undefined
   const service = labels['kubernetes.io/service-name']
   if (!service) {
-    report(`EndpointSlice ${keyOf(slice)} is left out: it names no Service; give it the label kubernetes.io/service-name`)
+    report(`EndpointSlice ${keyOf(slice)} is left out: it names no Service; give it the label kubernetes.io/service-name`, 'slice-without-service')
     return undefined
   }
-  const leftOut = (field: string) => (value: unknown, why: string) => report(`EndpointSlice ${keyOf(slice)}: ${field} \`${shown(value)}\` is left out: ${why}`)
+  const leftOut = (field: string, value: unknown, why: string, reason: string) => report(`EndpointSlice ${keyOf(slice)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
   const value: ClusterEndpointSlice = Object.freeze({
     namespace,
     name,
     service,
     family,
-    ports: parseEach(slice.ports ?? [], parsePort, leftOut('ports')),
-    endpoints: parseEach(slice.endpoints ?? [], (endpoint) => parseEndpoint(endpoint, family), (endpoint, why) => leftOut('endpoints')(endpoint.addresses, why)),
+    ports: parseEach(slice.ports ?? [], parsePort, (port, why) => leftOut('ports', port, why, 'slice-port')),
+    endpoints: parseEach(slice.endpoints ?? [], (endpoint) => parseEndpoint(endpoint, family), ({ addresses }, why, reason = 'endpoint-address') => leftOut('endpoints', addresses, why, reason)),
     changeTriggeredAt: Date.parse(annotations['endpoints.kubernetes.io/last-change-trigger-time'] ?? '') || undefined,
   })
   return [keyOf(slice), value]
@@ -79,7 +81,7 @@ const special = /^(0\.0\.0\.0$|127\.|169\.254\.|224\.0\.0\.|::1?$|fe[89ab][0-9a-
 
 function parseEndpointAddress(text: string, family: Family): Address {
   const address = parseSloppyAddress(text)
-  if (familyOf(address) !== family) throw new TypeError(`Expected an address of IPv${family}, as its addressType has it`)
-  if (special.test(address)) throw new TypeError('Expected an address that others can reach, neither loopback nor link-local')
+  if (familyOf(address) !== family) throw new MisfitError(`Expected an address of IPv${family}, as its addressType has it`, 'endpoint-of-other-family')
+  if (special.test(address)) throw new MisfitError('Expected an address that others can reach, neither loopback nor link-local', 'endpoint-out-of-reach')
   return address
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Address, familyOf } from '../net/address.ts'
 import { asKubeObject, createdAtOf, type KubeObject, keyOf } from './kube-object.ts'
 import { parseEach } from './parse-each.ts'
+import type { Report } from './problem.ts'
 import type { ClusterService, ClusterServicePort, ServiceType, TrafficPolicy } from './service.ts'
 import { parseLabel, parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress, parseSloppyCidr, shown } from './service-fields.ts'
 
@@ -35,12 +36,12 @@ interface RawPort {
 const defaultAffinitySeconds = 10_800
 
 /** Undefined where there is nothing to proxy: ExternalName, headless, no ClusterIP yet, or another proxy's. @throws {TypeError} when namespace or name is none. */
-export function projectService(raw: unknown, report: (problem: string) => void): readonly [key: string, service: ClusterService] | undefined {
+export function projectService(raw: unknown, report: Report): readonly [key: string, service: ClusterService] | undefined {
   const service = asKubeObject(raw) as RawService
   const { spec = {}, status, metadata } = service
   if (metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined || spec.type === 'ExternalName') return undefined
-  const leftOut = (field: string) => (value: unknown, why: string) => report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`)
-  const clusterIps = clusterIpsOf(spec, leftOut('spec.clusterIPs'))
+  const leftOut = (field: string, reason: string) => (value: unknown, why: string) => report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
+  const clusterIps = clusterIpsOf(spec, leftOut('spec.clusterIPs', 'cluster-ip'))
   if (clusterIps.length === 0) return undefined
   const ingress = (status?.loadBalancer?.ingress ?? []).filter(({ ip, ipMode = 'VIP' }) => ip && ipMode === 'VIP').map(({ ip = '' }) => ip)
   const value: ClusterService = Object.freeze({
@@ -50,14 +51,14 @@ export function projectService(raw: unknown, report: (problem: string) => void):
     createdAt: createdAtOf(service),
     type: spec.type ?? 'ClusterIP',
     clusterIps,
-    ports: portsOf(spec.ports ?? [], leftOut('spec.ports')),
-    externalIps: parseEach(filled(spec.externalIPs), parseSloppyAddress, leftOut('spec.externalIPs')),
-    loadBalancerIps: parseEach(ingress, parseSloppyAddress, leftOut('status.loadBalancer.ingress')),
-    sourceRanges: parseEach(filled(spec.loadBalancerSourceRanges), parseSloppyCidr, leftOut('spec.loadBalancerSourceRanges')),
+    ports: portsOf(spec.ports ?? [], leftOut('spec.ports', 'service-port')),
+    externalIps: parseEach(filled(spec.externalIPs), parseSloppyAddress, leftOut('spec.externalIPs', 'external-ip')),
+    loadBalancerIps: parseEach(ingress, parseSloppyAddress, leftOut('status.loadBalancer.ingress', 'load-balancer-ip')),
+    sourceRanges: parseEach(filled(spec.loadBalancerSourceRanges), parseSloppyCidr, leftOut('spec.loadBalancerSourceRanges', 'source-range')),
     internalTrafficPolicy: spec.internalTrafficPolicy ?? 'Cluster',
     externalTrafficPolicy: spec.externalTrafficPolicy ?? 'Cluster',
-    healthCheckNodePort: optionalPort(spec.healthCheckNodePort, leftOut('spec.healthCheckNodePort')),
-    affinitySeconds: spec.sessionAffinity === 'ClientIP' ? affinitySecondsOf(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds, leftOut('spec.sessionAffinityConfig')) : undefined,
+    healthCheckNodePort: optionalPort(spec.healthCheckNodePort, leftOut('spec.healthCheckNodePort', 'health-check-node-port')),
+    affinitySeconds: spec.sessionAffinity === 'ClientIP' ? affinitySecondsOf(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds, leftOut('spec.sessionAffinityConfig', 'session-affinity')) : undefined,
   })
   return [keyOf(service), value]
 }

@@ -10,6 +10,7 @@ import { BackOff } from './back-off.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ObjectStore, type Projection, type Refill } from './object-store.ts'
 import { pagedList } from './paged-list.ts'
+import type { Problem } from './problem.ts'
 import { openWatch, WatchBroken, type WatchEvent } from './watch-stream.ts'
 
 export interface ReflectorSettings<T> {
@@ -90,6 +91,11 @@ export class Reflector<T> {
   /** By "ns/name", or "name". A new map only when something changed; its order means nothing. */
   get snapshot(): ReadonlyMap<string, T> {
     return this.#store.snapshot
+  }
+
+  /** What is wrong with objects as they are now: each was said in the log once. */
+  get problems(): readonly Problem[] {
+    return this.#store.problems
   }
 
   /** Whether a list has been complete once. It stays true: a snapshot that is minutes old beats none. */

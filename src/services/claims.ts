@@ -1,13 +1,14 @@
 // Two Services may claim one address and port: an external IP that somebody else has, a node port written by hand. The older Service keeps it, then the one whose
 // name comes first; never the one that happens to be written first. The other's rules for it are left out and it is reported.
+import type { Problem } from '../cluster/problem.ts'
 import type { FilterRule, Frontend, RenderedPort } from './rendered.ts'
 import type { ServicePort } from './service-port.ts'
 
 export interface Settled {
   readonly frontends: readonly Frontend[]
   readonly filter: readonly FilterRule[]
-  /** One sentence for each claim that lost. */
-  readonly problems: readonly string[]
+  /** One for each claim that lost. */
+  readonly problems: readonly Problem[]
 }
 
 type Claim = Pick<Frontend | FilterRule, 'kind' | 'address' | 'port' | 'protocol' | 'owner'>
@@ -20,19 +21,19 @@ export function byPrecedence(a: ServicePort, b: ServicePort): number {
 /** @param ports in the order of {@link byPrecedence} */
 export function settleClaims(ports: readonly RenderedPort[]): Settled {
   const holders = new Map<string, ServicePort>()
-  const problems = new Set<string>()
+  const problems = new Map<string, Problem>()
   const isHeld = (claim: Claim): boolean => {
     if (claim.kind === 'health-check') return true
     const key = `${claim.address ?? 'node'} ${claim.port}/${claim.protocol}`
     const holder = holders.get(key) ?? claim.owner
     holders.set(key, holder)
     if (holder === claim.owner) return true
-    problems.add(refusal(claim, holder))
+    problems.set(key + claim.owner.id, { sentence: refusal(claim, holder), reason: `${claim.kind}-taken` })
     return false
   }
   // Port by port: who has an address but no endpoint claims it in table filter alone, and keeps it all the same.
   const kept = ports.map(({ frontends, filter }) => ({ frontends: frontends.filter(isHeld), filter: filter.filter(isHeld) }))
-  return { frontends: kept.flatMap(({ frontends }) => frontends), filter: kept.flatMap(({ filter }) => filter), problems: [...problems] }
+  return { frontends: kept.flatMap(({ frontends }) => frontends), filter: kept.flatMap(({ filter }) => filter), problems: [...problems.values()] }
 }
 
 function refusal({ kind, address, port, protocol, owner }: Claim, holder: ServicePort): string {

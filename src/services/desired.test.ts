@@ -16,7 +16,7 @@ function rulesOf(scenario: Scenario) {
 
 test.each(Object.entries(scenarios))('the rules of %s', async (name, scenario) => {
   const { rules, problems } = desiredRules(snapshotOf(scenario), flat)
-  await expect(`${problems.map((problem) => `# ${problem}\n`).join('')}${tableText(rules)}`).toMatchFileSnapshot(`golden/${name}.rules`)
+  await expect(`${problems.map(({ sentence }) => `# ${sentence}\n`).join('')}${tableText(rules)}`).toMatchFileSnapshot(`golden/${name}.rules`)
 })
 
 test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every chain is led to', (_, scenario) => {

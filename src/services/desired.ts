@@ -1,5 +1,6 @@
 // What iptables should hold for one family: pure. A sync calls the parts, so as to render again only what changed; here they are in one piece.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { byPrecedence, settleClaims } from './claims.ts'
 import { endpointsOf } from './endpoints.ts'
@@ -25,8 +26,7 @@ export interface Layouts {
 
 export interface Desired {
   readonly rules: DesiredRules
-  /** One sentence each. */
-  readonly problems: readonly string[]
+  readonly problems: readonly Problem[]
 }
 
 export function desiredRules({ services, slices, options, node }: ServicesSnapshot, layouts: Layouts): Desired {

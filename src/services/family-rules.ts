@@ -1,5 +1,6 @@
 // What the tables of one family should hold, kept up to date by rendering again what has changed and that alone.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
+import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { assembleRules } from './desired.ts'
 import { endpointsOf } from './endpoints.ts'
@@ -42,7 +43,7 @@ export class FamilyRules {
   #endpoints = 0
   /** The chains that belong to no port: the layout's, and those that depend on options alone. */
   #shared: Readonly<Record<'filter' | 'nat', ReadonlySet<string>>> = { filter: new Set(), nat: new Set() }
-  problems: readonly string[] = []
+  problems: readonly Problem[] = []
 
   constructor(parts: { target: Target; sources: Sources }) {
     this.#target = parts.target

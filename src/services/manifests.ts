@@ -4,7 +4,10 @@ import type { ClusterNode } from '../cluster/node.ts'
 import { projectEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectNode } from '../cluster/project-node.ts'
 import { projectService } from '../cluster/project-service.ts'
+import type { Report } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import type { Family } from '../net/address.ts'
+import { servicePortsOf } from './service-ports.ts'
 
 /** As far as anything looks into it before the projections do. */
 export interface Manifest {
@@ -24,7 +27,7 @@ export interface ClusterObjects {
 /** Other kinds are passed over. What is given twice counts as it is given last, as with `kubectl apply`. @throws {TypeError} when a name is none. */
 export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
   const problems: string[] = []
-  const report = (problem: string) => problems.push(problem)
+  const report: Report = (sentence) => problems.push(sentence)
   const services = new Map<string, ClusterService>()
   const slices = new Map<string, ClusterEndpointSlice>()
   const nodes = new Map<string, ClusterNode>()
@@ -37,6 +40,19 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
     else if (manifest.kind === 'Node') keep(nodes, projectNode(manifest, report))
   }
   return { services: [...services.values()], slices: [...slices.values()], nodes: [...nodes.values()], problems }
+}
+
+/** The Node of that name. Where there are no Nodes its name alone is known: enough for all that depends on neither zone, podCIDR nor address. @throws {Error} when there are Nodes and none of that name. */
+export function nodeNamed(nodes: readonly ClusterNode[], name: string): ClusterNode {
+  const node = nodes.find((each) => each.name === name)
+  if (node === undefined && nodes.length > 0) throw new Error(`there is no Node ${name} in the manifests: take one of ${nodes.map((each) => each.name).join(', ')}`)
+  return node ?? { name, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false }
+}
+
+/** Those that the Services have, and IPv4 where there is none at all. */
+export function servedFamilies(services: readonly ClusterService[]): readonly Family[] {
+  const served = ([4, 6] as const).filter((family) => services.some((service) => servicePortsOf(service, family).length > 0))
+  return served.length === 0 ? [4] : served
 }
 
 /** A manifest as people write it: the API server has not allocated a ClusterIP yet. */

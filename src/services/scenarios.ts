@@ -1,6 +1,7 @@
 // Clusters to try the rules on, as the API server would tell of them: one for each row of kube-proxy's decision matrix and each field that changes rules.
 import { projectEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectService } from '../cluster/project-service.ts'
+import type { Report } from '../cluster/problem.ts'
 import { type Family, parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'
@@ -130,10 +131,10 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
 }
 
 export function snapshotOf({ objects, family = 4, options: changed = {} }: Scenario): ServicesSnapshot {
-  const report = (problem: string) => {
-    throw new Error(problem)
+  const report: Report = (sentence) => {
+    throw new Error(sentence)
   }
-  const kept = <T>(kind: string, project: (raw: unknown, report: (problem: string) => void) => readonly [string, T] | undefined): T[] =>
+  const kept = <T>(kind: string, project: (raw: unknown, report: Report) => readonly [string, T] | undefined): T[] =>
     objects.filter((object) => object['kind'] === kind).flatMap((object) => project(object, report)?.[1] ?? [])
   return { services: kept('Service', projectService), slices: kept('EndpointSlice', projectEndpointSlice), options: { ...options, ...changed }, node: nodes[family] }
 }

@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
+import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Family } from '../net/address.ts'
@@ -10,6 +11,7 @@ import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
 import { hasLocalhostNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
+import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
 import { FamilyTables, type Written } from './sync/apply.ts'
 import { Audit } from './sync/audit.ts'
@@ -30,8 +32,8 @@ export interface SyncResult {
   readonly families: readonly Family[]
   readonly chains: number
   readonly restores: number
-  /** One sentence for each claim of a Service that another one has. */
-  readonly problems: readonly string[]
+  /** Claims of Services that others have. */
+  readonly problems: readonly Problem[]
 }
 
 export interface FamilyStatus {
@@ -97,18 +99,8 @@ export class Services {
    * @throws what the first to fail threw, {@link CommandError} as a rule; the next call makes it good.
    */
   async sync(): Promise<SyncResult> {
-    if (this.#options === undefined || this.#snapshots === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
-    await this.#refuseToMix()
-    const { services, slices, node } = this.#snapshots
-    const options = this.#options
-    const addresses = await localAddresses(this.#kernel, options)
-    for (const { tables } of this.#lanes) await tables.adopt()
-    const dirty = this.#changes.take(services, slices)
-    for (const lane of this.#lanes) {
-      const facts = nodeFacts(node, lane.family, addresses)
-      if (!isDeepStrictEqual(facts, lane.facts)) lane.facts = facts
-      lane.rules.update(dirty, options, lane.facts ?? facts)
-    }
+    const options = await this.#render()
+    if (options === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
     const results = await Promise.allSettled(this.#lanes.map(async (lane) => this.#syncLane(lane)))
     const written = results.map((result) => {
       if (result.status === 'rejected') throw result.reason
@@ -116,7 +108,13 @@ export class Services {
     })
     await this.#allowLocalhostNodePorts(options)
     const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
-    return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: [...new Set(this.#lanes.flatMap(({ rules }) => rules.problems))] }
+    return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: this.#problems }
+  }
+
+  /** What {@link sync} would write, without writing it. @throws as sync does */
+  async preview(): Promise<{ readonly diffs: readonly RulesDiff[]; readonly problems: readonly Problem[] }> {
+    const diffs = (await this.#render()) === undefined ? [] : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
+    return { diffs, problems: this.#problems }
   }
 
   /** When {@link audit} has something to do, in ms since the epoch; undefined before the first sync. */
@@ -157,6 +155,28 @@ export class Services {
   /** Settles when no conntrack deletion is under way any more. */
   async idle(): Promise<void> {
     await this.#conntrack.idle()
+  }
+
+  /** A claim of both families is told of once. */
+  get #problems(): readonly Problem[] {
+    return [...new Map(this.#lanes.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem]))).values()]
+  }
+
+  /** Knows what the tables hold, and says what they should. @returns what was rendered with; undefined before there is anything to render. */
+  async #render(): Promise<ServicesOptions | undefined> {
+    const [options, snapshots] = [this.#options, this.#snapshots]
+    if (options === undefined || snapshots === undefined) return undefined
+    await this.#refuseToMix()
+    const { services, slices, node } = snapshots
+    const addresses = await localAddresses(this.#kernel, options)
+    for (const { tables } of this.#lanes) await tables.adopt()
+    const dirty = this.#changes.take(services, slices)
+    for (const lane of this.#lanes) {
+      const facts = nodeFacts(node, lane.family, addresses)
+      if (!isDeepStrictEqual(facts, lane.facts)) lane.facts = facts
+      lane.rules.update(dirty, options, lane.facts ?? facts)
+    }
+    return options
   }
 
   async #syncLane(lane: Lane): Promise<Written> {

@@ -81,6 +81,12 @@ export class FamilyTables {
     return this.#write(await this.#plan())
   }
 
+  /** What a {@link sync} would find to do, without doing it. @throws {CommandError} */
+  async preview(): Promise<Readonly<Record<Table, TableInput>>> {
+    await this.adopt()
+    return this.#inputs()
+  }
+
   /** Reads a table and makes it right. @returns what somebody else had changed: chains and jumps. @throws {CommandError} */
   async audit(table: Table): Promise<{ repaired: readonly string[]; written: Written }> {
     const chains = await this.#read(table)
@@ -131,8 +137,12 @@ export class FamilyTables {
   }
 
   async #plan(): Promise<Transaction[]> {
+    return planTransactions(await this.#kernel.iptablesBackend(), this.#inputs())
+  }
+
+  #inputs(): Readonly<Record<Table, TableInput>> {
     const input = (table: Table): TableInput => ({ ...this.#states[table].difference(), applied: this.#states[table].applied, jumps: this.#jumps[table] })
-    return planTransactions(await this.#kernel.iptablesBackend(), { filter: input('filter'), nat: input('nat'), mangle: input('mangle') })
+    return { filter: input('filter'), nat: input('nat'), mangle: input('mangle') }
   }
 
   async #write(transactions: readonly Transaction[]): Promise<Written> {

@@ -1,0 +1,21 @@
+// How the rules of the node that we run on differ from those that manifests make, as an agent of this configuration would find them.
+import { pino } from 'pino'
+import type { IptablesBackend } from '../kernel/kernel.ts'
+import { openKernel } from '../kernel/linux-kernel.ts'
+import { diffManifests, type ManifestsDiff } from '../services/diff-manifests.ts'
+import type { Manifest } from '../services/manifests.ts'
+import type { AgentConfig } from './config.ts'
+import { servicesOptions } from './services-options.ts'
+
+export interface LiveDiff extends ManifestsDiff {
+  readonly backend: IptablesBackend
+}
+
+/** Writes nothing. @throws as {@link diffManifests} */
+export async function liveDiff(manifests: readonly Manifest[], nodeName: string, config: AgentConfig): Promise<LiveDiff> {
+  const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
+  await using kernel = openKernel({ log })
+  const liberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
+  const diff = await diffManifests(manifests, nodeName, { options: servicesOptions(config, liberal), kernel, log })
+  return { ...diff, backend: await kernel.iptablesBackend() }
+}
