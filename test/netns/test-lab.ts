@@ -7,6 +7,7 @@ export const root = join(import.meta.dirname, '../..')
 const echo = join(root, 'dist/echo.mjs')
 
 export interface LabPod {
+  readonly namespace: string
   readonly name: string
   readonly node: string
   readonly address: string
