@@ -3,7 +3,7 @@
 import { mkdir } from 'node:fs/promises'
 import { pino } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
-import { connectCluster } from '../cluster/connect.ts'
+import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
@@ -32,7 +32,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
   const metrics = new Metrics()
   const proxyMetrics = new ProxyMetrics(metrics)
-  const api = connect(config)
+  const api = await connect(config)
   for (const warning of config.warnings) log.warn(warning)
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
@@ -77,9 +77,12 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 
-/** @throws {ConfigError} for a kubeconfig that cannot be used. */
-function connect({ kubeconfig, apiServer }: AgentConfig): ApiConnection {
+/** @throws {ConfigError} for a kubeconfig that cannot be used, and where there is none outside of a pod. */
+async function connect({ kubeconfig, apiServer }: AgentConfig): Promise<ApiConnection> {
   try {
+    if (kubeconfig === undefined) return connectInCluster({ server: apiServer })
+    // Loaded where it is needed alone: it costs 24 MB.
+    const { connectCluster } = await import('../cluster/connect.ts')
     return connectCluster({ kubeconfig, server: apiServer })
   } catch (error) {
     throw new ConfigError((error as Error).message, { cause: error })

@@ -1,6 +1,6 @@
 // Every option of the agent, once: its type, default and meaning. The file, the flags and the FAIRLEAD_* variables all come from this table.
 import { isIPv4, isIPv6 } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'
 

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parse as parseYaml } from 'yaml'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { type ConfigKey, configKeys } from './config-keys.ts'
 import type { Setting } from './config-setting.ts'
 import { isKubeProxyConfig, kubeProxySettings } from './kube-proxy-config.ts'

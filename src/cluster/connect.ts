@@ -1,22 +1,16 @@
-// How the API server is found: a kubeconfig file, or what Kubernetes puts into every pod.
-import { existsSync } from 'node:fs'
+// How the API server is found outside of a pod: by a kubeconfig file (inside: connect-in-cluster.ts).
 import { KubeConfig } from '@kubernetes/client-node'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
 
 export interface ClusterAddress {
-  /** Path of a kubeconfig file; without one, the pod's service account. */
-  readonly kubeconfig?: string | undefined
-  /**
-   * "https://HOST:PORT" to use in place of the address found. Needed in a pod where kube-proxy is off: the address Kubernetes gives there is a
-   * ClusterIP, which answers only once we have programmed it.
-   */
+  /** Path of a kubeconfig file. */
+  readonly kubeconfig: string
+  /** "https://HOST:PORT" to use in place of the address found. */
   readonly server?: string | undefined
 }
 
-const serviceAccountToken = '/var/run/secrets/kubernetes.io/serviceaccount/token'
-
-/** No traffic yet: the first request connects. @throws {Error} when there is no usable configuration, with what to do about it. */
-export function connectCluster(address: ClusterAddress = {}): ApiConnection {
+/** No traffic yet: the first request connects. @throws {Error} when the file cannot be used, with what to do about it. */
+export function connectCluster(address: ClusterAddress): ApiConnection {
   return new ApiConnection(new KubeConfigCredentials(address))
 }
 
@@ -29,7 +23,7 @@ class KubeConfigCredentials implements Credentials {
     this.#address = address
     this.#config = loadConfig(address)
     this.server = address.server ?? this.#config.getCurrentCluster()?.server ?? ''
-    if (!URL.canParse(this.server)) throw new Error(`Expected the API server's address to be a URL, got \`${this.server}\`${address.kubeconfig === undefined ? '' : ` from ${address.kubeconfig}`}`)
+    if (!URL.canParse(this.server)) throw new Error(`Expected the API server's address to be a URL, got \`${this.server}\` from ${address.kubeconfig}`)
   }
 
   async requestOptions(): Promise<CredentialOptions> {
@@ -49,16 +43,10 @@ class KubeConfigCredentials implements Credentials {
   }
 }
 
-function loadConfig({ kubeconfig, server }: ClusterAddress): KubeConfig {
+function loadConfig({ kubeconfig }: ClusterAddress): KubeConfig {
   const config = new KubeConfig()
-  if (kubeconfig !== undefined) {
-    readKubeconfig(config, kubeconfig)
-    if (config.getCurrentCluster() === null) throw new Error(`Expected ${kubeconfig} to name a cluster in its current-context, got \`${config.getCurrentContext()}\``)
-    return config
-  }
-  if (!existsSync(serviceAccountToken)) throw new Error(`Expected a kubeconfig or, in a pod, ${serviceAccountToken}, found neither: name a kubeconfig file`)
-  if (server === undefined && process.env['KUBERNETES_SERVICE_HOST'] === undefined) throw new Error('Expected KUBERNETES_SERVICE_HOST to be set in a pod, found it unset: name the API server')
-  config.loadFromCluster()
+  readKubeconfig(config, kubeconfig)
+  if (config.getCurrentCluster() === null) throw new Error(`Expected ${kubeconfig} to name a cluster in its current-context, got \`${config.getCurrentContext()}\``)
   return config
 }
 

@@ -1,5 +1,5 @@
 // `bridge -j fdb show dev X`
-import { z } from 'zod'
+import * as z from 'zod'
 import { canonicalAddress } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { parseMac } from '../net/mac.ts'

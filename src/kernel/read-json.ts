@@ -1,5 +1,5 @@
 // How every `ip -j` and `bridge -j` answer is read.
-import { z } from 'zod'
+import * as z from 'zod'
 import { CommandError } from './command-error.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
 import type { ShellWorkers } from './shell-workers.ts'

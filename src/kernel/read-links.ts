@@ -1,5 +1,5 @@
 // `ip -j -N -d addr show`: all that we want to know of links, in one dump. (`link show` before it in one batch would make it lose its addresses.)
-import { z } from 'zod'
+import * as z from 'zod'
 import { canonicalAddress, parseAddress } from '../net/address.ts'
 import { parseMac } from '../net/mac.ts'
 import type { Link, VxlanSettings } from './observed.ts'

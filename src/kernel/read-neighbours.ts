@@ -1,5 +1,5 @@
 // `ip -j neigh show dev X`
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Family, parseAddress } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { parseMac } from '../net/mac.ts'

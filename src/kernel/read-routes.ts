@@ -1,5 +1,5 @@
 // `ip -j -N -d route show`: -N gives a protocol its number also where rt_protos has a name for it, -d prints it also where it is "boot".
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Address, addressBits, canonicalAddress, type Family, parseAddress } from '../net/address.ts'
 import { type Cidr, cidrOf, parseCidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'

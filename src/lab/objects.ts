@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAllDocuments } from 'yaml'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { ApiError } from '../cluster/api-error.ts'
 

@@ -1,5 +1,5 @@
 // What a kubelet notes down about a pod it runs, so that `lab exec` can enter it.
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const podNoteSchema = z.object({
   /** The namespace's name on the node; empty for a pod in the node's own network. */

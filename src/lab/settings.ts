@@ -1,7 +1,7 @@
 // What a lab was brought up with: noted in its directory, so that nodes added later are like the others.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Lab } from './layout.ts'
 
 export const overlayModes = ['vxlan', 'direct', 'auto'] as const

@@ -1,5 +1,5 @@
 // What the lab shows of objects, read from the API server with as little as each answer has to hold.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { agentAnnotation } from './layout.ts'
 

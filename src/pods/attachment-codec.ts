@@ -1,5 +1,5 @@
 // An attachment as text on disk, and back through the parsers of every address and name in it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseAddress } from '../net/address.ts'
 import { type Cidr, formatCidr, parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'

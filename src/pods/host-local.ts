@@ -4,7 +4,7 @@
 // says where that container's namespace is. Both are only read.
 import { readdir, readFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Address, parseAddress } from '../net/address.ts'
 import { netnsIsGone } from './netns-identity.ts'
 

@@ -1,7 +1,7 @@
 // The resting addresses on disk, so that a restart does not hand out what a pod held a second ago.
 import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseAddress } from '../net/address.ts'
 import { writeDurably } from './durable-file.ts'
 import type { RestingAddress } from './ipam.ts'

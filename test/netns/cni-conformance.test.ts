@@ -1,6 +1,6 @@
 // The contract with runtimes, through the real CNI binary and a real agent, in each version of the specification; cni-spec.ts holds what it says.
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { AgentMachine, cniBinary, type Ran } from './agent-machine.ts'
 import { errorSchema, resultSchemas, type SpecVersion, specVersions, versionSchema } from './cni-spec.ts'
 import { describeKernel } from './scratch.ts'

@@ -1,6 +1,6 @@
 // What the CNI specification says an answer looks like, version by version, written from its text (sections "Success", "Error" and "VERSION") and not from our code. Keys
 // that a version does not have are mistakes.
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const specVersions = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
 export type SpecVersion = (typeof specVersions)[number]

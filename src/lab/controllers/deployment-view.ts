@@ -1,6 +1,6 @@
 // What the deployments controller keeps of a Deployment.
 import { createHash } from 'node:crypto'
-import { z } from 'zod'
+import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
 export interface DeploymentView {

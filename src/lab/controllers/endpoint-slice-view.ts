@@ -1,5 +1,5 @@
 // An EndpointSlice as the controller that keeps it has it: all that it writes, so that it can tell whether there is anything to write.
-import { z } from 'zod'
+import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
 export interface SliceEndpoint {

@@ -1,5 +1,5 @@
 // Empties the namespaces that are marked for deletion and then lets them go, as the controller manager does.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
 import type { NamespaceView } from './namespace-view.ts'

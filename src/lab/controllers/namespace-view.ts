@@ -1,5 +1,5 @@
 // What the namespace controller keeps of a Namespace.
-import { z } from 'zod'
+import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
 export interface NamespaceView {

@@ -1,5 +1,5 @@
 // The metadata that controllers read of any object in a namespace.
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const namespacedMetadata = z.object({
   name: z.string(),

@@ -1,5 +1,5 @@
 // What the controllers keep of a Node.
-import { z } from 'zod'
+import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
 export interface NodeView {

@@ -1,5 +1,5 @@
 // What the controllers keep of a Pod.
-import { z } from 'zod'
+import * as z from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
 import type { EventSubject } from '../event-recorder.ts'
 import { namespacedMetadata } from './namespaced-metadata.ts'

@@ -1,5 +1,5 @@
 // What the controllers keep of a Service.
-import { z } from 'zod'
+import * as z from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
 import { namespacedMetadata } from './namespaced-metadata.ts'
 

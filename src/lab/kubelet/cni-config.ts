@@ -1,5 +1,5 @@
 // The CNI configuration as a runtime reads it (CNI spec 1.1.0 section 1, libcni, containerd's go-cni).
-import { z } from 'zod'
+import * as z from 'zod'
 import type { PodManifest } from './pod-manifest.ts'
 
 const schema = z.object({

@@ -1,6 +1,6 @@
 // The node's own object: made at start, its Ready condition kept as the node's network is.
 import { setTimeout as sleep } from 'node:timers/promises'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { ApiError } from '../../cluster/api-error.ts'
 import { agentAnnotation } from '../layout.ts'

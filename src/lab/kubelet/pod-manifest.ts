@@ -1,5 +1,5 @@
 // What the kubelet stand-in acts on in a Pod: parsed once, compared as a whole.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const probeAction = {
   tcpSocket: z.object({ port: z.union([z.number(), z.string()]) }).optional(),

@@ -1,5 +1,5 @@
 // What crosses the underlay: between pods of two nodes, and from nodes to pods.
-import { z } from 'zod'
+import * as z from 'zod'
 import { wayToPeer } from './exhibits.ts'
 import { allOf, type Evidence, type Step } from './step.ts'
 import { describe, nodeOf, type Tour } from './tour.ts'

@@ -1,5 +1,5 @@
 // A Service as the tour needs it, and the KUBE-* rules that a node has for it.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { NodeName } from '../layout.ts'
 import type { Exhibit } from './step.ts'
 import { namespace, type Tour } from './tour.ts'

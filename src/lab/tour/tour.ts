@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { inMember, inPod } from '../enter.ts'
 import { isNodeName, type Lab, type NodeName } from '../layout.ts'

@@ -1,5 +1,5 @@
 // The result of an ADD, and its text in each version of the specification (section "Success").
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Address, familyOf, parseAddress } from '../../net/address.ts'
 import { type Cidr, cidrOf, formatCidr, parseInterfaceAddress } from '../../net/cidr.ts'
 import { type Mac, parseMac } from '../../net/mac.ts'

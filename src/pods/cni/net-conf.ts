@@ -1,6 +1,6 @@
 // The network configuration on stdin: the conflist's plugin object with what libcni put in (CNI spec 1.1.0, section 4). Unknown keys are ignored, whatever
 // they hold: other plugins' settings, `capabilities`, and the list's booleans, which arrive as strings at times.
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Address, parseAddress } from '../../net/address.ts'
 import { type InterfaceName, parseInterfaceName } from '../../net/interface-name.ts'
 import type { Bandwidth, PortMapping, RateLimit } from '../attachment.ts'

@@ -1,5 +1,5 @@
 // JSON from the runtime becomes values here; whatever does not fit is the same kind of error, with its place in the document and what stands there.
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { CniError, cniCodes } from './cni-error.ts'
 
 /** @param schema its messages say what was expected: "a whole number from 0 to 65535". @throws {CniError} invalidConfig with the first thing that does not fit. */
