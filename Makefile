@@ -62,7 +62,7 @@ packages:
 runtime_packages = $(strip $(foreach program,containerd runc,$(if $(shell PATH=$$PATH:/usr/sbin:/sbin command -v $(program)),,$(program))))
 
 .PHONY: runtime
-runtime:
+runtime: | packages
 	@if [ -n "$(runtime_packages)" ]; then \
 	  echo "installing packages: $(runtime_packages)"; \
 	  $(as_root) apt-get update -qq && $(as_root) env SYSTEMD_OFFLINE=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(runtime_packages) >/dev/null; \

@@ -20,7 +20,7 @@ import { gatewayOf, PoolExhaustedError } from './ipam.ts'
 import { checkNetns } from './netns-identity.ts'
 import type { PodNetworkSettings } from './node-state.ts'
 import { podAddresses } from './result.ts'
-import { requireReady } from './status.ts'
+import { whenReady } from './status.ts'
 
 const loopback = parseInterfaceName('lo')
 
@@ -30,7 +30,8 @@ const loopback = parseInterfaceName('lo')
  */
 export async function add(context: PodContext, request: AddRequest, signal: AbortSignal): Promise<PodAttachment> {
   const { state } = context
-  const settings = requireReady(state, cniCodes.tryAgain)
+  const settings = await whenReady(state)
+  signal.throwIfAborted()
   checkNetns(request.netns, request.netnsId)
   const known = state.attachments.get(attachmentKey(request))
   if (known?.netns === request.netns && (await isWired(context, known))) return known

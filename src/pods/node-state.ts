@@ -27,6 +27,7 @@ export class NodeState {
   waitsFor = 'the cluster is not known yet: the agent waits for the API server'
   /** Why the bridge does not serve pods; undefined once it does. */
   bridgeProblem: string | undefined = 'it has not been set up yet'
+  readonly #judged = Promise.withResolvers<void>()
   #settings: PodNetworkSettings | undefined
   #ipam: Ipam | undefined
   /** What rests while there is no pool yet, or lies outside it. */
@@ -43,6 +44,15 @@ export class NodeState {
     this.#restingPath = join(parts.stateDir, 'resting.json')
     this.#clock = parts.clock
     this.#log = parts.log
+  }
+
+  /** Resolves once it is known whether pods can be served; an agent that has just started does not know yet. */
+  get judged(): Promise<void> {
+    return this.#judged.promise
+  }
+
+  judge(): void {
+    this.#judged.resolve()
   }
 
   /** Undefined until the node's podCIDR is known. */

@@ -97,7 +97,9 @@ export class PodNetwork {
 
   /** Says what the first {@link configure} waits for; ADD and STATUS tell it to the runtime. */
   waitFor(reason: string): void {
-    this.#context.state.waitsFor = reason
+    const { state } = this.#context
+    state.waitsFor = reason
+    state.judge()
   }
 
   /**
@@ -195,6 +197,8 @@ export class PodNetwork {
     } catch (error) {
       state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error
+    } finally {
+      state.judge()
     }
   }
 

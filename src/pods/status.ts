@@ -1,6 +1,21 @@
 // STATUS: whether an ADD could succeed now. Answered from memory: runtimes ask every few seconds, under a lock.
-import { CniError, type cniCodes } from './cni/cni-error.ts'
+import { CniError, cniCodes } from './cni/cni-error.ts'
 import type { NodeState, PodNetworkSettings } from './node-state.ts'
+
+/** How long an ADD waits for an agent that has started to know the cluster, ms. */
+const firstLookMs = 10_000
+
+/**
+ * For ADD: an agent that restarts should fail no pod, so its first look at the cluster is waited for. What that look finds wrong is told at once.
+ * @throws {CniError} while pods cannot be served
+ */
+export async function whenReady(state: NodeState): Promise<PodNetworkSettings> {
+  const { promise: late, resolve } = Promise.withResolvers<void>()
+  const timer = setTimeout(resolve, firstLookMs)
+  await Promise.race([state.judged, late])
+  clearTimeout(timer)
+  return requireReady(state, cniCodes.tryAgain)
+}
 
 /**
  * @param code notAvailable for STATUS, tryAgain for an ADD that comes anyway

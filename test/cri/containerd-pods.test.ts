@@ -2,16 +2,11 @@
 import { basename } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CriLab, describeRuntime } from './cri-lab.ts'
-import { type CriNode, podPort } from './cri-node.ts'
+import { type CriNode, expectNothingLeft, podPort } from './cri-node.ts'
 
 const nodeAddress = { node1: '192.168.0.21', node2: '192.168.0.22' }
 const hostPort = 18_080
 const many = 60
-
-/** Veths go in groups, up to a second after the DEL that let them go. */
-async function expectNothingLeft(node: CriNode): Promise<void> {
-  await expect.poll(async () => await node.leftovers(), { timeout: 10_000 }).toEqual([])
-}
 
 interface Qdisc {
   readonly kind: string

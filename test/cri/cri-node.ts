@@ -1,6 +1,7 @@
 // A node under a kubelet that speaks CRI: what it does to the runtime for a pod, and what is there afterwards.
 import { randomUUID } from 'node:crypto'
 import { execa } from 'execa'
+import { expect } from 'vitest'
 import { type Lab, labNamed, type NodeName } from '../../src/lab/layout.ts'
 import { inNode } from '../../src/lab/nodes.ts'
 import { Containerd } from './containerd.ts'
@@ -106,10 +107,14 @@ export class CriNode {
     return stdout
   }
 
+  /** What the node's agent answers to a GET on its port of that number. */
+  async get(port: number, path: string): Promise<string> {
+    return (await this.run(['socat', '-', `TCP:127.0.0.1:${port}`], { input: `GET ${path} HTTP/1.0\r\n\r\n` })).stdout
+  }
+
   /** How many requests of that kind the node's agent has answered with success. */
   async answered(command: 'ADD' | 'DEL'): Promise<number> {
-    const { stdout } = await this.run(['socat', '-', 'TCP:127.0.0.1:10249'], { input: 'GET /metrics HTTP/1.0\r\n\r\n' })
-    return Number(new RegExp(`^fairlead_cni_request_seconds_count\\{command="${command}",code="0"\\} (\\d+)$`, 'm').exec(stdout)?.[1] ?? 0)
+    return Number(new RegExp(`^fairlead_cni_request_seconds_count\\{command="${command}",code="0"\\} (\\d+)$`, 'm').exec(await this.get(10249, '/metrics'))?.[1] ?? 0)
   }
 
   /** All that pods leave on a node until they are removed: namespaces, attachments, veths, rate limiters, host ports, shims; each a line. */
@@ -123,6 +128,11 @@ export class CriNode {
     `)
     return printed.split('\n').filter(Boolean)
   }
+}
+
+/** Veths go in groups, up to a second after the DEL that let them go. */
+export async function expectNothingLeft(node: CriNode): Promise<void> {
+  await expect.poll(() => node.leftovers(), { timeout: 10_000 }).toEqual([])
 }
 
 /** The control group that holds all containers of a lab's nodes. */

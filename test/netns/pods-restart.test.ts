@@ -32,6 +32,17 @@ describeKernel('an agent that starts again', () => {
     expect((await cni(node.network, 'DEL', { containerId: 'c1' })).code).toBe(0)
   })
 
+  test('lets an ADD wait until it has had its first look at the cluster', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    node.network = node.agent()
+    await node.network.start()
+    const early = cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    await node.network.configure(nodeSettings)
+    await node.network.reconcile()
+    expect(await early).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.1.2/24' }] } })
+  })
+
   test('takes back what pods left that went without a DEL, and lets their addresses rest', async () => {
     await using node = await podNode()
     {
