@@ -1,12 +1,13 @@
 // The composition root: what the agent is made of, top to bottom, and how it stops. Stopping leaves the dataplane as it is, so that an
 // upgrade drops no connection; `fairlead cleanup` is what removes it.
 import { mkdir } from 'node:fs/promises'
-import { pino } from 'pino'
+import { type Logger, pino } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
+import type { ServerCandidate } from '../cluster/server-candidates.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
@@ -32,7 +33,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
   const metrics = new Metrics()
   const proxyMetrics = new ProxyMetrics(metrics)
-  const api = await connect(config)
+  const api = await connect(config, log)
   for (const warning of config.warnings) log.warn(warning)
 
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
@@ -78,12 +79,13 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
 }
 
 /** @throws {ConfigError} for a kubeconfig that cannot be used, and where there is none outside of a pod. */
-async function connect({ kubeconfig, apiServer }: AgentConfig): Promise<ApiConnection> {
+async function connect({ kubeconfig, apiServer: server }: AgentConfig, log: Logger): Promise<ApiConnection> {
+  const onServer = ({ server: api, source }: ServerCandidate): void => log.info({ api, source }, `the API server is reached at ${api}, an address from ${source}`)
   try {
-    if (kubeconfig === undefined) return connectInCluster({ server: apiServer })
+    if (kubeconfig === undefined) return connectInCluster({ server, onServer })
     // Loaded where it is needed alone: it costs 24 MB.
     const { connectCluster } = await import('../cluster/connect.ts')
-    return connectCluster({ kubeconfig, server: apiServer })
+    return connectCluster({ kubeconfig, server, onServer })
   } catch (error) {
     throw new ConfigError((error as Error).message, { cause: error })
   }

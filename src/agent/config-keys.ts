@@ -17,7 +17,7 @@ const listen = z.string('ADDRESS:PORT').transform(orIssue(listenAddress, 'ADDRES
 export const configKeys = {
   nodeName: { schema: z.string().min(1).optional(), help: 'name of this node as the API server knows it (default: the host name)' },
   kubeconfig: { schema: path.optional(), help: 'kubeconfig file (default: the service account of the pod)' },
-  apiServer: { schema: z.url({ protocol: /^https?$/, error: 'a URL such as https://192.168.0.10:6443' }).optional(), help: 'address of the API server, in place of the one in the kubeconfig or service account' },
+  apiServer: { schema: z.url({ protocol: /^https?$/, error: 'a URL such as https://192.168.0.10:6443' }).optional(), help: 'address of the API server, in place of the one in the kubeconfig or of those that the node knows' },
   overlay: { schema: z.enum(['vxlan', 'direct', 'auto'], 'vxlan, direct or auto').default('vxlan'), help: 'how pods of other nodes are reached: vxlan, direct (routes; all nodes on one link) or auto (per peer)' },
   vni: { schema: integer(1, 16_777_215).default(1), help: 'VXLAN network identifier, the same on all nodes' },
   vxlanPort: { schema: integer(1, 65_535).default(8472), help: 'UDP port of the VXLAN, the same on all nodes' },

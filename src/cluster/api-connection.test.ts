@@ -14,7 +14,7 @@ async function serve(answer: (request: http.IncomingMessage, response: http.Serv
     server.closeAllConnections()
     server.close()
   })
-  return new ApiConnection({ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, requestOptions, reload: () => {} })
+  return new ApiConnection({ servers: { candidates: [{ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, source: 'the test' }], problems: [] }, requestOptions, reload: () => {} })
 }
 
 async function bodyOf(request: http.IncomingMessage): Promise<string> {

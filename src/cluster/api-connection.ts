@@ -5,11 +5,11 @@ import https from 'node:https'
 import { apiErrorOf } from './api-error.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { MovedSockets } from './moved-sockets.ts'
+import { ServerChoice, type ServerChoiceParts } from './server-choice.ts'
 
 /** Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is simply the next one. */
 export interface Credentials {
-  /** "https://HOST:PORT", with a path where the API stands below one. */
-  readonly server: string
+  readonly servers: ServerChoiceParts
   requestOptions(): Promise<CredentialOptions>
   /** Forgets what was cached: the server no longer accepts it. @throws {Error} when the source cannot be read; the old credentials stay. */
   reload(): void
@@ -56,20 +56,28 @@ interface Exchange extends Partial<StreamLimits> {
   readonly content?: { readonly type: string; readonly bytes: Buffer }
 }
 
+/** ms for an address that may be the server's: a ClusterIP that nobody has programmed leads into the void. */
+const askMs = 3000
+
 /** Then the kernel probes a silent peer each second and gives up after ten (libuv). */
 const keepAliveMs = 30_000
 
 export class ApiConnection {
-  readonly server: string
   readonly #credentials: Credentials
-  readonly #agent: http.Agent
+  readonly #servers: ServerChoice
+  readonly #agents: Readonly<Record<'http:' | 'https:', http.Agent>>
   readonly #sockets = new MovedSockets()
 
   constructor(credentials: Credentials) {
-    this.server = credentials.server.replace(/\/+$/, '')
     this.#credentials = credentials
+    this.#servers = new ServerChoice(credentials.servers, async (server) => await this.#ask(server))
     const pool = { keepAlive: true, keepAliveMsecs: keepAliveMs }
-    this.#agent = this.server.startsWith('https:') ? new https.Agent(pool) : new http.Agent(pool)
+    this.#agents = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
+  }
+
+  /** The server's address, for messages: "https://HOST:PORT", several with "or" where none of them has answered yet. */
+  get server(): string {
+    return this.#servers.text
   }
 
   /** GETs a path whose answer is lines without end. Any status resolves; @throws {Error} when there was no answer. */
@@ -96,26 +104,35 @@ export class ApiConnection {
 
   /** One request; a second one where the first was refused with 401 and there are other credentials by now. */
   async #exchange(method: string, path: string, exchange: Exchange): Promise<http.IncomingMessage> {
+    const server = await this.#servers.take()
     const options = await this.#credentials.requestOptions()
-    const response = await this.#send(method, path, exchange, options)
+    const send = async (settings: CredentialOptions) => await this.#send(server, { method, path }, exchange, settings)
+    const response = await send(options)
     if (response.statusCode !== 401) return response
     this.#credentials.reload()
     const fresh = await this.#credentials.requestOptions()
     if (fresh.headers['Authorization'] === options.headers['Authorization']) return response
     response.destroy()
-    return await this.#send(method, path, exchange, fresh)
+    return await send(fresh)
   }
 
-  async #send(method: string, path: string, exchange: Exchange, options: CredentialOptions): Promise<http.IncomingMessage> {
+  /** Whatever the answer: the certificate says that it is the cluster's. */
+  async #ask(server: string): Promise<void> {
+    const response = await this.#send(server, { method: 'GET', path: '/version' }, { query: {}, headersTimeoutMs: askMs, deadlineMs: askMs }, await this.#credentials.requestOptions())
+    response.destroy()
+  }
+
+  async #send(server: string, { method, path }: { method: string; path: string }, exchange: Exchange, options: CredentialOptions): Promise<http.IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>()
     const { content, signal, headersTimeoutMs, deadlineMs } = exchange
-    const url = `${this.server}${path}${searchOf(exchange.query)}`
+    const url = `${server}${path}${searchOf(exchange.query)}`
     const headers = { accept: 'application/json', ...options.headers, ...(content === undefined ? {} : { 'content-type': content.type, 'content-length': content.bytes.length }) }
-    const { request } = this.server.startsWith('https:') ? https : http
-    const outgoing = request(url, { ...options, method, headers, agent: options.agent ?? this.#agent, ...(signal === undefined ? {} : { signal }) })
+    const secure = server.startsWith('https:')
+    const { request } = secure ? https : http
+    const outgoing = request(url, { ...options, method, headers, agent: options.agent ?? this.#agents[secure ? 'https:' : 'http:'], ...(signal === undefined ? {} : { signal }) })
     let incoming: http.IncomingMessage | undefined
     const cutOff = (ms: number, what: string): NodeJS.Timeout =>
-      setTimeout(() => (incoming ?? outgoing).destroy(new Error(`${method} ${this.server}${path} ${what} within ${ms / 1000} s`)), ms)
+      setTimeout(() => (incoming ?? outgoing).destroy(new Error(`${method} ${server}${path} ${what} within ${ms / 1000} s`)), ms)
     const headersTimer = cutOff(headersTimeoutMs, 'was not answered')
     const deadline = cutOff(deadlineMs, 'was not complete')
     outgoing.on('socket', (socket) => {

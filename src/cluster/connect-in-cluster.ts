@@ -1,37 +1,39 @@
-// How a pod finds the API server: the service account that Kubernetes mounts into it. Apart from connect.ts, since the library that reads kubeconfig files costs
+// Who a pod is to the API server: the service account that Kubernetes mounts into it. Apart from connect.ts, since the library that reads kubeconfig files costs
 // 24 MB of memory on every node, and no DaemonSet needs it.
 import { readFileSync } from 'node:fs'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
+import { type ServerCandidate, serverCandidates } from './server-candidates.ts'
+import type { ServerChoiceParts } from './server-choice.ts'
 
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount'
 /** kubelet replaces the token long before it expires. */
 const keptMs = 60_000
 
 export interface InCluster {
-  /**
-   * "https://HOST:PORT" to use in place of the address that Kubernetes gives. Needed where kube-proxy is off: that address is a ClusterIP, which
-   * answers only once we have programmed it.
-   */
+  /** "https://HOST:PORT" to use in place of those that the node knows. */
   readonly server?: string | undefined
   /** The folder of the service account; where Kubernetes has it unless told. */
   readonly directory?: string
+  /** Told which address is used, and why, before the first request goes there. */
+  readonly onServer?: ((candidate: ServerCandidate) => void) | undefined
 }
 
 /** No traffic yet: the first request connects. @throws {Error} when this is no pod, with what to do about it. */
-export function connectInCluster({ server, directory = serviceAccount }: InCluster = {}): ApiConnection {
-  return new ApiConnection(new ServiceAccount(directory, server))
+export function connectInCluster({ server, directory = serviceAccount, onServer: onChosen }: InCluster = {}): ApiConnection {
+  const found = server === undefined ? serverCandidates(process.env) : { candidates: [{ server, source: 'the option apiServer' }], problems: [] }
+  return new ApiConnection(new ServiceAccount(directory, { ...found, onChosen }))
 }
 
 class ServiceAccount implements Credentials {
-  readonly server: string
+  readonly servers: ServerChoiceParts
   readonly #directory: string
   #options: CredentialOptions
   #readAt = 0
 
-  constructor(directory: string, server: string | undefined) {
+  constructor(directory: string, servers: ServerChoiceParts) {
     this.#directory = directory
     this.#options = this.#read()
-    this.server = server ?? serverOfPod()
+    this.servers = servers
   }
 
   async requestOptions(): Promise<CredentialOptions> {
@@ -57,10 +59,4 @@ class ServiceAccount implements Credentials {
       throw new Error(`Expected a kubeconfig or, in a pod, ${this.#directory}/${name}, found neither: name a kubeconfig file`, { cause: error })
     }
   }
-}
-
-function serverOfPod(): string {
-  const { KUBERNETES_SERVICE_HOST: host, KUBERNETES_SERVICE_PORT: port = '443' } = process.env
-  if (host === undefined) throw new Error('Expected KUBERNETES_SERVICE_HOST to be set in a pod, found it unset: name the API server or a kubeconfig file')
-  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`
 }

@@ -1,12 +1,16 @@
 // How the API server is found outside of a pod: by a kubeconfig file (inside: connect-in-cluster.ts).
 import { KubeConfig } from '@kubernetes/client-node'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
+import type { ServerCandidate } from './server-candidates.ts'
+import type { ServerChoiceParts } from './server-choice.ts'
 
 export interface ClusterAddress {
   /** Path of a kubeconfig file. */
   readonly kubeconfig: string
   /** "https://HOST:PORT" to use in place of the address found. */
   readonly server?: string | undefined
+  /** Told which address is used, and why, before the first request goes there. */
+  readonly onServer?: ((candidate: ServerCandidate) => void) | undefined
 }
 
 /** No traffic yet: the first request connects. @throws {Error} when the file cannot be used, with what to do about it. */
@@ -15,15 +19,16 @@ export function connectCluster(address: ClusterAddress): ApiConnection {
 }
 
 class KubeConfigCredentials implements Credentials {
-  readonly server: string
+  readonly servers: ServerChoiceParts
   readonly #address: ClusterAddress
   #config: KubeConfig
 
   constructor(address: ClusterAddress) {
     this.#address = address
     this.#config = loadConfig(address)
-    this.server = address.server ?? this.#config.getCurrentCluster()?.server ?? ''
-    if (!URL.canParse(this.server)) throw new Error(`Expected the API server's address to be a URL, got \`${this.server}\` from ${address.kubeconfig}`)
+    const { kubeconfig, server = this.#config.getCurrentCluster()?.server ?? '', onServer: onChosen } = address
+    if (!URL.canParse(server)) throw new Error(`Expected the API server's address to be a URL, got \`${server}\` from ${kubeconfig}`)
+    this.servers = { candidates: [{ server, source: address.server === undefined ? `the kubeconfig ${kubeconfig}` : 'the option apiServer' }], problems: [], onChosen }
   }
 
   async requestOptions(): Promise<CredentialOptions> {

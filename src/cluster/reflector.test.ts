@@ -16,14 +16,14 @@ function project(raw: unknown): readonly [string, string] | undefined {
   return value === 'hidden' ? undefined : [keyOf(object), value]
 }
 
-const anyone: Omit<Credentials, 'server'> = { requestOptions: async () => ({ headers: {} }), reload: () => {} }
+const anyone: Omit<Credentials, 'servers'> = { requestOptions: async () => ({ headers: {} }), reload: () => {} }
 
 /** A reflector of the server, not yet running, and all that a test wants to know of it. */
-function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'server'> } = {}) {
+function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'servers'> } = {}) {
   const clock = new FakeClock()
   const logged: { level: number; msg: string }[] = []
   const log = pino({ level: 'debug' }, { write: (text: string) => logged.push(JSON.parse(text) as (typeof logged)[number]) })
-  const api = new ApiConnection({ server: server.url, ...(settings.credentials ?? anyone) })
+  const api = new ApiConnection({ servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] }, ...(settings.credentials ?? anyone) })
   const reflector = new Reflector({ api, path: '/api/v1/things', project, equals: (a, b) => a === b, log, clock, ...settings })
   let signals = 0
   reflector.onChange(() => (signals += 1))

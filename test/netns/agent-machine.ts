@@ -48,6 +48,8 @@ export interface Ran {
 }
 
 export interface AgentOptions {
+  /** False leaves the agent to find what a pod finds. */
+  readonly kubeconfig?: boolean
   readonly flags?: readonly string[]
   readonly env?: NodeJS.ProcessEnv
   /** What leads the command: ["unshare", "--mount", ...]. */
@@ -114,8 +116,8 @@ export class AgentMachine implements AsyncDisposable {
   }
 
   /** Started; {@link ready} waits until it serves. */
-  startAgent({ flags = [], env = {}, lead = [] }: AgentOptions = {}): void {
-    const command = ['agent', '--node-name', nodeName, '--kubeconfig', `${this.dir}/admin.kubeconfig`, '--cni-conf-dir', `${this.dir}/net.d`, ...flags]
+  startAgent({ kubeconfig = true, flags = [], env = {}, lead = [] }: AgentOptions = {}): void {
+    const command = ['agent', '--node-name', nodeName, ...(kubeconfig ? ['--kubeconfig', `${this.dir}/admin.kubeconfig`] : []), '--cni-conf-dir', `${this.dir}/net.d`, ...flags]
     const log = openSync(join(this.dir, 'agent.log'), 'a')
     this.#agent = this.#spawn(['sh', '-c', 'echo $$ > "$0"; exec "$@"', join(this.dir, 'agent.pid'), ...lead, join(root, 'bin/fairlead'), ...command], { stdio: ['ignore', log, log], env })
     closeSync(log)
