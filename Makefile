@@ -46,8 +46,8 @@ node_modules/.package-lock.json: package.json package-lock.json | packages
 	@npm install --no-save --no-audit --no-fund
 
 # Programs that the agent, the lab and the tests start, and the Debian packages that bring them.
-programs := ip bridge tc nft iptables-nft-restore iptables-legacy-restore conntrack ethtool ping nsenter flock musl-gcc socat gcc
-apt_packages := iproute2 nftables iptables conntrack ethtool iputils-ping util-linux musl-tools socat gcc libc6-dev
+programs := ip bridge tc nft iptables-nft-restore iptables-legacy-restore conntrack ethtool ipset ping nsenter flock musl-gcc socat gcc
+apt_packages := iproute2 nftables iptables conntrack ethtool ipset iputils-ping util-linux musl-tools socat gcc libc6-dev
 as_root := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: packages

@@ -114,6 +114,7 @@ export function restoreCommands(program: string, text: string): string[] {
     if (line.startsWith('*')) table = line.slice(1)
     if (line === '' || line === 'COMMIT' || line.startsWith('*')) return []
     const emptied = /^:(\S+)/.exec(line)?.[1]
-    return [`${program} -t ${table} ${emptied === undefined ? line : `-F ${emptied}`}`]
+    // Within the double quotes that the tools write, these two mean something to a shell.
+    return [`${program} -t ${table} ${emptied === undefined ? line.replaceAll(/[$`]/g, String.raw`\$&`) : `-F ${emptied}`}`]
   })
 }

@@ -22,7 +22,7 @@ async function leftovers(kernel: Kernel): Promise<string[]> {
     if (rules.length > 0) found.push(`${chain} (iptables -t ${table})`)
   }
   return [
-    ...(found.length > 0 ? [`flannel's chains are there: ${found.join(', ')}; they are left alone: remove flannel from this node, and they are gone after its next reboot`] : []),
+    ...(found.length > 0 ? [`flannel's chains are there: ${found.join(', ')}; they are left alone: remove flannel from this node, then run fairlead cleanup --foreign`] : []),
     ...(existsSync(subnetFile) ? [`${subnetFile} is there, by which flannel told its subnet; it is not read: the node's podCIDR is what its Node object says`] : []),
   ]
 }

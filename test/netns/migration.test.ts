@@ -17,7 +17,6 @@ function bridgeConf(subnet: string): string {
 
 const addressIn = ({ ips }: { ips?: readonly { address: string }[] }): string => ips?.[0]?.address.split('/')[0] ?? ''
 
-/** A pod of the network before us. Answers its address. */
 /** The reference plugin, as a runtime calls it. Answers what it printed. */
 async function callOld(machine: AgentMachine, command: string, name: string, subnet: string): Promise<string> {
   const env = { CNI_COMMAND: command, CNI_CONTAINERID: name, CNI_NETNS: `/run/netns/${name}`, CNI_IFNAME: 'eth0', CNI_PATH: reference }
@@ -132,7 +131,7 @@ describeKernel('migration', () => {
     await machine.ready()
     const told = said(machine).filter((line) => line.includes('flannel'))
     expect(told).toEqual([
-      "flannel's chains are there: FLANNEL-POSTRTG (iptables -t nat), FLANNEL-FWD (iptables -t filter); they are left alone: remove flannel from this node, and they are gone after its next reboot",
+      "flannel's chains are there: FLANNEL-POSTRTG (iptables -t nat), FLANNEL-FWD (iptables -t filter); they are left alone: remove flannel from this node, then run fairlead cleanup --foreign",
       "/run/flannel/subnet.env is there, by which flannel told its subnet; it is not read: the node's podCIDR is what its Node object says",
       conflict,
       `no longer: ${conflict}`,
