@@ -8,9 +8,11 @@ export function agentCommand(): Command {
     .description("run this node's network (the DaemonSet's process)")
     .option('--config <file>', 'YAML file with any of the keys below')
     .action(async (flags: Record<string, unknown>) => {
-      const config = loadConfig({ file: flags['config'] as string | undefined, flags, environment: process.env })
+      const file = flags['config'] as string | undefined
+      const load = () => loadConfig({ file, flags, environment: process.env })
+      const config = load()
       const { runAgent } = await import('../../src/agent/agent.ts')
-      await runAgent(config, stopSignal())
+      await runAgent({ config, load, file }, stopSignal())
     })
   for (const [key, { help }] of Object.entries(configKeys)) {
     const option = command.createOption(`${flagName(key)} <value>`, `${help} [${key}, ${variableName(key)}]`)

@@ -19,6 +19,7 @@ import { publishGauges } from './gauges.ts'
 import { healthHandler } from './health.ts'
 import { listen, parseListenAddress } from './http-listener.ts'
 import { reportLeftovers } from './leftovers.ts'
+import { LiveConfig } from './live-config.ts'
 import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NodeLock } from './node-lock.ts'
@@ -28,9 +29,18 @@ import { ReconcileLoop } from './reconcile-loop.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { guardState } from './state-guard.ts'
 
+export interface AgentStart {
+  readonly config: AgentConfig
+  /** Reads it anew, for changes. @throws {ConfigError} */
+  readonly load: () => AgentConfig
+  /** The file that it was read from. */
+  readonly file: string | undefined
+}
+
 /** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
-export async function runAgent(config: AgentConfig, signal: AbortSignal): Promise<void> {
+export async function runAgent({ config, load, file }: AgentStart, signal: AbortSignal): Promise<void> {
   const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
+  const live = new LiveConfig({ config, load, file, log })
   const metrics = new Metrics()
   const proxyMetrics = new ProxyMetrics(metrics)
   const api = await connect(config, log)
@@ -47,13 +57,13 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   const bandwidth = new PodBandwidth({ kernel, log })
   const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
-  const pass = new NetworkPass({ config, rooms: { overlay, podNetwork, rules }, metrics, log })
+  const pass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, metrics, log })
   const loop = new ReconcileLoop({
     pass: () => pass.run([...nodes.snapshot.values()]),
     intervalMs: config.resyncSeconds * 1000,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
-  const serviceProxy = new ServiceProxy({ config, api, kernel, nodes, metrics: proxyMetrics, log })
+  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })
   publishGauges(metrics, { nodes, ownPods, podNetwork, pass, serviceProxy: config.serviceProxy ? serviceProxy : undefined })
 
   await podNetwork.start()
@@ -64,6 +74,10 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(kernel, log)
 
+  live.onChange(() => {
+    log.level = live.current.logLevel
+    loop.trigger()
+  })
   nodes.onChange(() => loop.trigger())
   kernel.onChange(() => loop.trigger())
   const ending = new AbortController()
@@ -74,7 +88,7 @@ export async function runAgent(config: AgentConfig, signal: AbortSignal): Promis
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), watch])
+  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), live.run(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 

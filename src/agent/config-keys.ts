@@ -13,37 +13,41 @@ const list = <T extends z.ZodType>(item: T) => z.preprocess((value) => (typeof v
 const path = z.string().startsWith('/', 'an absolute path')
 const listen = z.string('ADDRESS:PORT').transform(orIssue(listenAddress, 'ADDRESS:PORT with a port up to 65535, such as 127.0.0.1:10249 or [::1]:10249'))
 
-/** `schema` says what is accepted, from YAML as well as from text; `help` is what --help and the ConfigMap show. */
+/**
+ * `schema` says what is accepted, from YAML as well as from text; `help` is what --help and the ConfigMap show. `live` stands where a running agent can follow a
+ * change: what is not in it waits for the next start.
+ */
 export const configKeys = {
   nodeName: { schema: z.string().min(1).optional(), help: 'name of this node as the API server knows it (default: the host name)' },
   kubeconfig: { schema: path.optional(), help: 'kubeconfig file (default: the service account of the pod)' },
   apiServer: { schema: z.url({ protocol: /^https?$/, error: 'a URL such as https://192.168.0.10:6443' }).optional(), help: 'address of the API server, in place of the one in the kubeconfig or of those that the node knows' },
-  overlay: { schema: z.enum(['vxlan', 'direct', 'auto'], 'vxlan, direct or auto').default('vxlan'), help: 'how pods of other nodes are reached: vxlan, direct (routes; all nodes on one link) or auto (per peer)' },
-  vni: { schema: integer(1, 16_777_215).default(1), help: 'VXLAN network identifier, the same on all nodes' },
-  vxlanPort: { schema: integer(1, 65_535).default(8472), help: 'UDP port of the VXLAN, the same on all nodes' },
-  vxlanDevice: { schema: interfaceName.prefault('fairlead.1'), help: 'name of the VXLAN device' },
-  mtu: { schema: z.union([z.literal('auto'), integer(576, 65_535)], { error: 'auto or a whole number from 576 to 65535' }).default('auto'), help: "MTU of pods (auto: the underlay's, less the tunnel's header)" },
+  podNetwork: { schema: boolean.default(true), help: "give pods their network (false: it is another CNI plugin's, and what this agent has made is removed with its last pod)" },
+  overlay: { live: true, schema: z.enum(['vxlan', 'direct', 'auto', 'none'], 'vxlan, direct, auto or none').default('vxlan'), help: "how pods of other nodes are reached: vxlan, direct (routes; all nodes on one link), auto (per peer) or none (by others' routes, such as a cloud's)" },
+  vni: { live: true, schema: integer(1, 16_777_215).default(1), help: 'VXLAN network identifier, the same on all nodes' },
+  vxlanPort: { live: true, schema: integer(1, 65_535).default(8472), help: 'UDP port of the VXLAN, the same on all nodes' },
+  vxlanDevice: { live: true, schema: interfaceName.prefault('fairlead.1'), help: 'name of the VXLAN device' },
+  mtu: { live: true, schema: z.union([z.literal('auto'), integer(576, 65_535)], { error: 'auto or a whole number from 576 to 65535' }).default('auto'), help: "MTU of pods (auto: the underlay's, less the tunnel's header)" },
   bridge: { schema: interfaceName.prefault('cni0'), help: 'name of the bridge that joins the pods of this node' },
-  takeOver: { schema: boolean.default(false), help: "use a bridge of that name that another program made, and replace other programs' CNI configuration" },
-  masquerade: { schema: boolean.default(true), help: "give traffic from pods to outside the pod networks the node's address" },
-  nonMasqueradeCIDRs: { schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
-  localhostHostPorts: { schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },
+  takeOver: { live: true, schema: boolean.default(false), help: "use a bridge of that name that another program made, and replace other programs' CNI configuration" },
+  masquerade: { live: true, schema: boolean.default(true), help: "give traffic from pods to outside the pod networks the node's address" },
+  nonMasqueradeCIDRs: { live: true, schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
+  localhostHostPorts: { live: true, schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },
   serviceProxy: { schema: boolean.default(true), help: 'program Services, in place of kube-proxy (false: what this agent has programmed is removed)' },
   kubeProxyConfig: { schema: path.optional(), help: 'KubeProxyConfiguration (v1alpha1) to take over: what it says holds unless it is said here too' },
-  layout: { schema: z.enum(['tree', 'flat'], 'tree or flat').default('tree'), help: 'how rules of many Services are laid out: tree (found in a few steps) or flat (as kube-proxy does)' },
-  clusterCIDR: { schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
-  detectLocal: { schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },
-  detectLocalPrefix: { schema: interfaceName.optional(), help: 'take what comes from interfaces with this prefix for traffic of pods, in place of detectLocal' },
-  masqueradeAll: { schema: boolean.default(false), help: "give every connection to a Service's cluster IP the node's address" },
-  masqueradeBit: { schema: integer(0, 31).refine((bit) => bit !== 13, 'another bit than 13, which marks host ports').default(14), help: "bit of the packet mark that asks for the node's address" },
-  nodePortAddresses: { schema: z.union([z.enum(['all', 'primary']), list(cidr)], { error: 'all, primary or CIDRs without host bits' }).default('all'), help: "node ports answer on all addresses of the node, on its primary ones, or on those in these blocks" },
-  localhostNodePorts: { schema: boolean.default(true), help: 'node ports answer on 127.0.0.1 too' },
+  layout: { live: true, schema: z.enum(['tree', 'flat'], 'tree or flat').default('tree'), help: 'how rules of many Services are laid out: tree (found in a few steps) or flat (as kube-proxy does)' },
+  clusterCIDR: { live: true, schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
+  detectLocal: { live: true, schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },
+  detectLocalPrefix: { live: true, schema: interfaceName.optional(), help: 'take what comes from interfaces with this prefix for traffic of pods, in place of detectLocal' },
+  masqueradeAll: { live: true, schema: boolean.default(false), help: "give every connection to a Service's cluster IP the node's address" },
+  masqueradeBit: { live: true, schema: integer(0, 31).refine((bit) => bit !== 13, 'another bit than 13, which marks host ports').default(14), help: "bit of the packet mark that asks for the node's address" },
+  nodePortAddresses: { live: true, schema: z.union([z.enum(['all', 'primary']), list(cidr)], { error: 'all, primary or CIDRs without host bits' }).default('all'), help: "node ports answer on all addresses of the node, on its primary ones, or on those in these blocks" },
+  localhostNodePorts: { live: true, schema: boolean.default(true), help: 'node ports answer on 127.0.0.1 too' },
   cniConfDir: { schema: path.default('/etc/cni/net.d'), help: "where the runtime looks for CNI configuration" },
   stateDir: { schema: path.default('/run/fairlead'), help: 'socket, attachments and lock; has to be gone after a reboot' },
   healthAddress: { schema: listen.prefault('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
   metricsAddress: { schema: listen.prefault('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
   resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event' },
-  logLevel: { schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },
+  logLevel: { live: true, schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },
 } as const
 
 export type ConfigKey = keyof typeof configKeys

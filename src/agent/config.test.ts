@@ -42,7 +42,7 @@ test.each([
   ['vni: 16777216', 'to be a whole number from 1 to 16777215, got `16777216`'],
   ['vxlanDevice: a-name-that-is-far-too-long', 'to be an interface name of 1 to 15'],
   ['nonMasqueradeCIDRs: [10.0.0.1/8]', 'to be a CIDR without host bits'],
-  ['overlay: wireguard', 'to be vxlan, direct or auto, got `"wireguard"`'],
+  ['overlay: wireguard', 'to be vxlan, direct, auto or none, got `"wireguard"`'],
   ['masquerade: 1', 'to be true or false, got `1`'],
   ['stateDir: run', 'to be an absolute path'],
   ['- a', 'to hold keys and values, got `["a"]`'],

@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
-import type { Failure } from '../kernel/kernel.ts'
+import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
 import { conflist, competingConfigs, installConflist, setAside } from '../pods/cni/conflist.ts'
@@ -12,7 +12,9 @@ import { PodCidrError } from '../pods/ipam.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { PodRules } from '../pods/rules/rules.ts'
 import type { AgentConfig } from './config.ts'
+import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from './metrics.ts'
+import { removePodNetwork, retreat } from './pod-network-removal.ts'
 import { Reports } from './reports.ts'
 
 export interface Rooms {
@@ -22,7 +24,8 @@ export interface Rooms {
 }
 
 export class NetworkPass {
-  readonly #config: AgentConfig
+  readonly #live: LiveConfig
+  readonly #kernel: Kernel
   readonly #rooms: Rooms
   readonly #metrics: Metrics
   readonly #log: Logger
@@ -33,12 +36,17 @@ export class NetworkPass {
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
 
-  constructor(parts: { config: AgentConfig; rooms: Rooms; metrics: Metrics; log: Logger }) {
-    this.#config = parts.config
+  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; metrics: Metrics; log: Logger }) {
+    this.#live = parts.live
+    this.#kernel = parts.kernel
     this.#rooms = parts.rooms
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#reports = new Reports(parts.log)
+  }
+
+  get #config(): AgentConfig {
+    return this.#live.current
   }
 
   /** @param nodes all Nodes of the cluster, own one included. @throws what kept the pass from its end; that has been reported then. */
@@ -55,6 +63,7 @@ export class NetworkPass {
   }
 
   async #run(nodes: readonly ClusterNode[]): Promise<void> {
+    if (!this.#config.podNetwork && (await this.#retreat())) return
     const own = nodes.find((node) => node.name === this.#config.nodeName)
     if (own === undefined || own.podCidrs.length === 0) {
       // Nothing is removed either: a Node object that is missing for a moment must not cost a running pod its network.
@@ -74,8 +83,23 @@ export class NetworkPass {
     if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
     if (problem !== undefined) return
-    await this.#announce()
+    if (this.#config.podNetwork) await this.#announce()
     this.missing = []
+  }
+
+  /** @returns whether nothing of the pod network is left to look after. */
+  async #retreat(): Promise<boolean> {
+    const { cniConfDir } = this.#config
+    const { over, withdrawn, waitsFor } = await retreat(cniConfDir, this.#rooms.podNetwork.attachments.size)
+    if (withdrawn) this.#log.info({ directory: cniConfDir }, 'podNetwork is off: CNI configuration removed')
+    this.#reports.say('pod network', waitsFor === undefined ? [] : [waitsFor])
+    if (!over) return false
+    const removed = await removePodNetwork(this.#kernel, this.#rooms.rules)
+    this.#account('pod network', removed)
+    this.#reports.say('what stays of the pod network', removed.kept)
+    this.#rooms.podNetwork.waitFor('podNetwork is off: pods of this node get their network from another CNI plugin')
+    this.missing = []
+    return true
   }
 
   /** Before the first pass has gone through, the runtime hears why; after it pods are served whatever a later pass meets. */

@@ -14,14 +14,14 @@ import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
 import { Services } from '../services/services.ts'
 import { SyncLoop } from '../services/sync/sync-loop.ts'
-import type { AgentConfig } from './config.ts'
+import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import { Reports } from './reports.ts'
 import { servicesOptions } from './services-options.ts'
 
 export interface ServiceProxyParts {
-  readonly config: AgentConfig
+  readonly live: LiveConfig
   readonly api: ApiConnection
   readonly kernel: Kernel
   readonly nodes: Reflector<ClusterNode>
@@ -48,8 +48,8 @@ export class ServiceProxy {
     this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
     this.#status = new ProxyStatus({
       ...parts,
-      nodeName: parts.config.nodeName,
-      node: () => parts.nodes.snapshot.get(parts.config.nodeName),
+      nodeName: parts.live.current.nodeName,
+      node: () => parts.nodes.snapshot.get(parts.live.current.nodeName),
       snapshots: () => this.#snapshots(),
       status: () => this.#rules?.status() ?? [],
     })
@@ -57,7 +57,7 @@ export class ServiceProxy {
 
   /** For /healthz and /livez; undefined where the proxy is off. */
   get health(): ProxyHealth | undefined {
-    return this.#parts.config.serviceProxy ? this.#status.health : undefined
+    return this.#parts.live.current.serviceProxy ? this.#status.health : undefined
   }
 
   /** What is programmed; undefined until Services, slices and our own Node are known, and where the proxy is off. */
@@ -72,7 +72,7 @@ export class ServiceProxy {
 
   /** Until the signal, and never rejects. Rules stay: an upgrade drops no connection. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#parts.config.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.#program(signal)])
+    if (this.#parts.live.current.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.#program(signal)])
     else await this.#switchOff()
   }
 
@@ -94,6 +94,7 @@ export class ServiceProxy {
         this.#loop?.trigger()
       })
     }
+    this.#parts.live.onChange(() => this.#loop?.trigger())
     this.#loop.trigger()
     await using status = this.#status
     await Promise.all([this.#loop.run(signal), status.run(signal)])
@@ -101,7 +102,8 @@ export class ServiceProxy {
   }
 
   async #sync(): Promise<void> {
-    const { config, nodes, kernel, log } = this.#parts
+    const { live, nodes, kernel, log } = this.#parts
+    const config = live.current
     const node = nodes.snapshot.get(config.nodeName)
     if (node === undefined) return
     const rules = (this.#rules ??= this.#open(node))

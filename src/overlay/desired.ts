@@ -37,7 +37,7 @@ export function desiredOverlay(settings: OverlaySettings, nodes: readonly Cluste
   const peerProblems: string[] = []
   let peers = 0
   for (const peer of members) {
-    if (peer === own) continue
+    if (peer === own || settings.mode === 'none') continue
     const entries = peerEntries(peer, paths)
     for (const [address, mac] of entries.neighbours) neighbours.set(address, mac)
     for (const [mac, remote] of entries.fdb) fdb.set(mac, remote)
@@ -67,9 +67,10 @@ function localPart(settings: OverlaySettings, own: ClusterNode, links: readonly 
   if (uplink === undefined) return { problem: `InternalIP ${address} of node ${own.name} is on no link of this machine, so nothing is changed; correct the address on the link or the kubelet's --node-ip` }
 
   const uplinks = settings.mode === 'vxlan' ? new Map<Family, Uplink>() : uplinksOf(own, families, links)
-  const limit = settings.mode === 'direct' ? Math.min(uplink.mtu, ...[...uplinks.values()].map(({ mtu }) => mtu)) : uplink.mtu - vxlanOverhead(underlay)
+  const tunnels = settings.mode === 'vxlan' || settings.mode === 'auto'
+  const limit = tunnels ? uplink.mtu - vxlanOverhead(underlay) : Math.min(uplink.mtu, ...[...uplinks.values()].map(({ mtu }) => mtu))
   const { mtu, problems } = podMtu(settings.mtu, limit)
-  const device = settings.mode === 'direct' ? undefined : vxlanDevice(settings, own, families, { uplink, mtu })
+  const device = tunnels ? vxlanDevice(settings, own, families, { uplink, mtu }) : undefined
   const conflict = device === undefined ? undefined : deviceConflict(device, links)
   if (conflict !== undefined) return { problem: conflict }
   return { paths: { families, underlay, device, uplinks }, mtu, problems: [...missing, ...problems] }

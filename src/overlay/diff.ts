@@ -6,8 +6,8 @@ import type { InterfaceAddress, Link, Route, VxlanSettings } from '../kernel/obs
 import { deleteFdb, deleteNeighbour, deleteRoute, replaceFdb, replaceNeighbour, replaceRoute, type RouteSettings } from '../kernel/route-changes.ts'
 import { type Address, addressBits, familyOf } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
-import type { InterfaceName } from '../net/interface-name.ts'
-import { isOurs } from './conflict.ts'
+import { type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
+import { isFormer, isOurs } from './conflict.ts'
 import type { ObservedOverlay } from './observe.ts'
 import type { OverlayState, VxlanDevice } from './state.ts'
 
@@ -15,7 +15,8 @@ import type { OverlayState, VxlanDevice } from './state.ts'
 export function diffDevice(wanted: VxlanDevice | undefined, links: readonly Link[]): Change[] {
   if (wanted === undefined) return []
   const link = links.find(({ name }) => name === wanted.name)
-  if (link === undefined) return createDevice(wanted)
+  // Two of one VNI and port cannot be.
+  if (link === undefined) return [...links.filter((other) => isFormer(other, wanted.name)).map(({ name }) => deleteLink(parseInterfaceName(name))), ...createDevice(wanted)]
   if (link.vxlan === undefined || !canBecome(link.vxlan, wanted)) return [deleteLink(wanted.name), ...createDevice(wanted)]
   const { name } = wanted
   return [
@@ -53,8 +54,8 @@ export function diffPeers(wanted: OverlayState, observed: ObservedOverlay, name:
   const neighbours = wanted.device === undefined ? noChange : diffNeighbours(wanted, observed, name)
   const fdb = wanted.device === undefined ? noChange : diffFdb(wanted, observed, name)
   const routes = diffRoutes(wanted, observed)
-  const leftover = wanted.device === undefined && observed.links.some((link) => isOurs(link, name))
-  return [...neighbours.add, ...fdb.add, ...routes.add, ...routes.remove, ...neighbours.remove, ...fdb.remove, ...(leftover ? [deleteLink(name)] : [])]
+  const leftovers = observed.links.filter((link) => wanted.device === undefined && (isOurs(link, name) || isFormer(link, name)))
+  return [...neighbours.add, ...fdb.add, ...routes.add, ...routes.remove, ...neighbours.remove, ...fdb.remove, ...leftovers.map((link) => deleteLink(parseInterfaceName(link.name)))]
 }
 
 interface Difference {

@@ -5,7 +5,7 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { Mac } from '../net/mac.ts'
 
 export interface OverlayState {
-  /** Undefined in direct mode: then a device of ours that is there is removed. */
+  /** Undefined where nothing goes through it: then a device of ours that is there is removed. */
   readonly device: VxlanDevice | undefined
   /** Next hops behind the device, and whose MAC they have. */
   readonly neighbours: ReadonlyMap<Address, Mac>

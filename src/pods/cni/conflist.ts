@@ -1,5 +1,5 @@
 // The network configuration list that makes a runtime call us. Its presence is the node's "ready": cni-config/README.md explains each field.
-import { mkdir, readdir, readFile, rename } from 'node:fs/promises'
+import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { writeDurably } from '../durable-file.ts'
 
@@ -27,6 +27,11 @@ export async function installConflist(dir: string, text: string): Promise<'writt
   await mkdir(dir, { recursive: true })
   writeDurably(path, text)
   return 'written'
+}
+
+/** @returns whether it was there. */
+export async function removeConflist(dir: string): Promise<boolean> {
+  return (await present(unlink(join(dir, conflistName)).then(() => true))) ?? false
 }
 
 /** The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those behind ours do no harm. */

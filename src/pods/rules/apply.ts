@@ -28,7 +28,7 @@ export class FamilyRules {
   constructor(parts: { family: Family; kernel: Kernel; log: Logger }) {
     this.#family = parts.family
     this.#kernel = parts.kernel
-    this.#log = parts.log.child({ family: parts.family })
+    this.#log = parts.log
   }
 
   /** Makes the kernel hold the desired rules, whatever it holds now. @throws {CommandError} */
@@ -45,7 +45,7 @@ export class FamilyRules {
     }
     this.#applied = desired
     const drift = previous === undefined ? [] : edits.filter(sameWanted(previous, desired))
-    if (drift.length > 0) this.#log.warn({ rules: drift.map(({ object }) => object) }, 'iptables rules had been changed by another program: repaired')
+    if (drift.length > 0) this.#log.warn({ family: this.#family, rules: drift.map(({ object }) => object) }, 'iptables rules had been changed by another program: repaired')
     return { text, repaired: drift.length }
   }
 
@@ -69,7 +69,7 @@ export class FamilyRules {
       this.#applied = { chains: desired.chains, jumps: previous.jumps }
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      this.#log.warn({ stderr: error.stderr }, 'iptables rules are not as we had left them: reading them all')
+      this.#log.warn({ family: this.#family, stderr: error.stderr }, 'iptables rules are not as we had left them: reading them all')
       await this.reconcile(desired)
     }
   }
