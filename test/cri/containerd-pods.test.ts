@@ -2,7 +2,7 @@
 import { basename } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CriLab, describeRuntime } from './cri-lab.ts'
-import { type CriNode, expectNothingLeft, podPort } from './cri-node.ts'
+import { expectNothingLeft, podPort } from './cri-node.ts'
 
 const nodeAddress = { node1: '192.168.0.21', node2: '192.168.0.22' }
 const hostPort = 18_080
@@ -15,14 +15,10 @@ interface Qdisc {
 }
 
 describeRuntime('pods under containerd', () => {
-  let lab: CriLab
-  let one: CriNode
-  let two: CriNode
-  beforeAll(async () => {
-    lab = await CriLab.up(`ft-cri-${process.pid}`)
-    ;[one, two] = lab.nodes
-  }, 120_000)
-  afterAll(async () => await lab?.[Symbol.asyncDispose]())
+  const lab = new CriLab(`ft-cri-${process.pid}`)
+  const [one, two] = lab.nodes
+  beforeAll(async () => await lab.up(), 120_000)
+  afterAll(async () => await lab[Symbol.asyncDispose]())
 
   test('our binary is the only plugin, loopback included', async () => {
     expect(await one.succeed('cd /opt/cni/bin; ls; for each in *; do cmp $each fairlead-cni; done')).toBe('fairlead-cni\nloopback')

@@ -1,20 +1,17 @@
 // Before the agent is ready, and without it: what containerd tells kubelet about the node, and what becomes of pods that come or go then.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { CriLab, describeRuntime } from './cri-lab.ts'
-import { type CriNode, expectNothingLeft } from './cri-node.ts'
+import { expectNothingLeft } from './cri-node.ts'
 
 const conflist = '/etc/cni/net.d/05-fairlead.conflist'
 const uninitialized = { status: false, message: expect.stringContaining('cni plugin not initialized') as string }
 const ready = { status: true, message: '' }
 
 describeRuntime('containerd and an agent that is not there', () => {
-  let lab: CriLab
-  let node: CriNode
-  beforeAll(async () => {
-    lab = await CriLab.up(`ft-cri-agent-${process.pid}`)
-    ;[node] = lab.nodes
-  }, 120_000)
-  afterAll(async () => await lab?.[Symbol.asyncDispose]())
+  const lab = new CriLab(`ft-cri-agent-${process.pid}`)
+  const [node] = lab.nodes
+  beforeAll(async () => await lab.up(), 120_000)
+  afterAll(async () => await lab[Symbol.asyncDispose]())
 
   const networkReady = () => expect.poll(() => node.networkReady(), { timeout: 20_000 })
 

@@ -93,10 +93,11 @@ export class Containerd {
     }, 'containerd to answer')
   }
 
-  async importImage(archive: string): Promise<void> {
+  /** An archive as `docker save` writes it, and the name of the image in it. */
+  async importImage(archive: string, image: string): Promise<void> {
     const [file = '', ...args] = this.#inNode(['ctr', '--address', this.#files.socket, '--namespace', 'k8s.io', 'images', 'import', '--snapshotter', 'native', archive])
     await execa(file, args)
-    await until(async () => (await this.cri.call('ImageStatus', { image: { image: podImage } })).image !== null, 'the image to be known to CRI')
+    await until(async () => (await this.cri.call('ImageStatus', { image: { image } })).image !== null, 'the image to be known to CRI')
   }
 
   /** As a crash does it: containers and their shims live on. */

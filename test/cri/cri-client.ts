@@ -3,12 +3,35 @@ import { join } from 'node:path'
 import { Client, credentials, type ServiceDefinition } from '@grpc/grpc-js'
 import { loadSync } from '@grpc/proto-loader'
 
+interface NamespaceOptions {
+  readonly network: 'POD' | 'NODE'
+}
+
 export interface SandboxConfig {
   readonly metadata: { readonly name: string; readonly uid: string; readonly namespace: string; readonly attempt: number }
   readonly hostname: string
+  readonly logDirectory: string
   readonly portMappings: readonly { readonly protocol: 'TCP' | 'UDP'; readonly containerPort: number; readonly hostPort: number }[]
   readonly annotations: Readonly<Record<string, string>>
-  readonly linux: { readonly cgroupParent: string }
+  readonly linux: { readonly cgroupParent: string; readonly securityContext?: { readonly namespaceOptions: NamespaceOptions } }
+}
+
+export interface ContainerConfig {
+  readonly metadata: { readonly name: string; readonly attempt: number }
+  readonly image: { readonly image: string }
+  readonly args: readonly string[]
+  readonly envs?: readonly { readonly key: string; readonly value: string }[]
+  readonly mounts?: readonly { readonly containerPath: string; readonly hostPath: string; readonly readonly: boolean; readonly propagation: 'PROPAGATION_PRIVATE' | 'PROPAGATION_HOST_TO_CONTAINER' }[]
+  /** In the sandbox's log directory. */
+  readonly logPath?: string
+  readonly linux?: {
+    readonly securityContext: {
+      readonly capabilities: { readonly addCapabilities: readonly string[]; readonly dropCapabilities: readonly string[] }
+      readonly namespaceOptions: NamespaceOptions
+      readonly readonlyRootfs: boolean
+      readonly readonlyPaths: readonly string[]
+    }
+  }
 }
 
 export interface Condition {
@@ -22,6 +45,10 @@ interface SandboxId {
   readonly podSandboxId: string
 }
 
+interface ContainerId {
+  readonly containerId: string
+}
+
 /** Request and answer of each call, as cri.proto has them. */
 interface Calls {
   Version: [{ version: string }, { runtimeName: string; runtimeVersion: string; runtimeApiVersion: string }]
@@ -32,9 +59,13 @@ interface Calls {
   /** `info` is for people: containerd puts JSON under `info`, where it was asked to be verbose. */
   PodSandboxStatus: [SandboxId & { verbose?: boolean }, { status: { state: 'SANDBOX_READY' | 'SANDBOX_NOTREADY'; network: { ip: string } | null }; info: Record<string, string> }]
   ListPodSandbox: [object, { items: { id: string }[] }]
-  CreateContainer: [SandboxId & { config: { metadata: { name: string; attempt: number }; image: { image: string }; args: readonly string[] }; sandboxConfig: SandboxConfig }, { containerId: string }]
-  StartContainer: [{ containerId: string }, object]
-  ExecSync: [{ containerId: string; cmd: readonly string[]; timeout: number }, { stdout: Buffer; stderr: Buffer; exitCode: number }]
+  CreateContainer: [SandboxId & { config: ContainerConfig; sandboxConfig: SandboxConfig }, ContainerId]
+  StartContainer: [ContainerId, object]
+  /** The timeout, before SIGKILL, is in seconds. */
+  StopContainer: [ContainerId & { timeout: number }, object]
+  RemoveContainer: [ContainerId, object]
+  ContainerStatus: [ContainerId, { status: { state: 'CONTAINER_CREATED' | 'CONTAINER_RUNNING' | 'CONTAINER_EXITED' | 'CONTAINER_UNKNOWN'; exitCode: number } }]
+  ExecSync: [ContainerId & { cmd: readonly string[]; timeout: number }, { stdout: Buffer; stderr: Buffer; exitCode: number }]
   ImageStatus: [{ image: { image: string } }, { image: { id: string } | null }]
 }
 

@@ -1,4 +1,4 @@
-// A lab whose two nodes run a containerd each, beside agents and an API server as ever: `await CriLab.up(NAME)`.
+// A lab whose two nodes run a containerd each, beside agents and an API server as ever.
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -6,11 +6,11 @@ import { describe } from 'vitest'
 import { labNamed } from '../../src/lab/layout.ts'
 import { TestLab } from '../netns/test-lab.ts'
 import { cgroupOf, CriNode } from './cri-node.ts'
-import { buildPodImage } from './pod-image.ts'
+import { buildPodImage, podImage } from './pod-image.ts'
 
-/** Like `describe`, for tests of a real runtime: skipped by name, with the reason, where it cannot run. */
-export function describeRuntime(name: string, body: () => void): void {
-  const missing = process.getuid?.() === 0 ? ['containerd', 'ctr', 'runc'].find((program) => !isInstalled(program)) : 'root'
+/** Like `describe`, for tests of a real runtime: skipped by name, with the reason, where it cannot run. @param lacks what else is missing */
+export function describeRuntime(name: string, body: () => void, lacks?: string): void {
+  const missing = process.getuid?.() === 0 ? (['containerd', 'ctr', 'runc'].find((program) => !isInstalled(program)) ?? lacks) : 'root'
   // oxlint-disable-next-line vitest/valid-title -- the title is the caller's
   describe.skipIf(missing !== undefined)(missing === undefined ? name : `${name} (skipped: needs ${missing})`, () => {
     body()
@@ -21,26 +21,23 @@ export class CriLab implements AsyncDisposable {
   readonly lab: TestLab
   readonly nodes: readonly [CriNode, CriNode]
 
-  private constructor(name: string) {
+  constructor(name: string) {
     this.lab = new TestLab(name)
     this.nodes = [new CriNode(name, 'node1'), new CriNode(name, 'node2')]
   }
 
-  /** What it has begun is gone again when it fails. */
-  static async up(name: string): Promise<CriLab> {
-    const made = new CriLab(name)
-    try {
-      await made.lab.succeed(['up', '--nodes', '2'])
-      const image = await buildPodImage(labNamed(name).directory)
-      await Promise.all(made.nodes.map(async ({ containerd }) => {
-        await containerd.start()
-        await containerd.importImage(image)
-      }))
-      return made
-    } catch (error) {
-      await made[Symbol.asyncDispose]()
-      throw error
-    }
+  /** Seen under the same path on the machine and in its nodes. */
+  get directory(): string {
+    return labNamed(this.lab.name).directory
+  }
+
+  async up(): Promise<void> {
+    await this.lab.succeed(['up', '--nodes', '2'])
+    const image = await buildPodImage(this.directory)
+    await Promise.all(this.nodes.map(async ({ containerd }) => {
+      await containerd.start()
+      await containerd.importImage(image, podImage)
+    }))
   }
 
   /** Returns when the node's agent has ended, or runs (it may not be ready yet). */

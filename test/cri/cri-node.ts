@@ -5,7 +5,7 @@ import { expect } from 'vitest'
 import { type Lab, labNamed, type NodeName } from '../../src/lab/layout.ts'
 import { inNode } from '../../src/lab/nodes.ts'
 import { Containerd } from './containerd.ts'
-import type { CriClient, SandboxConfig } from './cri-client.ts'
+import type { ContainerConfig, CriClient, SandboxConfig } from './cri-client.ts'
 import { podImage } from './pod-image.ts'
 
 /** What a pod's container listens on. */
@@ -38,6 +38,7 @@ export class CriNode {
     return {
       metadata: { name, uid: randomUUID(), namespace: 'default', attempt: 0 },
       hostname: name,
+      logDirectory: '',
       portMappings: [],
       annotations: {},
       linux: { cgroupParent: `/${cgroupOf(this.#lab.name)}` },
@@ -51,15 +52,21 @@ export class CriNode {
     return { sandbox, address: await this.addressOf(sandbox) }
   }
 
+  /** A container of the sandbox, created and started. Answers its id. */
+  async startContainer(sandbox: string, sandboxConfig: SandboxConfig, config: ContainerConfig): Promise<string> {
+    const { containerId } = await this.cri.call('CreateContainer', { podSandboxId: sandbox, config, sandboxConfig })
+    await this.cri.call('StartContainer', { containerId })
+    return containerId
+  }
+
   /** The sandbox with one container that serves on {@link podPort}. */
   async runPod(config: SandboxConfig): Promise<Pod> {
     const { sandbox, address } = await this.runSandbox(config)
-    const { containerId: container } = await this.cri.call('CreateContainer', {
-      podSandboxId: sandbox,
-      config: { metadata: { name: 'serve', attempt: config.metadata.attempt }, image: { image: podImage }, args: ['serve', String(podPort)] },
-      sandboxConfig: config,
+    const container = await this.startContainer(sandbox, config, {
+      metadata: { name: 'serve', attempt: config.metadata.attempt },
+      image: { image: podImage },
+      args: ['serve', String(podPort)],
     })
-    await this.cri.call('StartContainer', { containerId: container })
     return { config, sandbox, container, address }
   }
 
