@@ -49,7 +49,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kube
     expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(folder === 'cleanup' ? [] : [undefined])]))
     const images = [...JSON.stringify(objects).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image)
     expect(images.length).toBeGreaterThan(1)
-    expect(new Set(images)).toEqual(new Set(['fairlead:latest']))
+    expect(new Set(images)).toEqual(new Set(['fairlead:dev']))
   })
 
   test.each(agents)('deploy/%s: the agent knows every variable, and is asked for its health where it answers', async (folder) => {
