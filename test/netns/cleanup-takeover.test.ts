@@ -1,17 +1,12 @@
-// A node changes hands: from a kube-proxy to the agent and back, while a client connects through a Service without pause. kube-proxy is played by its rules, word for word (the flat
-// layout is compared with its golden files elsewhere), and by what its full sync and its --cleanup do to chains.
+// A node changes hands: from a kube-proxy to the agent and back, while a client connects through a Service without pause.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test, vi } from 'vitest'
-import { parseCidr } from '../../src/net/cidr.ts'
-import type { Manifest } from '../../src/services/manifests.ts'
-import { defaultOptions } from '../../src/services/options.ts'
-import { renderManifests } from '../../src/services/render-manifests.ts'
-import { tableText } from '../../src/services/table-text.ts'
 import { AgentMachine } from './agent-machine.ts'
+import { addServices, canaries, chains, kubeProxyCleansUp, kubeProxyRules, kubeProxySyncs, restore, rules } from './kube-proxy-player.ts'
 import { describeKernel } from './scratch.ts'
 
 const fairlead = join(import.meta.dirname, '../../bin/fairlead')
@@ -32,68 +27,6 @@ for n in 1 2; do
   ip -n $name link set eth0 up
   ip -n $name route add default via 10.99.$n.1
 done`
-
-/** Services of this number, 10.254.1.N:80, all served at 10.99.2.2:8080. */
-async function addServices(machine: AgentMachine, from: number, to: number): Promise<void> {
-  for (let n = from; n <= to; n++) {
-    await machine.api('POST', '/api/v1/namespaces/default/services', { apiVersion: 'v1', kind: 'Service', metadata: { name: `s${n}` }, spec: { clusterIP: `10.254.1.${n}`, ports: [{ port: 80, targetPort: 8080 }] } })
-    await machine.api('POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
-      apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: `s${n}-1`, labels: { 'kubernetes.io/service-name': `s${n}` } }, addressType: 'IPv4',
-      ports: [{ name: '', port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: ['10.99.2.2'], conditions: { ready: true } }],
-    })
-  }
-}
-
-/** What kube-proxy writes for the objects that the API server has. */
-async function kubeProxyRules(machine: AgentMachine): Promise<string> {
-  const list = async (path: string, kind: string) => ((await machine.api('GET', path)) as { items: object[] }).items.map((item) => ({ ...item, kind }) as unknown as Manifest)
-  const objects = [...(await list('/api/v1/services', 'Service')), ...(await list('/apis/discovery.k8s.io/v1/endpointslices', 'EndpointSlice')), ...(await list('/api/v1/nodes', 'Node'))]
-  const { families } = renderManifests(objects, 'n1', { ...defaultOptions, layout: 'flat', detectLocal: { by: 'clusterCidr', cidrs: [clusterCidr] } })
-  return families.filter(({ family }) => family === 4).map(({ rules }) => tableText(rules)).join('')
-}
-
-const clusterCidr = parseCidr('10.244.0.0/16')
-const canaries = ['mangle', 'nat', 'filter'].map((table) => `*${table}\n:KUBE-PROXY-CANARY - [0:0]\nCOMMIT\n`).join('')
-/** All that its garbage collection and its --cleanup take for kube-proxy's in table nat (reference: services 1.1, 3.7). */
-const fivePrefixes = /^KUBE-(SVC|SVL|EXT|FW|SEP)-/
-
-/** kube-proxy's first sync on a node: all of its chains anew, and those with its prefixes that it does not know removed, in one restore. */
-async function kubeProxySyncs(machine: AgentMachine, backend: string): Promise<void> {
-  const wanted = await kubeProxyRules(machine)
-  const withoutJumps = wanted.split('\n').filter((line) => !/^-A (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(line))
-  const stale = (await chains(machine, backend, 'nat')).filter((chain) => fivePrefixes.test(chain) && !wanted.includes(`:${chain} `))
-  const text = withoutJumps.join('\n').replace(/COMMIT\n$/, `${stale.map((chain) => `-X ${chain}\n`).join('')}COMMIT\n`).replace('*nat\n', `*nat\n${stale.map((chain) => `:${chain} - [0:0]\n`).join('')}`)
-  expect(stale.filter((chain) => chain.startsWith('KUBE-SVC-CIP'))).not.toEqual([])
-  await restore(machine, backend, text)
-}
-
-/** `kube-proxy --cleanup`. */
-async function kubeProxyCleansUp(machine: AgentMachine, backend: string): Promise<void> {
-  const named: Readonly<Record<string, readonly string[]>> = {
-    filter: ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-FORWARD', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL', 'KUBE-PROXY-CANARY'],
-    nat: ['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-POSTROUTING', 'KUBE-MARK-MASQ', 'KUBE-PROXY-CANARY'],
-    mangle: ['KUBE-PROXY-CANARY'],
-  }
-  for (const [table, names] of Object.entries(named)) {
-    const going = (await chains(machine, backend, table)).filter((chain) => names.includes(chain) || (table === 'nat' && fivePrefixes.test(chain)))
-    const jumps = (await rules(machine, backend, table)).filter((rule) => /^-A (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) /.test(rule) && names.some((name) => rule.endsWith(` -j ${name}`)))
-    await restore(machine, backend, [`*${table}`, ...going.map((chain) => `:${chain} - [0:0]`), ...jumps.map((jump) => jump.replace('-A', '-D')), ...going.map((chain) => `-X ${chain}`), 'COMMIT', ''].join('\n'))
-  }
-}
-
-async function restore(machine: AgentMachine, backend: string, input: string): Promise<void> {
-  const { exitCode, stderr } = await machine.run(`iptables-${backend}-restore`, ['--noflush'], { input })
-  expect([exitCode, stderr]).toEqual([0, ''])
-}
-
-/** As iptables-save prints them, with counters where asked. */
-async function rules(machine: AgentMachine, backend: string, table: string, options: readonly string[] = []): Promise<string[]> {
-  return (await machine.succeed(`iptables-${backend}-save`, ['-t', table, ...options])).split('\n').filter((line) => /^(\[\d+:\d+\] )?-A /.test(line))
-}
-
-async function chains(machine: AgentMachine, backend: string, table: string): Promise<string[]> {
-  return (await machine.succeed(`iptables-${backend}-save`, ['-t', table])).match(/(?<=^:)\S+/gm) ?? []
-}
 
 /** Rules of the Service and its endpoint with their counters. */
 async function countersOf(machine: AgentMachine, backend: string, service: string): Promise<string[]> {
@@ -180,7 +113,7 @@ describeKernel('a node that changes hands', () => {
     const released = await machine.run(fairlead, ['cleanup', '--keep-services', '--cni-bin-dir', `${machine.dir}/bin`, '--cni-conf-dir', `${machine.dir}/net.d`])
     expect([released.exitCode, released.stderr]).toEqual([0, ''])
     expect(released.stdout).toContain('(--keep-services): start kube-proxy')
-    await kubeProxySyncs(machine, backend)
+    expect((await kubeProxySyncs(machine, backend)).filter((chain) => chain.startsWith('KUBE-SVC-CIP'))).not.toEqual([])
     expect((await ask('10.254.1.70')).stdout).toBe('hello\n')
     const { answered, failures } = await client.stop()
     expect(failures).toEqual([])

@@ -2,52 +2,16 @@
 import { existsSync } from 'node:fs'
 import { describe, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
+import { assertReaches } from './reaches.ts'
+import { ReferenceNetwork, referencePlugins } from './reference-network.ts'
 import { describeKernel } from './scratch.ts'
 
-const reference = '/usr/lib/cni'
 /** 192.168.99.1, the node's own address. */
 const nodeAddress = '192.168.99.1'
 
-function bridgeConf(subnet: string): string {
-  return JSON.stringify({
-    cniVersion: '1.0.0', name: 'old', type: 'bridge', bridge: 'cni0', isGateway: true, ipMasq: true, hairpinMode: true,
-    ipam: { type: 'host-local', subnet, routes: [{ dst: '0.0.0.0/0' }] },
-  })
-}
-
-const addressIn = ({ ips }: { ips?: readonly { address: string }[] }): string => ips?.[0]?.address.split('/')[0] ?? ''
-
-/** The reference plugin, as a runtime calls it. Answers what it printed. */
-async function callOld(machine: AgentMachine, command: string, name: string, subnet: string): Promise<string> {
-  const env = { CNI_COMMAND: command, CNI_CONTAINERID: name, CNI_NETNS: `/run/netns/${name}`, CNI_IFNAME: 'eth0', CNI_PATH: reference }
-  const { exitCode, stdout, stderr } = await machine.run(`${reference}/bridge`, [], { env, input: bridgeConf(subnet) })
-  if (exitCode !== 0) throw new Error(`${command} ${name}: ${stdout}${stderr}`)
-  return stdout
-}
-
-/** A pod of the network before us. Answers its address. */
-async function addOld(machine: AgentMachine, name: string, subnet: string): Promise<string> {
-  await machine.addPodNamespace(name)
-  return addressIn(JSON.parse(await callOld(machine, 'ADD', name, subnet)) as object)
-}
-
-async function removeOld(machine: AgentMachine, name: string, subnet: string): Promise<void> {
-  await callOld(machine, 'DEL', name, subnet)
-  await machine.removePodNamespace(name)
-}
-
 async function addNew(machine: AgentMachine, name: string): Promise<string> {
   await machine.addPodNamespace(name)
-  return addressIn((await machine.cni('ADD', { containerId: name, netns: name })).document)
-}
-
-/** From the pod, or from the node itself. A neighbour that has to be found anew may cost the first packets. */
-async function assertReaches(machine: AgentMachine, from: string | undefined, address: string): Promise<void> {
-  const ping = ['ping', '-c', '1', '-W', '1', address]
-  await vi.waitFor(async () => {
-    const { exitCode, stdout } = await (from === undefined ? machine.run('env', ping) : machine.run('ip', ['netns', 'exec', from, ...ping]))
-    if (exitCode !== 0) throw new Error(`${from ?? 'the node'} does not reach ${address}: ${stdout}`)
-  }, { timeout: 20_000, interval: 200 })
+  return (await machine.cni('ADD', { containerId: name, netns: name })).document.ips?.[0]?.address.split('/')[0] ?? ''
 }
 
 async function bridgeAddresses(machine: AgentMachine): Promise<string[]> {
@@ -64,13 +28,14 @@ const netDir = (machine: AgentMachine): Promise<string> => machine.succeed('sh',
 const competitors = 'mkdir net.d && cd net.d && echo flannel >10-flannel.conflist && echo old >00-old.conflist && echo multus >01-multus.conf && echo text >02-readme.txt'
 
 describeKernel('migration', () => {
-  describe.skipIf(!existsSync(`${reference}/bridge`))(`from the reference plugins (${reference})`, () => {
+  describe.skipIf(!existsSync(`${referencePlugins}/bridge`))(`from the reference plugins (${referencePlugins})`, () => {
     test.each([
       ['its own subnet', '10.9.0.0/24'],
       ["the node's podCIDR, as flannel has it", '10.98.0.0/24'],
     ])('old pods on %s go on beside new ones, and what was theirs leaves with the last of them', { timeout: 120_000 }, async (_, subnet) => {
       await using machine = await AgentMachine.start('10.98.0.0/24')
-      const [first, second] = [await addOld(machine, 'old1', subnet), await addOld(machine, 'old2', subnet)]
+      const old = await ReferenceNetwork.on(machine, subnet)
+      const [first, second] = [await old.add('old1'), await old.add('old2')]
       const gateway = subnet.replace('.0/24', '.1/24')
       expect(await bridgeAddresses(machine)).toEqual([gateway])
       await machine.succeed('sh', ['-c', `cd ${machine.dir} && ${competitors}`])
@@ -90,10 +55,10 @@ describeKernel('migration', () => {
       expect(new Set([...fresh, first, second]).size).toBe(5)
       for (const [from, to] of [[undefined, first], ['old1', second], ['old1', fresh[0]], ['new1', second], ['new2', fresh[2]], ['old2', nodeAddress]] as const) await assertReaches(machine, from, to ?? '')
 
-      await removeOld(machine, 'old1', subnet)
+      await old.remove('old1')
       await assertReaches(machine, 'old2', fresh[1] ?? '')
       expect(new Set(await bridgeAddresses(machine))).toEqual(new Set([gateway, '10.98.0.1/24']))
-      await removeOld(machine, 'old2', subnet)
+      await old.remove('old2')
       await vi.waitFor(async () => expect(await bridgeAddresses(machine)).toEqual(['10.98.0.1/24']), { timeout: 30_000, interval: 200 })
       await assertReaches(machine, 'new1', fresh[2] ?? '')
     })
