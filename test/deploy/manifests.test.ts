@@ -25,7 +25,7 @@ interface Probe {
 const agents = folders.filter((folder) => folder !== 'cleanup')
 
 test('there is a folder for each way to install', () => {
-  expect(folders).toEqual(['base', 'cleanup', 'k3s', 'kind', 'kubeadm', 'next-to-kube-proxy'])
+  expect(folders).toEqual(['base', 'cleanup', 'k3s', 'kind', 'kubeadm', 'next-to-another-cni', 'next-to-kube-proxy'])
 })
 
 test('every object in deploy/ has only fields that its kind has', async () => {
@@ -48,7 +48,6 @@ describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kube
     const objects = await build(folder)
     expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(folder === 'cleanup' ? [] : [undefined])]))
     const images = [...JSON.stringify(objects).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image)
-    expect(images.length).toBeGreaterThan(1)
     expect(new Set(images)).toEqual(new Set(['fairlead:dev']))
   })
 
