@@ -71,6 +71,9 @@ describeKernel('the DaemonSet', () => {
     expect(await machine.succeed('cat', ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv4/conf/cni0/rp_filter', '/proc/sys/net/ipv4/conf/fairlead.1/rp_filter'])).toBe('1\n2\n2\n')
     expect(machine.warnings).toEqual([])
     for (const path of ['livez', 'readyz']) expect((await machine.run('socat', ['-', 'TCP:127.0.0.1:10256'], { input: `GET /${path} HTTP/1.0\r\n\r\n` })).stdout).toMatch(/^HTTP\/1\.1 200 /)
+    const metrics = new Set([...(await machine.metrics()).matchAll(/^# TYPE ((?!process_|nodejs_)\w+)/gm)].map(([, name]) => name))
+    const described = [...readFileSync(join(root, 'docs/operations.md'), 'utf8').matchAll(/^\| `((?:fairlead|kubeproxy)_\w+)` \|/gm)].map(([, name]) => name)
+    expect(new Set(described)).toEqual(metrics)
     expect(await machine.cni('DEL', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0 })
 
     await machine.killAgent('TERM')
