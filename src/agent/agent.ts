@@ -22,6 +22,7 @@ import { reportLeftovers } from './leftovers.ts'
 import { LiveConfig } from './live-config.ts'
 import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
+import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
@@ -58,8 +59,12 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const pass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, metrics, log })
+  const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new ReconcileLoop({
-    pass: () => pass.run([...nodes.snapshot.values()]),
+    pass: async () => {
+      await pass.run([...nodes.snapshot.values()])
+      if (live.current.podNetwork && pass.missing.length === 0) await networkUnavailable.clear(nodes.snapshot.get(config.nodeName))
+    },
     intervalMs: config.resyncSeconds * 1000,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })

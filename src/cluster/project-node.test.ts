@@ -26,7 +26,7 @@ test('what is kept of a Node', () => {
     podCidrs: [{ family: 4, network: '10.244.1.0', prefix: 24 }, { family: 6, network: 'fd00:1::', prefix: 64 }],
     internalAddresses: ['192.168.0.21', 'fd00::21'],
     zone: undefined,
-    leaving: false,
+    leaving: false, networkUnavailable: false,
   })
   expect(problems).toEqual([])
   expect(Object.isFrozen(value) && Object.isFrozen(value.podCidrs)).toBe(true)
@@ -40,13 +40,13 @@ test('a heartbeat changes nothing, a podCIDR does', () => {
 })
 
 test('a Node that has only just come, and one that only podCIDR speaks of', () => {
-  expect(projected({ metadata: { name: 'new' } }).value).toEqual({ name: 'new', uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false })
+  expect(projected({ metadata: { name: 'new' } }).value).toEqual({ name: 'new', uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false, networkUnavailable: false })
   expect(projected({ metadata: { name: 'old' }, spec: { podCIDR: '10.1.0.0/24' } }).value.podCidrs).toHaveLength(1)
 })
 
 test('a Node says where it is, and whether it is about to go', () => {
   const zoned = { ...node, metadata: { ...node.metadata, labels: { 'topology.kubernetes.io/zone': 'east' } } }
-  expect(projected(zoned).value).toMatchObject({ zone: 'east', leaving: false })
+  expect(projected(zoned).value).toMatchObject({ zone: 'east', leaving: false, networkUnavailable: false })
   expect(projected({ ...node, metadata: { ...node.metadata, deletionTimestamp: '2026-11-21T10:00:00Z' } }).value.leaving).toBe(true)
   expect(projected({ ...node, spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler' }] } }).value.leaving).toBe(true)
   expect(projected({ ...node, spec: { unschedulable: true, taints: [{ key: 'node.kubernetes.io/unschedulable' }] } }).value.leaving).toBe(false)

@@ -8,7 +8,7 @@ import { parseEach } from './parse-each.ts'
 
 interface RawNode extends KubeObject {
   readonly spec?: { readonly podCIDR?: string; readonly podCIDRs?: readonly string[]; readonly taints?: readonly { readonly key: string }[] }
-  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[] }
+  readonly status?: { readonly addresses?: readonly { readonly type: string; readonly address: string }[]; readonly conditions?: readonly { readonly type: string; readonly status: string }[] }
 }
 
 /** @throws {TypeError} when the object has no name. */
@@ -26,6 +26,7 @@ export function projectNode(raw: unknown, report: (problem: string) => void): re
     internalAddresses: parseEach(internal, parseAddress, leftOut('status.addresses')),
     zone: node.metadata.labels?.['topology.kubernetes.io/zone'],
     leaving: node.metadata.deletionTimestamp !== undefined || taints.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler'),
+    networkUnavailable: (node.status?.conditions ?? []).some(({ type, status }) => type === 'NetworkUnavailable' && status === 'True'),
   })
   return [keyOf(node), value]
 }

@@ -171,7 +171,7 @@ const other: fc.Arbitrary<ClusterNode> = fc
     createdAt,
     podCidrs: kinds.map((family) => parseCidr(family === 4 ? `10.244.${size === 23 ? block * 2 : block}.0/${size}` : `fd00:244:${block}::/64`)),
     internalAddresses: host === 14 ? [] : [parseAddress(`192.168.${net}.${host}`), parseAddress(`fd0${net}::${host}`)],
-    zone: undefined, leaving: false,
+    zone: undefined, leaving: false, networkUnavailable: false,
   }))
 const own: fc.Arbitrary<ClusterNode> = fc.tuple(fc.integer({ min: 0, max: 1 }), fc.integer({ min: 20, max: 21 })).map(([net, block]) => ({
   name: self,
@@ -179,7 +179,7 @@ const own: fc.Arbitrary<ClusterNode> = fc.tuple(fc.integer({ min: 0, max: 1 }), 
   createdAt: 0,
   podCidrs: [parseCidr(`fd00:244:${block}::/64`), parseCidr(`10.244.${block}.0/24`)],
   internalAddresses: [parseAddress(`192.168.${net}.10`), parseAddress(`fd0${net}::10`)],
-  zone: undefined, leaving: false,
+  zone: undefined, leaving: false, networkUnavailable: false,
 }))
 const cluster = fc.tuple(own, fc.uniqueArray(other, { selector: (node) => node.name, maxLength: 6 })).map(([me, others]) => [me, ...others])
 
@@ -345,6 +345,6 @@ function node(i: number): ClusterNode {
     createdAt: i,
     podCidrs: [parseCidr(`10.244.${i}.0/24`), parseCidr(`fd00:244:${i}::/64`)],
     internalAddresses: [parseAddress(`192.168.0.${10 + i}`), parseAddress(`fd00::${10 + i}`)],
-    zone: undefined, leaving: false,
+    zone: undefined, leaving: false, networkUnavailable: false,
   }
 }

@@ -46,7 +46,7 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
 export function nodeNamed(nodes: readonly ClusterNode[], name: string): ClusterNode {
   const node = nodes.find((each) => each.name === name)
   if (node === undefined && nodes.length > 0) throw new Error(`there is no Node ${name} in the manifests: take one of ${nodes.map((each) => each.name).join(', ')}`)
-  return node ?? { name, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false }
+  return node ?? { name, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false, networkUnavailable: false }
 }
 
 /** Those that the Services have, and IPv4 where there is none at all. */

@@ -97,7 +97,7 @@ function cluster(peers: number): ClusterNode[] {
     createdAt: i,
     podCidrs: [i === 0 ? parseCidr('10.255.0.0/24') : cidrOf(addressFromBigInt((10n << 24n) + (64n << 16n) + BigInt(i * 256), 4), 24)],
     internalAddresses: [i === 0 ? parseAddress('172.16.0.1') : addressFromBigInt((172n << 24n) + (17n << 16n) + BigInt(i), 4)],
-    zone: undefined, leaving: false,
+    zone: undefined, leaving: false, networkUnavailable: false,
   }))
 }
 

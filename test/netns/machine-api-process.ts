@@ -1,5 +1,6 @@
-// The API server of a test's machine, in a process of its own: `node machine-api-process.ts DIR`. It writes DIR/admin.kubeconfig, and carries out requests as its
-// administrator: one JSON object {method, path, body} a line on stdin, one {status, body} a line on stdout; the first line says that it listens.
+// The API server of a test's machine, in a process of its own: `node machine-api-process.ts DIR`. It writes DIR/admin.kubeconfig and DIR/agent-n1.kubeconfig, which has
+// the rights of deploy/base, and carries out requests as its administrator: one JSON object {method, path, body} a line on stdin, one {status, body} a line on stdout;
+// the first line says that it listens.
 import { createInterface } from 'node:readline'
 import { pino } from 'pino'
 import { ApiError } from '../../src/cluster/api-error.ts'
@@ -7,7 +8,7 @@ import { connectCluster } from '../../src/cluster/connect.ts'
 import { startApiServer } from '../../src/lab/apiserver/server.ts'
 
 const [dir = ''] = process.argv.slice(2)
-await using _server = await startApiServer({ addresses: ['127.0.0.1'], port: 6443, dir, log: pino({ level: 'silent' }) })
+await using _server = await startApiServer({ addresses: ['127.0.0.1'], port: 6443, dir, nodes: ['n1'], log: pino({ level: 'silent' }) })
 const api = connectCluster({ kubeconfig: `${dir}/admin.kubeconfig` })
 say({ status: 200 })
 for await (const line of createInterface({ input: process.stdin })) {

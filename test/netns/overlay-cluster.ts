@@ -43,7 +43,7 @@ export async function underlay(): Promise<Underlay> {
         createdAt: i,
         podCidrs: [parseCidr(`10.244.${i}.0/24`), parseCidr(`fd00:244:${i}::/64`)],
         internalAddresses: at.addresses.map((address) => parseAddress(address.split('/')[0]!)),
-        zone: undefined, leaving: false,
+        zone: undefined, leaving: false, networkUnavailable: false,
       }
       await wire({ namespace, device: 'pod0' }, { namespace: pod, device: 'eth0' })
       await addressPod(namespace, pod, object)

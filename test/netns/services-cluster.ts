@@ -6,7 +6,7 @@ import { addressFromBigInt, addressToBigInt, parseAddress } from '../../src/net/
 import { parseCidr } from '../../src/net/cidr.ts'
 import { defaultOptions, type ServicesOptions } from '../../src/services/options.ts'
 
-export const node: ClusterNode = { name: 'n1', uid: 'u', createdAt: 0, podCidrs: [parseCidr('10.244.1.0/24')], internalAddresses: [parseAddress('192.168.0.21')], zone: undefined, leaving: false }
+export const node: ClusterNode = { name: 'n1', uid: 'u', createdAt: 0, podCidrs: [parseCidr('10.244.1.0/24')], internalAddresses: [parseAddress('192.168.0.21')], zone: undefined, leaving: false, networkUnavailable: false }
 export const options: ServicesOptions = { ...defaultOptions, detectLocal: { by: 'clusterCidr', cidrs: [parseCidr('10.244.0.0/16')] } }
 
 export class TestCluster {
