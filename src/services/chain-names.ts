@@ -1,5 +1,6 @@
 // The names of a service port's chains, as kube-proxy makes them: 16 characters of base32(sha256(...)), so that any name fits the kernel's 28.
 import { hash } from 'node:crypto'
+import { inOnePiece } from '../net/in-one-piece.ts'
 import type { ServicePort } from './service-port.ts'
 
 export interface ChainNames {
@@ -15,12 +16,12 @@ export interface ChainNames {
 /** The four chains of a service port share one hash. */
 export function chainNames({ id, protocol }: Pick<ServicePort, 'id' | 'protocol'>): ChainNames {
   const digest = shortHash(id + protocol)
-  return { cluster: `KUBE-SVC-${digest}`, local: `KUBE-SVL-${digest}`, external: `KUBE-EXT-${digest}`, firewall: `KUBE-FW-${digest}` }
+  return { cluster: inOnePiece('KUBE-SVC-', digest), local: inOnePiece('KUBE-SVL-', digest), external: inOnePiece('KUBE-EXT-', digest), firewall: inOnePiece('KUBE-FW-', digest) }
 }
 
 /** The chain of one endpoint of a service port. @param endpoint "IP:port", as endpointText makes it. */
 export function endpointChain({ id, protocol }: Pick<ServicePort, 'id' | 'protocol'>, endpoint: string): string {
-  return `KUBE-SEP-${shortHash(id + protocol + endpoint)}`
+  return inOnePiece('KUBE-SEP-', shortHash(id + protocol + endpoint))
 }
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
@@ -28,12 +29,12 @@ const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'
 /** The first 16 characters of RFC 4648 base32 of the text's SHA-256: 80 bits, five a character. */
 export function shortHash(text: string): string {
   const bytes = hash('sha256', text, 'buffer')
-  let name = ''
+  const letters: number[] = []
   for (let at = 0; at < 10; at += 5) {
     const high = bytes.readUInt32BE(at)
     const low = bytes.readUInt8(at + 4)
-    for (const shift of [27, 22, 17, 12, 7, 2]) name += alphabet[(high >>> shift) & 31]
-    name += alphabet.charAt(((high & 3) << 3) | (low >>> 5)) + alphabet.charAt(low & 31)
+    for (const shift of [27, 22, 17, 12, 7, 2]) letters.push(alphabet.charCodeAt((high >>> shift) & 31))
+    letters.push(alphabet.charCodeAt(((high & 3) << 3) | (low >>> 5)), alphabet.charCodeAt(low & 31))
   }
-  return name
+  return String.fromCharCode(...letters)
 }

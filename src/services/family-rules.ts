@@ -2,17 +2,18 @@
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
-import { assembleRules } from './desired.ts'
+import { assembleRules, type Desired } from './desired.ts'
 import { endpointsOf } from './endpoints.ts'
 import { flatEndpoints, flatFrontends } from './flat-layout.ts'
-import { dispatchTree } from './layout/dispatch-tree.ts'
+import { dispatchTree, dividedChains } from './layout/dispatch-tree.ts'
 import { endpointTree } from './layout/endpoint-tree.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { isLargeCluster, type RenderContext } from './render-context.ts'
 import { renderServicePort } from './render-service-port.ts'
-import type { Chains, RenderedPort } from './rendered.ts'
+import type { Chains, RenderedPort, Rules } from './rendered.ts'
 import { portKey } from './service-port.ts'
 import { servicePortsOf } from './service-ports.ts'
+import { staticNatChains } from './static-chains.ts'
 import type { Table } from './sync/ours.ts'
 import { UdpFlows } from './udp-flows.ts'
 
@@ -23,16 +24,25 @@ export interface Sources {
 
 /** Where the chains go. */
 export interface Target {
-  /** Table nat as it is or will be: a layout that exists is kept as far as it can be. */
-  readonly laidOut: Chains
+  /** Chains of table nat that were there before us: a layout that exists is kept as far as it can be. */
+  readonly found: Iterable<readonly [chain: string, rules: Rules]>
   want(table: Table, chains: Iterable<readonly [chain: string, rules: readonly string[]]>): void
   unwant(table: Table, chains: Iterable<string>): void
 }
 
+/** How one Service was rendered last, without the chains: those are many times as much text, and the same again when they are rendered again. */
 interface Rendered {
+  readonly service: ClusterService
+  readonly slices: readonly ClusterEndpointSlice[]
+  readonly context: RenderContext
   readonly ports: readonly RenderedPort[]
   readonly endpoints: number
+  /** In the chains. */
+  readonly rules: number
 }
+
+/** Services that are rendered in one go, while what came before is written. */
+const servicesAtOnce = 25
 
 export class FamilyRules {
   readonly #target: Target
@@ -41,8 +51,12 @@ export class FamilyRules {
   readonly flows = new UdpFlows()
   #context: RenderContext | undefined
   #endpoints = 0
-  /** The chains that belong to no port: the layout's, and those that depend on options alone. */
-  #shared: Readonly<Record<'filter' | 'nat', ReadonlySet<string>>> = { filter: new Set(), nat: new Set() }
+  /** In chains of ports, of table nat. */
+  #portRules = 0
+  /** The chains that belong to no port, the layout's and those that depend on options alone: how many rules each has. */
+  #shared: Readonly<Record<'filter' | 'nat', ReadonlyMap<string, number>>> = { filter: new Map(), nat: new Map() }
+  /** Those of them that lead on into a tree; undefined before the first layout of ours. */
+  #divided: ReadonlySet<string> | undefined
   problems: readonly Problem[] = []
 
   constructor(parts: { target: Target; sources: Sources }) {
@@ -54,12 +68,32 @@ export class FamilyRules {
     return { ports: [...this.#rendered.values()].reduce((sum, { ports }) => sum + ports.length, 0), endpoints: this.#endpoints }
   }
 
-  /** @param dirty keys of Services to render again; all of them where options or node have changed. */
-  update(dirty: Iterable<string>, options: ServicesOptions, node: NodeFacts): void {
+  /** Rules that should be there, by table. */
+  get count(): Readonly<Record<'filter' | 'nat', number>> {
+    const shared = (table: 'filter' | 'nat'): number => [...this.#shared[table].values()].reduce((sum, rules) => sum + rules, 0)
+    return { filter: shared('filter'), nat: shared('nat') + this.#portRules }
+  }
+
+  /**
+   * @param dirty keys of Services to render again; all of them where options or node have changed.
+   * @returns when it is through with all; on the way it gives way again and again, so that what is there already can be written.
+   */
+  *update(dirty: Iterable<string>, options: ServicesOptions, node: NodeFacts): Generator<void> {
+    this.#divided ??= dividedChains(this.#target.found)
     const same = this.#context !== undefined && this.#context.options === options && this.#context.node === node
     let laidOut = same
-    if (!same) this.#context = { options, node, largeCluster: this.#context?.largeCluster ?? false, endpointLayout: options.layout === 'tree' ? endpointTree : flatEndpoints }
-    for (const key of same ? dirty : this.#all()) if (this.#render(key)) laidOut = false
+    if (!same) {
+      this.#context = { options, node, largeCluster: this.#context?.largeCluster ?? false, endpointLayout: options.layout === 'tree' ? endpointTree : flatEndpoints }
+      // All others call these.
+      this.#target.want('nat', staticNatChains(options))
+    }
+    const all = same ? [...dirty] : this.#all()
+    // Known beforehand, so that a large cluster is not rendered twice at the start.
+    if (this.#context !== undefined && this.#rendered.size === 0) this.#context = { ...this.#context, largeCluster: isLargeCluster(this.#count(all)) }
+    for (const [i, key] of all.entries()) {
+      if (this.#render(key)) laidOut = false
+      if (i % servicesAtOnce === servicesAtOnce - 1) yield
+    }
     // Comments of single endpoints go above the limit and come back below it.
     const largeCluster = isLargeCluster(this.#endpoints)
     if (this.#context !== undefined && largeCluster !== this.#context.largeCluster) {
@@ -69,44 +103,75 @@ export class FamilyRules {
     if (!laidOut) this.#layOut(options, node)
   }
 
-  #all(): Set<string> {
-    return new Set([...this.#rendered.keys(), ...this.#sources.services.keys()])
+  /** Chains of table nat as they should be, rendered again. */
+  rendered(chains: ReadonlySet<string>): Chains {
+    const found = new Map<string, Rules>()
+    const take = (some: Chains): void => {
+      for (const [chain, rules] of some) if (chains.has(chain)) found.set(chain, rules)
+    }
+    for (const { service, slices, context } of this.#rendered.values()) for (const port of renderPorts(service, slices, context).ports) take(port.chains)
+    if (this.#context !== undefined) take(this.#assemble(this.#context).rules.nat)
+    return found
+  }
+
+  #all(): string[] {
+    return [...new Set([...this.#rendered.keys(), ...this.#sources.services.keys()])]
+  }
+
+  /** Endpoints that the slices of these Services have. Some may turn out to be doubles: then comments are put right afterwards. */
+  #count(keys: readonly string[]): number {
+    const slices = keys.flatMap((key) => (this.#sources.services.has(key) ? [...this.#sources.slicesOf(key)] : []))
+    return slices.reduce((sum, { family, ports, endpoints }) => (family === this.#context?.node.family ? sum + endpoints.length * ports.length : sum), 0)
   }
 
   /** @returns whether anything but the port's own chains has changed. */
   #render(key: string): boolean {
     const context = this.#context
     if (context === undefined) return false
-    const before = this.#rendered.get(key)
+    const known = this.#rendered.get(key)
+    const before = known === undefined ? [] : renderPorts(known.service, known.slices, known.context).ports
     const service = this.#sources.services.get(key)
     const slices = [...this.#sources.slicesOf(key)]
-    let endpoints = 0
-    const ports = (service === undefined ? [] : servicePortsOf(service, context.node.family)).map((port) => {
-      const own = endpointsOf(port, slices, context.node.name)
-      endpoints += own.length
-      return renderServicePort(port, own, context)
-    })
-    if (ports.length > 0) this.#rendered.set(key, { ports, endpoints })
+    const { ports, endpoints } = service === undefined ? { ports: [], endpoints: 0 } : renderPorts(service, slices, context)
+    const rules = ports.reduce((sum, { chains }) => sum + [...chains.values()].reduce((sum, { length }) => sum + length, 0), 0)
+    if (service !== undefined && ports.length > 0) this.#rendered.set(key, { service, slices, context, ports: ports.map((port) => ({ ...port, chains: noChains })), endpoints, rules })
     else this.#rendered.delete(key)
-    this.#endpoints += endpoints - (before?.endpoints ?? 0)
+    this.#endpoints += endpoints - (known?.endpoints ?? 0)
+    this.#portRules += rules - (known?.rules ?? 0)
     const kept = new Set(ports.flatMap(({ chains }) => [...chains.keys()]))
-    for (const { chains } of before?.ports ?? []) this.#target.unwant('nat', [...chains.keys()].filter((chain) => !kept.has(chain)))
+    for (const { chains } of before) this.#target.unwant('nat', [...chains.keys()].filter((chain) => !kept.has(chain)))
     for (const { chains } of ports) this.#target.want('nat', chains)
-    this.flows.change(before?.ports ?? [], ports)
-    return !sameEntrances(before?.ports ?? [], ports)
+    this.flows.change(before, ports)
+    return !sameEntrances(before, ports)
   }
 
   #layOut(options: ServicesOptions, node: NodeFacts): void {
-    const ports = [...this.#rendered.values()].flatMap((each) => each.ports.map((port) => ({ ...port, chains: noChains })))
-    const layout = options.layout === 'tree' ? dispatchTree(this.#target.laidOut) : flatFrontends
-    const { rules, problems } = assembleRules(ports, { options, node }, layout)
+    const { rules, problems } = this.#assemble({ options, node })
     this.problems = problems
     for (const table of ['filter', 'nat'] as const) {
-      this.#target.unwant(table, [...this.#shared[table]].filter((chain) => !rules[table].has(chain)))
+      this.#target.unwant(table, [...this.#shared[table].keys()].filter((chain) => !rules[table].has(chain)))
       this.#target.want(table, rules[table])
     }
-    this.#shared = { filter: new Set(rules.filter.keys()), nat: new Set(rules.nat.keys()) }
+    const counts = (chains: Chains): ReadonlyMap<string, number> => new Map([...chains].map(([chain, { length }]) => [chain, length]))
+    this.#shared = { filter: counts(rules.filter), nat: counts(rules.nat) }
+    this.#divided = dividedChains(rules.nat)
   }
+
+  #assemble({ options, node }: Pick<RenderContext, 'options' | 'node'>): Desired {
+    const ports = [...this.#rendered.values()].flatMap((each) => each.ports)
+    return assembleRules(ports, { options, node }, options.layout === 'tree' ? dispatchTree(this.#divided) : flatFrontends)
+  }
+}
+
+/** Pure: what was rendered before comes out the same. */
+function renderPorts(service: ClusterService, slices: readonly ClusterEndpointSlice[], context: RenderContext): { ports: readonly RenderedPort[]; endpoints: number } {
+  let endpoints = 0
+  const ports = servicePortsOf(service, context.node.family).map((port) => {
+    const own = endpointsOf(port, slices, context.node.name)
+    endpoints += own.length
+    return renderServicePort(port, own, context)
+  })
+  return { ports, endpoints }
 }
 
 const noChains: Chains = new Map()

@@ -2,6 +2,7 @@
 import type { ClusterService, ClusterServicePort } from '../cluster/service.ts'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
+import { inOnePiece } from '../net/in-one-piece.ts'
 import type { ServicePort } from './service-port.ts'
 
 /** None where the Service has no ClusterIP of the family: its external addresses and node ports of that family are not served either. */
@@ -29,7 +30,7 @@ export function servicePortsOf(service: ClusterService, family: Family): readonl
 }
 
 function portId({ namespace, name }: ClusterService, portName: ClusterServicePort['name']): string {
-  return portName === '' ? `${namespace}/${name}` : `${namespace}/${name}:${portName}`
+  return portName === '' ? inOnePiece(namespace, '/', name) : inOnePiece(namespace, '/', name, ':', portName)
 }
 
 /** The policy counts where there is external traffic: of a ClusterIP Service only through externalIPs. */
@@ -38,11 +39,12 @@ function isExternalLocal({ type, externalTrafficPolicy, externalIps }: ClusterSe
 }
 
 function ofFamily(addresses: readonly Address[], family: Family): readonly Address[] {
-  return [...new Set(addresses.filter((address) => familyOf(address) === family))]
+  return addresses.length === 0 ? addresses : [...new Set(addresses.filter((address) => familyOf(address) === family))]
 }
 
 /** A range of all addresses restricts nothing, whatever stands beside it. So do ranges of the other family alone, as with kube-proxy. */
 function restrictionsOf(ranges: readonly Cidr[], family: Family): readonly Cidr[] {
+  if (ranges.length === 0) return ranges
   const own = ranges.filter((range) => range.family === family)
   return own.some(({ prefix }) => prefix === 0) ? [] : own
 }

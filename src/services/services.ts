@@ -79,8 +79,9 @@ export class Services {
     this.#observe = parts.observe
     this.#conntrack = new ConntrackCleaner(parts)
     this.#lanes = parts.families.map((family) => {
-      const tables = new FamilyTables({ family, ...parts })
-      return { family, tables, rules: new FamilyRules({ target: tables, sources: this.#changes }), facts: undefined, audit: undefined, lastSyncAt: undefined, repaired: 0 }
+      const tables = new FamilyTables({ family, ...parts, rendered: (chains) => rules.rendered(chains) })
+      const rules = new FamilyRules({ target: tables, sources: this.#changes })
+      return { family, tables, rules, facts: undefined, audit: undefined, lastSyncAt: undefined, repaired: 0 }
     })
   }
 
@@ -99,7 +100,7 @@ export class Services {
    * @throws what the first to fail threw, {@link CommandError} as a rule; the next call makes it good.
    */
   async sync(): Promise<SyncResult> {
-    const options = await this.#render()
+    const options = await this.#render(async (lane) => lane.tables.writeAhead())
     if (options === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
     const results = await Promise.allSettled(this.#lanes.map(async (lane) => this.#syncLane(lane)))
     const written = results.map((result) => {
@@ -113,7 +114,7 @@ export class Services {
 
   /** What {@link sync} would write, without writing it. @throws as sync does */
   async preview(): Promise<{ readonly diffs: readonly RulesDiff[]; readonly problems: readonly Problem[] }> {
-    const diffs = (await this.#render()) === undefined ? [] : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
+    const diffs = (await this.#render(async () => undefined)) === undefined ? [] : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
     return { diffs, problems: this.#problems }
   }
 
@@ -148,7 +149,7 @@ export class Services {
 
   status(): readonly FamilyStatus[] {
     return this.#lanes.map(({ family, tables, rules, audit, lastSyncAt, repaired }) => ({
-      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, rules: { filter: tables.rules('filter'), nat: tables.rules('nat') }, lastSyncAt, auditPeriod: audit?.period, repaired,
+      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, rules: rules.count, lastSyncAt, auditPeriod: audit?.period, repaired,
     }))
   }
 
@@ -162,8 +163,8 @@ export class Services {
     return [...new Map(this.#lanes.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem]))).values()]
   }
 
-  /** Knows what the tables hold, and says what they should. @returns what was rendered with; undefined before there is anything to render. */
-  async #render(): Promise<ServicesOptions | undefined> {
+  /** Knows what the tables hold, and says what they should. @param between called again and again while many are rendered. @returns what was rendered with; undefined before there is anything to render. */
+  async #render(between: (lane: Lane) => Promise<void>): Promise<ServicesOptions | undefined> {
     const [options, snapshots] = [this.#options, this.#snapshots]
     if (options === undefined || snapshots === undefined) return undefined
     await this.#refuseToMix()
@@ -174,7 +175,7 @@ export class Services {
     for (const lane of this.#lanes) {
       const facts = nodeFacts(node, lane.family, addresses)
       if (!isDeepStrictEqual(facts, lane.facts)) lane.facts = facts
-      lane.rules.update(dirty, options, lane.facts ?? facts)
+      for (const _ of lane.rules.update(dirty, options, lane.facts ?? facts)) await between(lane)
     }
     return options
   }
@@ -187,7 +188,7 @@ export class Services {
       lane.rules.flows.adopt(written.removed)
       this.#conntrack.forget(lane.family, lane.rules.flows.take())
       lane.lastSyncAt = Date.now()
-      lane.audit ??= new Audit({ tables: lane.tables, now: Date.now })
+      lane.audit ??= new Audit({ tables: lane.tables, now: Date.now, syncCost: performance.now() - begin })
       return written
     } finally {
       this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)

@@ -1,6 +1,7 @@
 // Which Services a new pair of snapshots concerns, told by identity: a reflector keeps the very object until something of it changes.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import { inOnePiece } from '../net/in-one-piece.ts'
 
 type Services = ReadonlyMap<string, ClusterService>
 type Slices = ReadonlyMap<string, ClusterEndpointSlice>
@@ -8,15 +9,15 @@ type Slices = ReadonlyMap<string, ClusterEndpointSlice>
 export class SnapshotChanges {
   #services: Services = new Map()
   #slices: Slices = new Map()
-  /** Service key -> slice key -> slice. */
-  readonly #slicesOf = new Map<string, Map<string, ClusterEndpointSlice>>()
+  /** Service key -> its slices. Most Services have one: an array costs a fifth of a map. */
+  readonly #slicesOf = new Map<string, readonly ClusterEndpointSlice[]>()
 
   get services(): Services {
     return this.#services
   }
 
   slicesOf(service: string): Iterable<ClusterEndpointSlice> {
-    return this.#slicesOf.get(service)?.values() ?? []
+    return this.#slicesOf.get(service) ?? []
   }
 
   /** @returns the keys ("ns/name") of Services that came, went, or changed in themselves or in a slice. */
@@ -30,23 +31,23 @@ export class SnapshotChanges {
   }
 
   #move(key: string, slice: ClusterEndpointSlice | undefined, dirty: Set<string>): void {
-    const [before, after] = [serviceOf(this.#slices.get(key)), serviceOf(slice)]
+    const known = this.#slices.get(key)
+    const [before, after] = [serviceOf(known), serviceOf(slice)]
     if (before !== undefined) {
       dirty.add(before)
-      const left = this.#slicesOf.get(before)
-      left?.delete(key)
-      if (left?.size === 0) this.#slicesOf.delete(before)
+      const left = (this.#slicesOf.get(before) ?? []).filter((sibling) => sibling !== known)
+      if (left.length > 0) this.#slicesOf.set(before, left)
+      else this.#slicesOf.delete(before)
     }
     if (after !== undefined && slice !== undefined) {
       dirty.add(after)
-      const siblings = this.#slicesOf.get(after) ?? new Map<string, ClusterEndpointSlice>()
-      this.#slicesOf.set(after, siblings.set(key, slice))
+      this.#slicesOf.set(after, [...(this.#slicesOf.get(after) ?? []), slice])
     }
   }
 }
 
 function serviceOf(slice: ClusterEndpointSlice | undefined): string | undefined {
-  return slice?.service === undefined ? undefined : `${slice.namespace}/${slice.service}`
+  return slice?.service === undefined ? undefined : inOnePiece(slice.namespace, '/', slice.service)
 }
 
 function differing<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): string[] {

@@ -7,7 +7,7 @@ import { defaultOptions } from '../options.ts'
 import type { Chains, Frontend } from '../rendered.ts'
 import type { ServicePort } from '../service-port.ts'
 import { calledBy } from '../sync/plan.ts'
-import { dispatchTree } from './dispatch-tree.ts'
+import { dispatchTree, dividedChains } from './dispatch-tree.ts'
 import { type Packet, walk } from './walk.ts'
 
 const protocols: readonly Protocol[] = ['tcp', 'udp', 'sctp']
@@ -46,7 +46,7 @@ function withTail(chains: Chains): Chains {
   return new Map([...chains, ['KUBE-SERVICES', [...(chains.get('KUBE-SERVICES') ?? []), '-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS']]])
 }
 
-const lay = (all: readonly Frontend[], before?: Chains) => dispatchTree(before)(all, defaultOptions)
+const lay = (all: readonly Frontend[], before: Chains = new Map()) => dispatchTree(dividedChains(before))(all, defaultOptions)
 
 test.each([4, 6] as const)('every packet reaches what it would reach in the flat layout, and nothing else: IPv%d', (family) => {
   fc.assert(

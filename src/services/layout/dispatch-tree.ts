@@ -7,7 +7,7 @@
 import type { Protocol } from '../../cluster/service.ts'
 import { addressBits, addressFromBigInt, addressToBigInt, familyOf } from '../../net/address.ts'
 import { cidrOf, formatCidr } from '../../net/cidr.ts'
-import type { Chains, Frontend, FrontendLayout, Rules } from '../rendered.ts'
+import type { Frontend, FrontendLayout, Rules } from '../rendered.ts'
 import { prefixChainName } from './tree-names.ts'
 
 /** Up to so many frontends stay one chain, byte for byte as kube-proxy lays them out. */
@@ -26,19 +26,23 @@ interface Entry {
   readonly rule: string
 }
 
-/** @param before the layout now in force: it decides where both ways are allowed. Without it, as if there were none. */
-export function dispatchTree(before: Chains = new Map()): FrontendLayout {
+/** Of these chains, those that lead on into a tree: what {@link dispatchTree} has to know of the layout in force. */
+export function dividedChains(chains: Iterable<readonly [chain: string, rules: Rules]>): ReadonlySet<string> {
+  return new Set([...chains].filter(([, rules]) => rules.some((rule) => / -[gj] KUBE-SVC-(?:CIP|VIP|NPT)-/.test(rule))).map(([chain]) => chain))
+}
+
+/** @param before the {@link dividedChains} of the layout now in force: it decides where both ways are allowed. Without it, as if there were none. */
+export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendLayout {
   return (frontends) => {
     const byAddress = frontends.filter(({ kind }) => kind !== 'node-port')
     const nodePorts = frontends.filter(({ kind }) => kind === 'node-port')
     const chains = new Map<string, Rules>()
-    const wasTree = (chain: string, leads: RegExp) => before.get(chain)?.some((rule) => leads.test(rule)) ?? false
 
-    if (isTree(nodePorts.length, wasTree('KUBE-NODEPORTS', / -g KUBE-SVC-NPT-/))) {
+    if (isTree(nodePorts.length, before.has('KUBE-NODEPORTS'))) {
       new Tree({ name: 'NPT', bits: 0, before, chains }).grow('KUBE-NODEPORTS', '', nodePorts.map(entryOf).toSorted(byKey))
     } else chains.set('KUBE-NODEPORTS', nodePorts.map(({ rule }) => rule))
 
-    if (isTree(byAddress.length, wasTree('KUBE-SERVICES', / -j KUBE-SVC-(CIP|VIP)-/))) {
+    if (isTree(byAddress.length, before.has('KUBE-SERVICES'))) {
       const roots = Object.entries(Object.groupBy(byAddress, treeOf)).map(([name, members]) => new Tree({ name: name as TreeName, bits: bitsOf(members), before, chains }).root(members.map(entryOf).toSorted(byKey)))
       chains.set('KUBE-SERVICES', roots)
     } else chains.set('KUBE-SERVICES', byAddress.map(({ rule }) => rule))
@@ -50,10 +54,10 @@ class Tree {
   readonly #name: TreeName
   /** Of an address; 0 where the keys have none. */
   readonly #bits: number
-  readonly #before: Chains
+  readonly #before: ReadonlySet<string>
   readonly #chains: Map<string, Rules>
 
-  constructor(parts: { name: TreeName; bits: number; before: Chains; chains: Map<string, Rules> }) {
+  constructor(parts: { name: TreeName; bits: number; before: ReadonlySet<string>; chains: Map<string, Rules> }) {
     this.#name = parts.name
     this.#bits = parts.bits
     this.#before = parts.before
@@ -67,7 +71,7 @@ class Tree {
 
   /** Writes the chain for all entries whose keys begin with the prefix. @param entries in the order of their keys. */
   grow(chain: string, prefix: string, entries: readonly Entry[]): void {
-    const divided = this.#before.get(chain)?.some((rule) => rule.includes(` -g KUBE-SVC-${this.#name}-`)) ?? false
+    const divided = this.#before.has(chain)
     const divisible = entries[0]?.key !== entries.at(-1)?.key
     if (!divisible || entries.length <= (divided ? fewestDivided : mostInLeaf)) {
       this.#chains.set(chain, entries.map(({ rule }) => rule))

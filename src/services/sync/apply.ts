@@ -8,7 +8,7 @@ import { jumpRemovals, missingJumps } from './base-jumps.ts'
 import { areSameRules, isSameRule } from './canonical-rule.ts'
 import { observeTable } from './observe.ts'
 import { canary, isOurs, marker, type Table } from './ours.ts'
-import { planTransactions, type TableInput, type Transaction } from './plan.ts'
+import { isWorthARestore, planAhead, planTransactions, type TableInput, type Transaction } from './plan.ts'
 import { TableState } from './table-state.ts'
 
 /** What a pass has written. */
@@ -24,22 +24,29 @@ export interface Written {
 }
 
 export const tables: readonly Table[] = ['mangle', 'filter', 'nat']
+const nothing: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }
 
 /** Its methods must not overlap. */
 export class FamilyTables {
   readonly family: Family
   readonly #kernel: Kernel
   readonly #log: Logger
-  readonly #states: Readonly<Record<Table, TableState>> = { filter: new TableState(), nat: new TableState(), mangle: new TableState() }
+  readonly #states = newStates()
   readonly #jumps: Record<Table, readonly string[]> = { filter: [], nat: [], mangle: [] }
   /** Tables that have to be read before the next write: at the start, and where writes keep failing. */
   readonly #unread = new Set<Table>(tables)
-  /** What a chain of ours reads like where this iptables spells it otherwise than we do. */
-  readonly #spellings = new Map<string, { readonly written: Rules; readonly printed: Rules }>()
+  /** The first and the last rule of each root chain. */
+  readonly #ends = new Map<string, readonly string[]>()
+  readonly #rendered: (chains: ReadonlySet<string>) => Chains
+  /** What is written of table nat while the rest is still being rendered, and how many chains of it are under way. */
+  #ahead = Promise.resolve(nothing)
+  #underWay = 0
   #failures = 0
 
-  constructor(parts: { family: Family; kernel: Kernel; log: Logger }) {
+  /** @param parts.rendered renders chains of table nat again. */
+  constructor(parts: { family: Family; kernel: Kernel; log: Logger; rendered: (chains: ReadonlySet<string>) => Chains }) {
     this.family = parts.family
+    this.#rendered = parts.rendered
     this.#kernel = parts.kernel
     this.#log = parts.log
     for (const table of tables) this.#states[table].want(canary, [])
@@ -48,22 +55,19 @@ export class FamilyTables {
 
   /** Chains that should be there, in a table. */
   size(table: Table): number {
-    return this.#states[table].desired.size
+    return this.#states[table].size
   }
 
-  /** Rules that should be there, in a table. */
-  rules(table: Table): number {
-    return this.#states[table].rules
-  }
-
-  /** Chains of table nat: as they should be, or at the start as they were found. */
-  get laidOut(): Chains {
-    const { desired, applied } = this.#states.nat
-    return desired.has('KUBE-SERVICES') ? desired : new Map([...applied].flatMap(([chain, rules]) => (rules === undefined ? [] : [[chain, rules]])))
+  /** What chains of table nat hold that are not as they should be: at the start, all that were found. */
+  get found(): Iterable<readonly [chain: string, rules: Rules]> {
+    return this.#states.nat.heldText()
   }
 
   want(table: Table, chains: Iterable<readonly [chain: string, rules: Rules]>): void {
-    for (const [chain, rules] of chains) this.#states[table].want(chain, rules)
+    for (const [chain, rules] of chains) {
+      this.#states[table].want(chain, rules)
+      if (rootChains.some((root) => root.table === table && root.chain === chain)) this.#ends.set(`${table} ${chain}`, [...new Set([rules[0], rules.at(-1)])].filter((rule) => rule !== undefined))
+    }
   }
 
   unwant(table: Table, chains: Iterable<string>): void {
@@ -75,10 +79,29 @@ export class FamilyTables {
     for (const table of tables) if (this.#unread.has(table)) await this.#read(table)
   }
 
+  /**
+   * Begins to write chains that are not there yet, and that so nobody calls, once there are enough for a restore of their own; does not wait for its end. Where a restore
+   * costs what the whole table does, it does nothing. Never rejects: {@link sync} tells of a failure.
+   */
+  async writeAhead(): Promise<void> {
+    const backend = await this.#kernel.iptablesBackend()
+    if (!isWorthARestore(backend, this.#states.nat.fresh().size - this.#underWay)) return
+    const before = await this.#ahead.catch(() => undefined)
+    if (before === undefined) return
+    const fresh = this.#states.nat.fresh()
+    this.#underWay = fresh.size
+    const writing = this.#counted(this.#run(planAhead(fresh), this.#states)).finally(() => (this.#underWay = 0))
+    this.#ahead = writing.then((written) => inAll(before, written))
+    this.#ahead.catch(() => undefined)
+  }
+
   /** Brings the kernel from what it is known to hold to what is wanted. What fails is tried again by the next call. @throws {CommandError} */
   async sync(): Promise<Written> {
+    const ahead = this.#ahead
+    this.#ahead = Promise.resolve(nothing)
+    const before = await ahead
     await this.adopt()
-    return this.#write(await this.#plan())
+    return inAll(before, await this.#write(await this.#plan()))
   }
 
   /** What a {@link sync} would find to do, without doing it. @throws {CommandError} */
@@ -91,8 +114,9 @@ export class FamilyTables {
   async audit(table: Table): Promise<{ repaired: readonly string[]; written: Written }> {
     const chains = await this.#read(table)
     const repaired = [...chains, ...this.#jumps[table]]
-    const written = await this.#write(await this.#plan())
-    await this.#learnSpellings(table, chains)
+    const inputs = this.#inputs()
+    const written = await this.#write(planTransactions(await this.#kernel.iptablesBackend(), inputs))
+    await this.#learnSpellings(table, chains, inputs[table].write)
     if (repaired.length > 0) this.#log.warn({ family: this.family, table, repaired: repaired.slice(0, 20), count: repaired.length }, 'service rules had been changed by another program: repaired')
     return { repaired, written }
   }
@@ -100,22 +124,19 @@ export class FamilyTables {
   /** Whether what everything hangs from is there: the jumps, and the ends of the chains that they lead to. One process start, in which legacy reads both tables. @throws {CommandError} */
   async looksWhole(): Promise<boolean> {
     const jumps = baseJumps.map(({ table, base, rule }) => ({ table, rule: `-A ${base} ${rule}` }))
-    const roots = rootChains.flatMap(({ table, chain }) => {
-      const rules = this.#states[table].desired.get(chain) ?? []
-      return [...new Set([rules[0], rules.at(-1)])].flatMap((rule) => (rule === undefined ? [] : [{ table, rule: `-A ${chain} ${rule}` }]))
-    })
+    const roots = rootChains.flatMap(({ table, chain }) => (this.#ends.get(`${table} ${chain}`) ?? []).map((rule) => ({ table, rule: `-A ${chain} ${rule}` })))
     return this.#kernel.hasRules(this.family, [...jumps, ...roots])
   }
 
   /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
   async clean(): Promise<Written> {
     if ((await this.#rulesIn('mangle', marker)) === undefined) return nothing
-    const states = { filter: new TableState(), nat: new TableState(), mangle: new TableState() }
+    const states = newStates()
     const inputs = { filter: empty, nat: empty, mangle: empty }
     for (const table of tables) {
-      const { chains, bases } = await observeTable(this.#kernel, this.family, table, new Map())
-      for (const [chain, rules] of chains) if (isOurs(table, chain)) states[table].learn(chain, rules)
-      inputs[table] = { ...states[table].difference(), applied: states[table].applied, jumps: jumpRemovals(table, bases) }
+      const { chains, bases } = await observeTable(this.#kernel, this.family, table, () => false)
+      for (const [chain, rules] of chains) if (isOurs(table, chain)) states[table].learn(chain, rules ?? [])
+      inputs[table] = { ...states[table].difference(), jumps: jumpRemovals(table, bases) }
     }
     const written = await this.#run(planTransactions(await this.#kernel.iptablesBackend(), inputs), states)
     for (const table of tables) this.#unread.add(table)
@@ -125,13 +146,17 @@ export class FamilyTables {
   /** @returns the chains that are not as we had left them. */
   async #read(table: Table): Promise<string[]> {
     const state = this.#states[table]
-    const settled = new Set([...state.applied].filter(([chain, rules]) => rules !== undefined && rules === state.desired.get(chain)).map(([chain]) => chain))
-    const { chains, bases } = await observeTable(this.#kernel, this.family, table, state.desired)
-    for (const chain of new Set([...state.applied.keys(), ...state.desired.keys()])) if (!chains.has(chain)) state.learnGone(chain)
-    for (const [chain, rules] of chains) state.learn(chain, this.#inOurWords(table, chain, rules))
+    const { chains, bases } = await observeTable(this.#kernel, this.family, table, (chain, print) => state.agrees(chain, print))
+    const gone = [...state.held()].filter((chain) => !chains.has(chain))
+    const different = [...chains].flatMap(([chain, rules]) => (rules === undefined ? [] : [[chain, rules] as const]))
+    const settled = [...gone, ...different.map(([chain]) => chain)].filter((chain) => state.isSettled(chain))
+    for (const chain of gone) state.learnGone(chain)
+    for (const [chain, rules] of different) state.learn(chain, rules)
+    const unrendered = state.unrendered
+    if (unrendered.size > 0) for (const [chain, rules] of [[canary, []] as const, ...this.#rendered(unrendered)]) state.want(chain, rules)
     this.#jumps[table] = missingJumps(table, bases)
     // What was never read was not left by us in any state.
-    const drifted = this.#unread.has(table) ? [] : [...settled].filter((chain) => state.applied.get(chain) !== state.desired.get(chain))
+    const drifted = this.#unread.has(table) ? [] : settled.filter((chain) => !state.isSettled(chain))
     this.#unread.delete(table)
     return drifted
   }
@@ -141,15 +166,20 @@ export class FamilyTables {
   }
 
   #inputs(): Readonly<Record<Table, TableInput>> {
-    const input = (table: Table): TableInput => ({ ...this.#states[table].difference(), applied: this.#states[table].applied, jumps: this.#jumps[table] })
+    const input = (table: Table): TableInput => ({ ...this.#states[table].difference(), jumps: this.#jumps[table] })
     return { filter: input('filter'), nat: input('nat'), mangle: input('mangle') }
   }
 
   async #write(transactions: readonly Transaction[]): Promise<Written> {
+    const written = await this.#counted(this.#run(transactions, this.#states))
+    for (const table of tables) this.#jumps[table] = []
+    return written
+  }
+
+  async #counted(writing: Promise<Written>): Promise<Written> {
     try {
-      const written = await this.#run(transactions, this.#states)
+      const written = await writing
       this.#failures = 0
-      for (const table of tables) this.#jumps[table] = []
       return written
     } catch (error) {
       this.#failures += 1
@@ -173,7 +203,7 @@ export class FamilyTables {
         throw error
       }
       for (const chain of removes) {
-        const rules = state.applied.get(chain)
+        const rules = state.heldRules(chain)
         if (table === 'nat' && rules !== undefined) removed.set(chain, rules)
         state.learnGone(chain)
       }
@@ -188,20 +218,15 @@ export class FamilyTables {
   }
 
   /** A chain that still reads otherwise right after we wrote it is as we want it, in this iptables' own words: or it would be repaired for ever. */
-  async #learnSpellings(table: Table, written: readonly string[]): Promise<void> {
+  async #learnSpellings(table: Table, written: readonly string[], rules: ReadonlyMap<string, Rules>): Promise<void> {
     for (const chain of written.slice(0, 20)) {
-      const wanted = this.#states[table].desired.get(chain)
+      const wanted = rules.get(chain)
       const printed = await this.#rulesIn(table, chain)
       if (wanted === undefined || printed === undefined || printed.length !== wanted.length || areSameRules(wanted, printed)) continue
       const example = wanted.findIndex((rule, i) => !isSameRule(rule, printed[i] ?? ''))
       this.#log.info({ rule: wanted[example], printed: printed[example] }, 'this iptables prints a rule in its own way')
-      this.#spellings.set(`${table} ${chain}`, { written: wanted, printed })
+      this.#states[table].spelled(chain, printed)
     }
-  }
-
-  #inOurWords(table: Table, chain: string, printed: Rules): Rules {
-    const spelling = this.#spellings.get(`${table} ${chain}`)
-    return spelling !== undefined && areSameRules(spelling.printed, printed) ? spelling.written : printed
   }
 
   async #rulesIn(table: Table, chain: string): Promise<Rules | undefined> {
@@ -218,5 +243,19 @@ const rootChains = [
   { table: 'nat', chain: 'KUBE-SERVICES' },
 ] as const
 
-const nothing: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }
 const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }
+
+/** Of table filter the plan asks what chains hold: those are few. */
+function newStates(): Readonly<Record<Table, TableState>> {
+  return { filter: new TableState({ keepsText: true }), nat: new TableState(), mangle: new TableState({ keepsText: true }) }
+}
+
+function inAll(a: Written, b: Written): Written {
+  return {
+    chains: a.chains + b.chains,
+    rules: { filter: a.rules.filter + b.rules.filter, nat: a.rules.nat + b.rules.nat, mangle: a.rules.mangle + b.rules.mangle },
+    removed: new Map([...a.removed, ...b.removed]),
+    restores: a.restores + b.restores,
+    bytes: a.bytes + b.bytes,
+  }
+}

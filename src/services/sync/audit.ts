@@ -29,12 +29,13 @@ export class Audit {
   readonly #looks: readonly Look[]
   readonly #now: () => number
 
-  /** @param parts.now ms since the epoch */
-  constructor(parts: { tables: FamilyTables; now: () => number }) {
+  /** @param parts.now ms since the epoch @param parts.syncCost ms that the first sync took: until there was a look at every rule, it is taken to cost as much */
+  constructor(parts: { tables: FamilyTables; now: () => number; syncCost: number }) {
     this.#tables = parts.tables
     this.#now = parts.now
-    const look = (depth: Look['depth'], period: number): Look => ({ depth, period, due: parts.now() + period, cost: 0 })
-    this.#looks = [look('roots', 2000), look('whole', 25_000)]
+    const look = (depth: Look['depth'], period: number, cost: number): Look => ({ depth, period, due: 0, cost })
+    this.#looks = [look('roots', 2000, 0), look('whole', 25_000, parts.syncCost)]
+    for (const each of this.#looks) each.due = parts.now() + this.#periodOf(each)
   }
 
   /** When the next look is due, on the clock that was given. */

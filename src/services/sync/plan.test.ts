@@ -10,10 +10,10 @@ const backends: readonly IptablesBackend[] = ['nft', 'legacy']
 const nothing: TableInput = { write: new Map(), remove: [], applied: new Map(), jumps: [] }
 
 function inputFor(held: Chains, wanted: Chains): TableInput {
-  const state = new TableState()
+  const state = new TableState({ keepsText: true })
   for (const [chain, rules] of held) state.learn(chain, rules)
   for (const [chain, rules] of wanted) state.want(chain, rules)
-  return { ...state.difference(), applied: state.applied, jumps: [] }
+  return { ...state.difference(), jumps: [] }
 }
 
 /** What iptables-restore --noflush makes of a table. @throws {Error} where it would refuse: a step to a chain that is not there, the removal of one that is used. */
