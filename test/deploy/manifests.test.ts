@@ -25,7 +25,7 @@ interface Probe {
 const agents = folders.filter((folder) => folder !== 'cleanup')
 
 test('there is a folder for each way to install', () => {
-  expect(folders).toEqual(['base', 'cleanup', 'k3s', 'kind', 'kubeadm', 'next-to-another-cni', 'next-to-kube-proxy'])
+  expect(folders).toEqual(['base', 'cleanup', 'k3s', 'kind', 'kubeadm', 'network-unavailable', 'next-to-another-cni', 'next-to-kube-proxy'])
 })
 
 test('every object in deploy/ has only fields that its kind has', async () => {
@@ -48,7 +48,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kube
     const objects = await build(folder)
     expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(folder === 'cleanup' ? [] : [undefined])]))
     const images = [...JSON.stringify(objects).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image)
-    expect(new Set(images)).toEqual(new Set(['fairlead:dev']))
+    expect(new Set(images)).toEqual(new Set(['fairlead:latest']))
   })
 
   test.each(agents)('deploy/%s: the agent knows every variable, and is asked for its health where it answers', async (folder) => {

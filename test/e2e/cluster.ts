@@ -16,7 +16,7 @@ export interface Cluster {
 }
 
 /** As `make image` names it. */
-export const image = 'fairlead:dev'
+export const image = 'fairlead:latest'
 
 /** What KUBECONFIG or the file says, with our own image on its nodes. */
 export function realCluster(kubeconfig?: string): Cluster {

@@ -3,7 +3,7 @@
 # Needs Docker, kubectl, the program it is told, and the image (`make image`). The cluster goes again, also when something failed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-image=fairlead:dev name=fairlead-e2e
+image=fairlead:latest name=fairlead-e2e
 KUBECONFIG=$(mktemp)
 export KUBECONFIG
 
