@@ -1,5 +1,6 @@
 // The composition root: what the agent is made of, top to bottom, and how it stops. Stopping leaves the dataplane as it is, so that an
 // upgrade drops no connection; `fairlead cleanup` is what removes it.
+import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { type Logger, pino } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
@@ -13,6 +14,7 @@ import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
+import { missingCapabilities } from './capabilities.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
@@ -76,6 +78,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
+  const lacking = missingCapabilities(readFileSync('/proc/self/status', 'utf8'))
+  if (lacking !== undefined) log.error(lacking)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(kernel, log)
 

@@ -75,7 +75,7 @@ export class NetworkPass {
     const overlay = await this.#overlay(own, nodes)
     if (!overlay.ready && this.missing.length > 0) {
       // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the passes that follow.
-      this.#wait(overlay.problems)
+      this.#wait([...overlay.problems, ...overlay.failures.map(failureSentence)])
       return
     }
     const problem = await this.#pods(own, overlay.podMtu)
@@ -136,8 +136,10 @@ export class NetworkPass {
     const { podNetwork } = this.#rooms
     try {
       await podNetwork.configure({ nodeName: own.name, podCidrs: own.podCidrs, mtu, bridge, localhostHostPorts, takeOver })
-      this.#account('pods', await this.#timed('pods', () => podNetwork.reconcile()))
-      return undefined
+      const result = await this.#timed('pods', () => podNetwork.reconcile())
+      this.#account('pods', result)
+      this.#reports.say('pod settings', result.problems.filter((sentence) => sentence !== result.blocked))
+      return result.blocked === undefined ? undefined : `bridge ${bridge} is not ready: ${result.blocked}`
     } catch (error) {
       if (error instanceof BridgeConflictError || error instanceof PodCidrError) return error.message
       throw error
@@ -171,14 +173,18 @@ export class NetworkPass {
   }
 
   #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {
-    for (const { kind, tool, line } of result.changes) {
+    const failed = new Set(result.failures.map(({ change }) => change))
+    for (const change of result.changes) {
+      if (failed.has(change)) continue
+      const { kind, tool, line } = change
       this.#metrics.reconcileChanges.inc({ room, kind })
       this.#log.info({ room, command: `${tool} ${line}` }, 'repaired')
     }
     for (const { change, error } of result.failures) {
       this.#metrics.reconcileFailures.inc({ room, kind: change.kind })
-      this.#log.warn({ room, command: error.command, stderr: error.stderr }, `${change.object} could not be set; it is tried again`)
+      this.#log.debug({ room, command: error.command, stderr: error.stderr }, 'refused by the kernel')
     }
+    this.#reports.say(`${room} changes`, [...new Set(result.failures.map(failureSentence))])
   }
 
   async #timed<T>(room: string, work: () => Promise<T>): Promise<T> {
@@ -189,4 +195,8 @@ export class NetworkPass {
       end()
     }
   }
+}
+
+function failureSentence({ change, error }: Failure): string {
+  return `${change.object} could not be set (${error.stderr || error.kind}); it is tried again`
 }

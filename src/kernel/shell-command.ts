@@ -29,7 +29,7 @@ export async function runInShell(workers: ShellWorkers, words: readonly string[]
   const kind = failureKind(result)
   const ok = kind === undefined || (options.accept ?? []).includes(kind)
   options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)
-  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: result.stderr.trim() || `exit status ${result.status}` })
+  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: withoutShell(result.stderr.trim()) || `exit status ${result.status}` })
   return result
 }
 
@@ -37,6 +37,11 @@ export async function runInShell(workers: ShellWorkers, words: readonly string[]
 function wholeLines(input: string): string {
   if (`\n${input}\n`.includes(`\n${inputEnd}\n`)) throw new TypeError(`Expected input without a line ${inputEnd}, got one`)
   return input === '' || input.endsWith('\n') ? input : `${input}\n`
+}
+
+/** A worker puts its own name and the number of the line before what it says, which is another each time. */
+function withoutShell(stderr: string): string {
+  return stderr.replaceAll(/^\S*sh: \d+: /gm, '')
 }
 
 function failureKind(result: ShellResult): FailureKind | undefined {

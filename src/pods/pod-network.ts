@@ -7,7 +7,7 @@ import type { Address } from '../net/address.ts'
 import { add } from './add.ts'
 import type { Attachment } from './attachment.ts'
 import { applyBridge } from './bridge/apply.ts'
-import { desiredBridge } from './bridge/desired.ts'
+import { desiredBridge, neededSysctls } from './bridge/desired.ts'
 import { diffBridge, foreignPortsOf } from './bridge/diff.ts'
 import { mustRoute } from './bridge/observe.ts'
 import { check } from './check.ts'
@@ -29,6 +29,15 @@ import { RetiredVeths } from './retired-veths.ts'
 import { requireReady } from './status.ts'
 
 const reclaimEveryMs = 60_000
+
+export interface PodNetworkPass {
+  readonly changes: readonly Change[]
+  readonly failures: readonly Failure[]
+  /** Settings that could not be made: a sentence each. */
+  readonly problems: readonly string[]
+  /** Why no pod can be served; undefined where one can. */
+  readonly blocked: string | undefined
+}
 
 export interface PodNetworkOptions {
   readonly kernel: Kernel
@@ -113,7 +122,7 @@ export class PodNetwork {
   }
 
   /** One at a time. @throws {BridgeConflictError} or {CommandError} when the bridge cannot be had; STATUS says so until it can. */
-  async reconcile(): Promise<{ changes: readonly Change[]; failures: readonly Failure[] }> {
+  async reconcile(): Promise<PodNetworkPass> {
     const turn = this.#reconciling.then(() => this.#reconcile())
     this.#reconciling = turn.then(
       () => undefined,
@@ -178,22 +187,22 @@ export class PodNetwork {
     }
   }
 
-  async #reconcile(): Promise<{ changes: readonly Change[]; failures: readonly Failure[] }> {
+  async #reconcile(): Promise<PodNetworkPass> {
     const { kernel, state, clock } = this.#context
     const { settings } = state
-    if (settings === undefined) return { changes: [], failures: [] }
+    if (settings === undefined) return { changes: [], failures: [], problems: [], blocked: undefined }
     // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us of.
     if (clock() - this.#reclaimedAt >= reclaimEveryMs || (await this.#hasUnwired())) await this.#reclaimNow()
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
       state.holdBack(foreignPortsOf(settings.bridge, links).length > 0 ? [...(await addressesOn(kernel, settings)), ...(await hostLocalAddresses(this.#cniDir))] : undefined)
-      const { changes, failures } = await applyBridge(kernel, () => {
+      const { changes, failures, problems } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }
       })
-      state.bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message
-      return { changes, failures }
+      state.bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ?? problems.find(({ key }) => neededSysctls.includes(key))?.sentence
+      return { changes, failures, problems: problems.map(({ sentence }) => sentence), blocked: state.bridgeProblem }
     } catch (error) {
       state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error

@@ -5,6 +5,7 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Family } from '../net/address.ts'
 import { FamilyRules } from './family-rules.ts'
@@ -200,7 +201,9 @@ export class Services {
     if (options === this.#settledOptions) return
     const key = 'net/ipv4/conf/all/route_localnet'
     const wanted = this.#lanes.some(({ family }) => hasLocalhostNodePorts(options, family))
-    if (wanted && (await this.#kernel.readSysctl(key)) === '0') await this.#kernel.writeSysctl(key, '1')
+    const problems = wanted ? await settleSysctls(this.#kernel, [{ key, value: '1' }]) : []
+    // No Service is worse off for it than by node ports on 127.0.0.1.
+    for (const { sentence } of problems) this.#log.warn(`Node ports do not work on 127.0.0.1: ${sentence}, or set localhostNodePorts to false`)
     this.#settledOptions = options
   }
 

@@ -5,6 +5,7 @@
 // another port is bridged, and passes iptables on its way because bridge-nf-call-iptables is on (Services and policy need it; a Service that answers to
 // its own client leaves by the port it came in: hairpin). Where the kernel has no br_netfilter, pods hold their address alone (/32) and know the gateway only:
 // nothing is bridged then, all is routed, in and out by this bridge. The node reaches its pods over the gateway's connected route in both cases.
+import type { Sysctl } from '../../kernel/settle-sysctls.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { type Cidr, formatCidr } from '../../net/cidr.ts'
 import type { InterfaceName } from '../../net/interface-name.ts'
@@ -30,13 +31,11 @@ export interface DesiredBridge {
   readonly sysctls: readonly Sysctl[]
 }
 
-export interface Sysctl {
-  /** As a path below /proc/sys. */
-  readonly key: string
-  readonly value: string
-}
-
 export const bridgeCallsIptables = 'net/bridge/bridge-nf-call-iptables'
+const bridgeCallsIp6tables = 'net/bridge/bridge-nf-call-ip6tables'
+const forwarding = ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'] as const
+/** Without these a pod reaches no one, or no Service; the others make what works work better. */
+export const neededSysctls: readonly string[] = [...forwarding, bridgeCallsIptables, bridgeCallsIp6tables]
 
 /** @throws {TypeError} without a podCIDR. */
 export function desiredBridge(settings: BridgeSettings, attachments: Iterable<PodAttachment>): DesiredBridge {
@@ -58,7 +57,7 @@ export function desiredBridge(settings: BridgeSettings, attachments: Iterable<Po
 function sysctlsOf({ bridge, localhostHostPorts }: BridgeSettings, podCidrs: readonly Cidr[]): Sysctl[] {
   const families = new Set(podCidrs.map((cidr) => familyOf(cidr.network)))
   const ipv4 = [
-    ['net/ipv4/ip_forward', '1'],
+    [forwarding[0], '1'],
     [bridgeCallsIptables, '1'],
     // The kernel sends redirects where either this or the device's says so; each device starts with a copy of `default`, so others keep theirs.
     // A pod that believed one would go round the node's rules.
@@ -71,8 +70,8 @@ function sysctlsOf({ bridge, localhostHostPorts }: BridgeSettings, podCidrs: rea
     [`net/ipv4/conf/${bridge}/route_localnet`, localhostHostPorts ? '1' : '0'],
   ] as const
   const ipv6 = [
-    ['net/ipv6/conf/all/forwarding', '1'],
-    ['net/bridge/bridge-nf-call-ip6tables', '1'],
+    [forwarding[1], '1'],
+    [bridgeCallsIp6tables, '1'],
     [`net/ipv6/conf/${bridge}/ndisc_notify`, '1'],
   ] as const
   // Also without IPv6 pods: one of them could announce itself as the node's router.

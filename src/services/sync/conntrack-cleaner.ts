@@ -1,5 +1,6 @@
 // Deletes stale UDP conntrack entries beside the syncs: each command walks the whole table (0.14 s with 50,000 entries), and rules must not wait for that.
 import type { Logger } from 'pino'
+import { CommandError } from '../../kernel/command-error.ts'
 import type { ConntrackFilter } from '../../kernel/conntrack.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Family } from '../../net/address.ts'
@@ -21,6 +22,8 @@ export class ConntrackCleaner {
   /** By their text: what is asked for again before its turn is done once. */
   readonly #waiting = new Map<string, Deletion>()
   #running: Promise<void> | undefined
+  /** Why the last one failed: said once for as long as it is so. */
+  #told: string | undefined
 
   constructor(parts: { kernel: Pick<Kernel, 'deleteUdpConntrack'>; log: Logger; observe?: CleaningObserver }) {
     this.#kernel = parts.kernel
@@ -46,8 +49,11 @@ export class ConntrackCleaner {
       try {
         const entries = await this.#kernel.deleteUdpConntrack(next.family, next.filter)
         this.#observe?.conntrackCleaned(next.family, (performance.now() - begin) / 1000, entries)
+        this.#told = undefined
       } catch (error) {
-        this.#log.warn({ err: error, ...next }, 'conntrack entries of a UDP endpoint that is gone could not be deleted: clients that keep their port may lose packets until they expire')
+        const why = error instanceof CommandError ? error.stderr : String(error)
+        this.#log[why === this.#told ? 'debug' : 'warn']({ err: error, ...next }, `conntrack entries of a UDP endpoint that is gone could not be deleted (${why}): clients that keep their port may lose packets until they expire`)
+        this.#told = why
       }
     }
     this.#running = undefined
