@@ -97,7 +97,7 @@ describeKernel('the bridge', () => {
     const fresh = node.agent({ log: testLog, stateDir: `${node.stateDir}/fresh` })
     await fresh.start()
     fresh.waitFor('the Node has no podCIDR')
-    expect(await fresh.reconcile()).toEqual({ changes: [], failures: [] })
+    expect(await fresh.reconcile()).toMatchObject({ changes: [], failures: [], problems: [] })
     expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({ code: 50, document: { msg: 'the network of this node is not ready for pods' } })
     expect(await cni(fresh, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({ code: 11, document: { details: 'the Node has no podCIDR' } })
     await expect(fresh.configure({ ...nodeSettings, podCidrs: [parseCidr('10.0.0.0/31')] })).rejects.toThrow('room for a pod')
