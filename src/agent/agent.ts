@@ -27,6 +27,7 @@ import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
+import { PolicyEnforcer } from './policy-enforcer.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { ServiceProxy } from './service-proxy.ts'
@@ -54,11 +55,13 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   await using kernel = openKernel({ log, observe: metrics.commandObserver })
 
   const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
-  const ownPods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${config.nodeName}` }, project: projectPod, equals: samePod, log })
+  // Policies ask for pods of all nodes.
+  const pods = new Reflector({ api, path: '/api/v1/pods', ...(config.networkPolicy ? {} : { selector: { field: `spec.nodeName=${config.nodeName}` } }), project: projectPod, equals: samePod, log })
 
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
-  const podNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
+  const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, log })
+  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const pass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, metrics, log })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
@@ -71,7 +74,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })
-  publishGauges(metrics, { nodes, ownPods, podNetwork, pass, serviceProxy: config.serviceProxy ? serviceProxy : undefined })
+  publishGauges(metrics, { nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined })
 
   await podNetwork.start()
   await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
@@ -97,7 +100,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), ownPods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), live.run(stop), watch])
+  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 

@@ -3,7 +3,9 @@
 import type { Change } from '../kernel/change.ts'
 import type { ConntrackFilter } from '../kernel/conntrack.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from '../kernel/kernel.ts'
+import type { NftObject } from '../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
+import { quoteWord } from '../kernel/shell-words.ts'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 
@@ -36,6 +38,15 @@ export class AccountedKernel implements Kernel {
     const backend = await this.#kernel.iptablesBackend()
     if (!this.#dryRun) await this.#kernel.restoreRules(family, text)
     this.#commands.push(...restoreCommands(`${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`, text))
+  }
+
+  async applyNft(text: string): Promise<void> {
+    if (!this.#dryRun) await this.#kernel.applyNft(text)
+    this.#commands.push(...text.trimEnd().split('\n').map((line) => `nft ${quoteWord(line)}`))
+  }
+
+  async listNft(what: string): Promise<readonly NftObject[] | undefined> {
+    return this.#kernel.listNft(what)
   }
 
   /** Not accounted for: entries end by themselves. */

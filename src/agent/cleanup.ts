@@ -1,5 +1,5 @@
 // What `fairlead cleanup` does: takes every trace of us from the node. First no connection is led to a pod any more, then the node loses its routes to others and
-// the pods their wires, then the files go. Only what bears our mark is touched (docs/adr/0004): chains by name, routes by protocol, links by kind and group.
+// the pods their wires, then the files go. Only what bears our mark is touched (docs/adr/0004): chains by name, the nftables table by its own, routes by protocol, links by kind and group.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -11,6 +11,7 @@ import type { Change } from '../kernel/change.ts'
 import type { Family } from '../net/address.ts'
 import { ourChains } from '../pods/rules/rule-set.ts'
 import { PodRules } from '../pods/rules/rules.ts'
+import { Policies } from '../policy/policies.ts'
 import { Services } from '../services/services.ts'
 import { marker, shared } from '../services/sync/ours.ts'
 import { type Directories, fileRemovals, removalCommand, removePath } from './cleanup-files.ts'
@@ -85,6 +86,7 @@ class Cleanup {
       await using other = this.#account(openKernel({ log: this.#log, iptables }))
       await this.#rules(other)
     })
+    await this.#part(async () => void (await new Policies({ kernel, log: this.#log }).clean()))
     for (const family of [4, 6] as const) await this.#part(async () => this.#apply(kernel, (await kernel.routes(family, { ours: true })).map(({ destination, device }) => deleteRoute(device === undefined ? { destination } : { destination, device }))))
     await this.#part(async () => {
       const { changes, kept } = linkRemovals(await kernel.links())

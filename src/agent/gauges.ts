@@ -5,19 +5,27 @@ import { formatCidr } from '../net/cidr.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { Metrics, Reading } from './metrics.ts'
 import type { NetworkPass } from './network-pass.ts'
+import type { PolicyEnforcer } from './policy-enforcer.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
 export interface Sources {
   readonly nodes: Reflector<unknown>
-  readonly ownPods: Reflector<ClusterPod>
+  readonly pods: Reflector<ClusterPod>
   readonly podNetwork: PodNetwork
   readonly pass: NetworkPass
+  /** Undefined where policies are not ours to enforce. */
+  readonly policy: PolicyEnforcer | undefined
   /** Undefined where Services are another's. */
   readonly serviceProxy: ServiceProxy | undefined
 }
 
-export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pass, serviceProxy }: Sources): void {
-  const reflectors: Readonly<Record<string, Reflector<unknown>>> = { nodes, pods: ownPods, ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }) }
+export function publishGauges(metrics: Metrics, { nodes, pods, podNetwork, pass, policy, serviceProxy }: Sources): void {
+  const reflectors: Readonly<Record<string, Reflector<unknown>>> = {
+    nodes,
+    pods,
+    ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }),
+    ...(policy && { networkpolicies: policy.policies, namespaces: policy.namespaces }),
+  }
   const ofReflectors = (value: (reflector: Reflector<unknown>) => number): Reading[] => Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource }, value: value(reflector) }))
   metrics.gauge('fairlead_reflector_synced', '1 once the first list has arrived', ['resource'], () => ofReflectors((r) => Number(r.synced)))
   metrics.gauge('fairlead_reflector_objects', 'Objects kept', ['resource'], () => ofReflectors((r) => r.snapshot.size))
@@ -38,7 +46,7 @@ export function publishGauges(metrics: Metrics, { nodes, ownPods, podNetwork, pa
   )
   metrics.gauge('fairlead_attachments', 'Attachments of pods on this node', [], () => [{ labels: {}, value: podNetwork.attachments.size }])
   // An attachment outlives its Pod object for a moment at each deletion; one that stays is a runtime that never called DEL.
-  metrics.gauge('fairlead_attachments_without_pod', 'Attachments whose pod the API server no longer has', [], () => [{ labels: {}, value: ownPods.synced ? orphans(podNetwork, ownPods) : 0 }])
+  metrics.gauge('fairlead_attachments_without_pod', 'Attachments whose pod the API server no longer has', [], () => [{ labels: {}, value: pods.synced ? orphans(podNetwork, pods) : 0 }])
   metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
   metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [{ labels: {}, value: Number(pass.missing.length === 0) }])
 }
@@ -48,7 +56,7 @@ function counted(all: readonly Record<string, string>[]): Reading[] {
   return [...Map.groupBy(all, (labels) => JSON.stringify(labels)).values()].map((same) => ({ labels: same[0] ?? {}, value: same.length }))
 }
 
-function orphans(podNetwork: PodNetwork, ownPods: Reflector<ClusterPod>): number {
+function orphans(podNetwork: PodNetwork, pods: Reflector<ClusterPod>): number {
   const known = [...podNetwork.attachments.values()].filter(({ pod }) => pod !== undefined)
-  return known.filter(({ pod }) => !ownPods.snapshot.has(`${pod?.namespace}/${pod?.name}`)).length
+  return known.filter(({ pod }) => !pods.snapshot.has(`${pod?.namespace}/${pod?.name}`)).length
 }

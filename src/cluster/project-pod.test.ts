@@ -16,7 +16,7 @@ function projected(raw: unknown) {
 test('what is kept of a Pod', () => {
   expect(projected(pod)).toEqual({
     key: 'shop/web-0',
-    value: { namespace: 'shop', name: 'web-0', uid: 'u-1', node: 'worker-1', phase: 'Running', hostNetwork: false, addresses: ['10.244.1.5', 'fd00::5'], labels: { app: 'web' } },
+    value: { namespace: 'shop', name: 'web-0', uid: 'u-1', node: 'worker-1', phase: 'Running', hostNetwork: false, addresses: ['10.244.1.5', 'fd00::5'], labels: { app: 'web' }, ports: [] },
     problems: [],
   })
 })
@@ -36,4 +36,15 @@ test('labels and addresses make a difference, conditions do not', () => {
   expect(samePod(projected(pod).value, projected(ready).value)).toBe(true)
   const labelled = { ...pod, metadata: { ...pod.metadata, labels: { app: 'api' } } }
   expect(samePod(projected(pod).value, projected(labelled).value)).toBe(false)
+})
+
+test('ports that have a name are kept, those of sidecars too; a bad one is left out and named', () => {
+  const spec = { containers: [{ ports: [{ name: 'http', containerPort: 8080 }, { containerPort: 1 }] }, { ports: [{ name: 'Bad!', containerPort: 2 }] }], initContainers: [{ ports: [{ name: 'gone', containerPort: 3 }] }, { restartPolicy: 'Always', ports: [{ name: 'dns', protocol: 'UDP', containerPort: 53 }] }] }
+  const { value, problems } = projected({ ...pod, spec })
+  expect(value.ports).toEqual([{ name: 'http', protocol: 'tcp', port: 8080 }, { name: 'dns', protocol: 'udp', port: 53 }])
+  expect(problems).toEqual([expect.stringContaining('Pod shop/web-0: container port `Bad!` is left out: Expected the name of a port')])
+})
+
+test('a static pod goes by its own uid, which runtimes are told, and not by that of its mirror', () => {
+  expect(projected({ ...pod, metadata: { ...pod.metadata, annotations: { 'kubernetes.io/config.mirror': 'a1b2' } } }).value.uid).toBe('a1b2')
 })

@@ -1,4 +1,4 @@
-// Fields that Services and EndpointSlices share. Names end up in rules and addresses in DNAT targets, so nothing passes unchecked.
+// Fields that Services, EndpointSlices, policies and pods share. Names and numbers end up in rules and addresses in DNAT targets, so nothing passes unchecked.
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Cidr, cidrOf, parseInterfaceAddress } from '../net/cidr.ts'
 import type { Protocol } from './service.ts'
@@ -14,6 +14,15 @@ export function parseLabel(text: unknown): string {
 /** The name of a port; "" where it has none. @throws {TypeError} as {@link parseLabel}. */
 export function parsePortName(text: unknown = ''): string {
   return text === '' || text === null ? '' : parseLabel(text)
+}
+
+/** IANA_SVC_NAME, as containers name their ports. */
+const servicePortName = /^(?=.{1,15}$)(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?$/
+
+/** The name of a container's port. @throws {TypeError} unless it is up to 15 lower-case letters, digits or dashes with a letter among them (RFC 6335). */
+export function parseServicePortName(text: unknown): string {
+  if (typeof text !== 'string' || !servicePortName.test(text)) throw new TypeError(`Expected the name of a port, up to 15 lower-case letters, digits or dashes, got \`${shown(text)}\``)
+  return text
 }
 
 /** @throws {TypeError} unless it is a whole number from 1 to 65535. */

@@ -4,6 +4,7 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
 import type { CommandError } from './command-error.ts'
 import type { ConntrackFilter } from './conntrack.ts'
+import type { NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 
 /** One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool itself fails. */
@@ -45,6 +46,11 @@ export interface Kernel extends AsyncDisposable {
 
   /** The backend that the node's rules are in: chosen once, at the first use. */
   iptablesBackend(): Promise<IptablesBackend>
+
+  /** Applies text to `nft -f -`: one transaction, all of it in force at once or nothing. */
+  applyNft(text: string): Promise<void>
+  /** What `nft -j list` prints of "table inet x", "set inet x y", ...; undefined where there is no such thing. One set or map is cheap; for anything else nft reads the whole table. */
+  listNft(what: string): Promise<readonly NftObject[] | undefined>
 
   /** Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks the whole table: coalesce. */
   deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number>

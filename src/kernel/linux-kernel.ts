@@ -12,6 +12,7 @@ import { readTableLines } from './iptables-save.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
+import { applyNft, listNft, type NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Reader } from './read-json.ts'
@@ -146,6 +147,22 @@ class LinuxKernel implements Kernel {
       throw error
     })
     return this.#backend
+  }
+
+  async applyNft(text: string): Promise<void> {
+    const begin = performance.now()
+    let ok = false
+    try {
+      await applyNft(this.#quick, text, this.#enter)
+      ok = true
+      this.#log.debug({ input: text }, [...this.#enter, 'nft -f -'].join(' '))
+    } finally {
+      this.#observe?.command('nft', (performance.now() - begin) / 1000, ok)
+    }
+  }
+
+  async listNft(what: string): Promise<readonly NftObject[] | undefined> {
+    return listNft(this.#slow, what, this.#inside())
   }
 
   async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {

@@ -1,7 +1,7 @@
 // ADD: an interface for a pod, all of it or nothing.
 //
 // One line to the running `ip` session makes the veth with its far end already in the pod's namespace, another turns hairpin on; one short `ip -batch` inside the
-// namespace gives address, up and routes. Then the attachment is written, and host ports and limits follow. Killed before the write, the veth is found to be
+// namespace gives address, up and routes. Then the attachment is written, and what policies say of the pod, host ports and limits follow. Killed before the write, the veth is found to be
 // without an attachment and removed; killed after it, the attachment is there for the runtime's DEL.
 import type { Change } from '../kernel/change.ts'
 import type { Failure } from '../kernel/kernel.ts'
@@ -47,6 +47,7 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
     await inPhase(context, 'veth', () => makeVeth(context, attachment, settings.bridge, signal))
     await inPhase(context, 'namespace', () => setUpNamespace(context, attachment, signal))
     await inPhase(context, 'persist', () => state.record(attachment))
+    await inPhase(context, 'policy', () => context.hooks.policy.add(attachment))
     if (attachment.portMappings.length > 0) await inPhase(context, 'host-ports', () => context.hooks.hostPorts.add(attachment))
     if (attachment.bandwidth !== undefined) await inPhase(context, 'bandwidth', () => context.hooks.bandwidth.add(attachment))
     signal.throwIfAborted()

@@ -1,7 +1,7 @@
 // What every CNI command works with.
 import type { Logger } from 'pino'
 import type { Kernel } from '../kernel/kernel.ts'
-import type { BandwidthHook, HostPortHook } from './hooks.ts'
+import type { BandwidthHook, HostPortHook, PolicyHook } from './hooks.ts'
 import type { NodeState } from './node-state.ts'
 import type { RetiredVeths } from './retired-veths.ts'
 
@@ -9,7 +9,7 @@ export interface PodContext {
   readonly kernel: Kernel
   readonly state: NodeState
   readonly retired: RetiredVeths
-  readonly hooks: { readonly hostPorts: HostPortHook; readonly bandwidth: BandwidthHook }
+  readonly hooks: { readonly hostPorts: HostPortHook; readonly bandwidth: BandwidthHook; readonly policy: PolicyHook }
   readonly log: Logger
   /** ms of a clock that nobody sets. */
   readonly clock: () => number

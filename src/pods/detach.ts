@@ -4,7 +4,7 @@ import { attachmentKey } from './attachment-store.ts'
 import type { PodContext } from './context.ts'
 
 /**
- * Cuts the veths off, withdraws ports and limits, frees the addresses, removes the files; in this order, so that a crash at any point leaves files whose
+ * Cuts the veths off, withdraws ports, limits and verdicts, frees the addresses, removes the files; in this order, so that a crash at any point leaves files whose
  * veths are gone, which reclaim finds. Idempotent.
  * @throws when something could not be taken away; those attachments stay known, for the next try.
  */
@@ -27,5 +27,6 @@ export async function detach(context: PodContext, attachments: readonly PodAttac
 async function withdraw({ hooks }: PodContext, attachments: readonly PodAttachment[]): Promise<void> {
   const withPorts = attachments.filter(({ portMappings }) => portMappings.length > 0)
   const limited = attachments.filter(({ bandwidth }) => bandwidth !== undefined)
+  hooks.policy.remove(attachments)
   await Promise.all([withPorts.length > 0 ? hooks.hostPorts.remove(withPorts) : undefined, limited.length > 0 ? hooks.bandwidth.remove(limited) : undefined])
 }

@@ -1,4 +1,4 @@
-// What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim.
+// What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim. What policies say of a pod comes from outside the room.
 import type { Attachment } from './attachment.ts'
 
 /** The host ports (portMappings) of attachments. */
@@ -18,4 +18,15 @@ export interface BandwidthHook {
   add(attachment: Attachment): Promise<void>
   /** Removes what the limits made beside the host veth (which takes its own qdiscs along). Idempotent. */
   remove(attachments: readonly Attachment[]): Promise<void>
+}
+
+/** What network policies say of attachments. */
+export interface PolicyHook {
+  /**
+   * Called when the attachment is recorded. Resolves when no packet passes from or to the pod that policies forbid. Rejects when that cannot be promised; the ADD then
+   * fails and is undone, with {@link remove} called.
+   */
+  add(attachment: Attachment): Promise<void>
+  /** The attachments are gone; nobody waits for what that changes. */
+  remove(attachments: readonly Attachment[]): void
 }

@@ -49,7 +49,7 @@ export interface PodNetworkOptions {
   readonly hooks: PodContext['hooks']
   /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
   readonly clock?: () => number
-  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, host-ports, bandwidth. */
+  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, policy, host-ports, bandwidth. */
   readonly observe?: (phase: string, seconds: number) => void
   /** Called when a request has been answered. The command is "unreadable" where none could be told; the code is the CNI error's, 0 for success. */
   readonly observeRequest?: (command: string, code: number, seconds: number) => void

@@ -19,7 +19,7 @@ describeKernel('ADD', () => {
     await using node = await podNode({ observe: (phase) => phases.push(phase), observeRequest: (command, code) => requests.push([command, code]) })
     await using pod = await scratchNamespace()
     const added = await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
-    expect(phases).toEqual(['parse', 'allocate', 'veth', 'namespace', 'persist'])
+    expect(phases).toEqual(['parse', 'allocate', 'veth', 'namespace', 'persist', 'policy'])
     expect(requests).toEqual([['ADD', 0]])
     expect(added.document).toMatchObject({
       interfaces: [{ name: hostVethName('c1', 'eth0'), mtu: 1450 }, { name: 'eth0', mac: '0a:58:0a:f4:01:02', mtu: 1450, sandbox: pod.path }],

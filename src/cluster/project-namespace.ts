@@ -1,0 +1,16 @@
+// Namespace object -> ClusterNamespace, and when two are the same.
+import { isDeepStrictEqual } from 'node:util'
+import { asKubeObject, keyOf } from './kube-object.ts'
+import type { ClusterNamespace } from './namespace.ts'
+
+/** @throws {TypeError} when the object has no name. */
+export function projectNamespace(raw: unknown): readonly [key: string, namespace: ClusterNamespace] {
+  const namespace = asKubeObject(raw)
+  const { name, labels = {} } = namespace.metadata
+  return [keyOf(namespace), Object.freeze({ name, labels: Object.freeze({ ...labels, 'kubernetes.io/metadata.name': name }) })]
+}
+
+/** False as soon as anything that we keep differs. */
+export function sameNamespace(a: ClusterNamespace, b: ClusterNamespace): boolean {
+  return isDeepStrictEqual(a, b)
+}

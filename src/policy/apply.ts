@@ -1,0 +1,123 @@
+// The edge: differences go to nft, and what the kernel holds is remembered, looked at, and put right.
+import type { Logger } from 'pino'
+import { CommandError } from '../kernel/command-error.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { diffTables, type Held, type TableDiff } from './diff.ts'
+import type { Look } from './look-schedule.ts'
+import { type ObservedTable, observeSets, observeTable } from './observe.ts'
+import { noElements, type PolicyTable, type TableChain, type TableSet } from './table.ts'
+
+interface Damage {
+  /** What differs, a name each: "table", "map ingress4", "chain ingress-0a1b...". */
+  readonly what: readonly string[]
+  /** What is left, for the diff that mends it. */
+  readonly left: Held
+}
+
+export class AppliedTable {
+  readonly #kernel: Kernel
+  readonly #log: Logger
+  /** What we have written last, as far as nobody has touched it. */
+  #held: Held = 'unknown'
+  /** The table as the kernel should show it: the one written. Undefined: none. */
+  #written: PolicyTable | undefined
+  /** Chain -> how the kernel showed it when it was seen first after it had been written. */
+  readonly #seen = new Map<string, { chain: TableChain; handles: readonly string[] }>()
+
+  constructor(parts: { kernel: Kernel; log: Logger }) {
+    this.#kernel = parts.kernel
+    this.#log = parts.log
+  }
+
+  /** Brings the kernel to the table. @throws {CommandError}; the next call then writes all of it. */
+  async write(table: PolicyTable | undefined): Promise<TableDiff> {
+    const diff = diffTables(this.#held, table)
+    this.#forgetRewritten(table)
+    if (diff.text !== '') await this.#apply(diff, table)
+    this.#held = table ?? 'absent'
+    this.#written = table
+    return diff
+  }
+
+  /**
+   * What another program has changed of the last table written.
+   * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing
+   * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link write} mends them. @throws {CommandError}
+   */
+  async look(which: Look): Promise<{ damaged: readonly string[]; counts: ObservedTable['counts'] }> {
+    const written = this.#written
+    if (written === undefined || typeof this.#held === 'string') return { damaged: [], counts: new Map() }
+    const observed = which === 'whole' ? await observeTable(this.#kernel) : undefined
+    const damage = which === 'whole' ? damageOf(written, observed, this.#seen) : await this.#lookAtMaps(written)
+    if (damage !== undefined) this.#held = damage.left
+    return { damaged: damage?.what ?? [], counts: observed?.counts ?? new Map<string, never>() }
+  }
+
+  async #apply(diff: TableDiff, table: PolicyTable | undefined): Promise<void> {
+    const held = this.#held
+    this.#held = 'unknown'
+    try {
+      await this.#kernel.applyNft(diff.text)
+    } catch (error) {
+      // A node that has no nft holds no table of ours either.
+      if (table === undefined && error instanceof CommandError && error.kind === 'not-installed') return
+      if (typeof held === 'string' || !(error instanceof CommandError)) throw error
+      this.#log.info({ stderr: error.stderr }, 'the policy table is not as we left it; it is written anew')
+      this.#seen.clear()
+      await this.#kernel.applyNft(diffTables('unknown', table).text)
+    }
+  }
+
+  #forgetRewritten(table: PolicyTable | undefined): void {
+    const before = typeof this.#held === 'string' ? undefined : this.#held
+    for (const name of this.#seen.keys()) if (before?.chains.get(name) !== table?.chains.get(name)) this.#seen.delete(name)
+  }
+
+  async #lookAtMaps(written: PolicyTable): Promise<Damage | undefined> {
+    const maps = [...written.sets].filter(([, { kind }]) => kind === 'map').map(([name]) => ({ kind: 'map' as const, name }))
+    const seen = await observeSets(this.#kernel, maps)
+    const gone = maps.filter(({ name }) => !seen.has(name))
+    if (gone.length > 0) return { what: gone.length === maps.length ? ['table'] : gone.map(({ name }) => `map ${name}`), left: 'unknown' }
+    const damaged = maps.filter(({ name }) => !sameElements(seen.get(name), written.sets.get(name)?.elements))
+    if (damaged.length === 0) return undefined
+    const left = new Map([...written.sets].map(([name, set]): [string, TableSet] => [name, damaged.some((each) => each.name === name) ? { ...set, elements: seen.get(name) ?? noElements } : set]))
+    return { what: damaged.map(({ name }) => `map ${name}`), left: { ...written, sets: left } }
+  }
+}
+
+/** Pure, but for `seen`, where it files what it sees for the first time. */
+export function damageOf(written: PolicyTable, observed: ObservedTable | undefined, seen: Map<string, { chain: TableChain; handles: readonly string[] }>): Damage | undefined {
+  if (observed === undefined) return { what: ['table'], left: 'unknown' }
+  for (const name of seen.keys()) if (!written.chains.has(name)) seen.delete(name)
+  const chains = new Map<string, TableChain>()
+  const what: string[] = []
+  for (const [name, chain] of written.chains) {
+    const handles = observed.chains.get(name)
+    const known = seen.get(name)
+    const rules = chain.rules.length + (chain.declaration.startsWith('type') ? 1 : 0)
+    const whole = handles !== undefined && (known?.chain === chain ? known.handles.join() === handles.join() : handles.length === rules)
+    if (handles !== undefined) chains.set(name, whole ? chain : { ...chain, rules: [] })
+    if (!whole) what.push(`chain ${name}`)
+    if (whole) seen.set(name, { chain, handles })
+    else seen.delete(name)
+  }
+  for (const name of observed.chains.keys()) {
+    if (written.chains.has(name)) continue
+    what.push(`chain ${name}`)
+    chains.set(name, { declaration: '', rules: [] })
+  }
+  const sets = new Map<string, TableSet>()
+  for (const [name, set] of written.sets) {
+    const elements = observed.sets.get(name)
+    if (!sameElements(elements, set.elements)) what.push(`${set.kind} ${name}`)
+    if (elements !== undefined) sets.set(name, sameElements(elements, set.elements) ? set : { ...set, elements })
+  }
+  if (what.length === 0) return undefined
+  // A base chain without its hook, or with another policy, cannot be mended by its rules.
+  const base = [...written.chains].find(([, { declaration }]) => declaration.startsWith('type'))?.[0] ?? ''
+  return { what, left: what.includes(`chain ${base}`) ? 'unknown' : { sets, chains } }
+}
+
+function sameElements(a: ReadonlyMap<string, string> | undefined, b: ReadonlyMap<string, string> | undefined): boolean {
+  return a !== undefined && b !== undefined && a.size === b.size && [...a].every(([element, verdict]) => b.get(element) === verdict)
+}

@@ -1,0 +1,41 @@
+// What the kernel should hold for policies, as plain values: the sets, maps and chains of one nftables table.
+import { hash } from 'node:crypto'
+
+export const policyTable = 'inet fairlead'
+
+export interface PolicyTable {
+  readonly sets: ReadonlyMap<string, TableSet>
+  readonly chains: ReadonlyMap<string, TableChain>
+}
+
+export interface TableSet {
+  readonly kind: 'set' | 'map'
+  /** Type, flags and comment, as nft takes them. Under one name it is always the same. */
+  readonly declaration: string
+  /** Element -> the verdict that a map has for it, '' in a set. The very same object until one of them changes. */
+  readonly elements: ReadonlyMap<string, string>
+}
+
+export interface TableChain {
+  /** Hook and policy of a base chain, or a comment. Under one name it is always the same. */
+  readonly declaration: string
+  readonly rules: readonly string[]
+}
+
+export const noElements: ReadonlyMap<string, string> = new Map()
+
+/** A name by content: what is in use under it never has to change. */
+export function contentName(kind: string, content: string): string {
+  return `${kind}-${hash('sha256', content).slice(0, 20)}`
+}
+
+/** `comment "..."` for people who list the table: nft takes 128 bytes, and a quote would end it. */
+export function comment(text: string): string {
+  return `comment "${plain(text, 100)}"`
+}
+
+/** Text that can stand between quotes, so long at most. */
+export function plain(text: string, longest: number): string {
+  const safe = text.replaceAll(/[^\w .,:=!()/-]/g, '?')
+  return safe.length > longest ? `${safe.slice(0, longest - 3)}...` : safe
+}
