@@ -47,6 +47,10 @@ export function publishGauges(metrics: Metrics, { nodes, pods, podNetwork, pass,
   metrics.gauge('fairlead_attachments', 'Attachments of pods on this node', [], () => [{ labels: {}, value: podNetwork.attachments.size }])
   // An attachment outlives its Pod object for a moment at each deletion; one that stays is a runtime that never called DEL.
   metrics.gauge('fairlead_attachments_without_pod', 'Attachments whose pod the API server no longer has', [], () => [{ labels: {}, value: pods.synced ? orphans(podNetwork, pods) : 0 }])
+  metrics.gauge('fairlead_policy_pods', 'Pods of this node that policies isolate, by whether their labels are known', ['state'], () => Object.entries(policy?.pods ?? {}).map(([state, value]) => ({ labels: { state }, value })))
+  metrics.gauge('fairlead_policy_denied_packets_total', 'Packets that no policy admits, by pod and the policies that it is under', ['direction', 'namespace', 'pod', 'policies'], () =>
+    (policy?.denials ?? []).map(({ direction, namespace, pod, policies = [], packets }) => ({ labels: { direction, namespace, pod, policies: policies.join(',') }, value: packets })),
+  )
   metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
   metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [{ labels: {}, value: Number(pass.missing.length === 0) }])
 }

@@ -18,6 +18,7 @@ import { linkLocalOf } from '../net/mac.ts'
 import type { Attachment } from '../pods/attachment.ts'
 import { CniError, cniCodes } from '../pods/cni/cni-error.ts'
 import type { PolicyHook } from '../pods/hooks.ts'
+import type { Denial } from '../policy/denials.ts'
 import { type LocalPod, objectOf } from '../policy/local-pod.ts'
 import { LookSchedule } from '../policy/look-schedule.ts'
 import { Policies } from '../policy/policies.ts'
@@ -73,7 +74,17 @@ export class PolicyEnforcer implements PolicyHook {
     this.policies = new Reflector({ api, path: '/apis/networking.k8s.io/v1/networkpolicies', project: projectNetworkPolicy, equals: samePolicy, log })
     this.namespaces = new Reflector({ api, path: '/api/v1/namespaces', project: projectNamespace, equals: sameNamespace, log })
     this.#loop = new SyncLoop({ sync: () => this.#sync(), audit: () => this.#look(), auditDue: () => this.#looks?.due, onError: (error) => this.#failed(error), clock: systemClock })
-    this.#publish()
+  }
+
+  /** Packets that no policy admits, as of the last look. */
+  get denials(): readonly Denial[] {
+    return this.#policies.denials
+  }
+
+  /** How many pods of this node policies isolate, by whether their labels are known. */
+  get pods(): { readonly isolated: number; readonly held: number } {
+    const held = this.#policies.isolated.filter(isHeld).length
+    return { isolated: this.#policies.isolated.length - held, held }
   }
 
   /** Until the signal, and never rejects. Verdicts stay. */
@@ -151,7 +162,7 @@ export class PolicyEnforcer implements PolicyHook {
   }
 
   #isHeld({ key }: LocalPod): boolean {
-    return this.#policies.isolated.some(({ local, ingress, egress }) => local.key === key && (ingress === 'held' || egress === 'held'))
+    return this.#policies.isolated.some((subject) => subject.local.key === key && isHeld(subject))
   }
 
   #changed(): void {
@@ -204,18 +215,6 @@ export class PolicyEnforcer implements PolicyHook {
     this.#parts.log.debug({ err: error }, 'a sync of policy rules failed')
   }
 
-  #publish(): void {
-    const { metrics } = this.#parts
-    const isHeld = ({ ingress, egress }: Subject): boolean => ingress === 'held' || egress === 'held'
-    metrics.gauge('fairlead_policy_pods', 'Pods of this node that policies isolate, by whether their labels are known', ['state'], () => {
-      const held = this.#policies.isolated.filter(isHeld).length
-      return Object.entries({ isolated: this.#policies.isolated.length - held, held }).map(([state, value]) => ({ labels: { state }, value }))
-    })
-    metrics.gauge('fairlead_policy_denied_packets_total', 'Packets that no policy admits, by pod and the set of policies that isolates it', ['direction', 'namespace', 'pod', 'policies'], () =>
-      this.#policies.denials.map(({ direction, namespace, pod, policies = [], packets }) => ({ labels: { direction, namespace, pod, policies: policies.join(',') }, value: packets })),
-    )
-  }
-
   async #switchOff(): Promise<void> {
     const { log } = this.#parts
     try {
@@ -224,6 +223,10 @@ export class PolicyEnforcer implements PolicyHook {
       log.warn({ err: error }, 'policy rules of an earlier run could not be removed; `fairlead cleanup` does it')
     }
   }
+}
+
+function isHeld({ ingress, egress }: Subject): boolean {
+  return ingress === 'held' || egress === 'held'
 }
 
 /** Undefined with a runtime that names no pod: then there is nothing that a policy could select. */

@@ -53,7 +53,8 @@ class RuleMatches {
     const numbers = ports === undefined ? [''] : this.#numbers(ports.filter(isNumbered))
     const names = (ports ?? []).filter(isNamed)
     return [
-      ...this.#peers(peers).flatMap((peer) => numbers.map((port) => [peer, port].filter(Boolean).join(' '))),
+      // A set is made as soon as it is named: none for nothing.
+      ...(numbers.length === 0 ? [] : this.#peers(peers)).flatMap((peer) => numbers.map((port) => [peer, port].filter(Boolean).join(' '))),
       ...this.#context.families.flatMap((family) => names.flatMap((port) => this.#namedPort(peers, port, family))),
     ]
   }

@@ -32,6 +32,7 @@ async function stateOf(machine: AgentMachine, backend: string): Promise<string> 
   const script = `
 for family in iptables ip6tables; do $family-${backend}-save | sed 's/ \\[[0-9:]*\\]$//; /^#/d'; done
 ip -br link | awk '{print $1}'
+nft list tables inet
 ip route; ip -6 route show proto 98; ip route show table all proto 98
 find /run/fairlead ${machine.dir}/bin ${machine.dir}/net.d 2>/dev/null; true`
   return machine.succeed('sh', ['-c', script])
@@ -58,9 +59,11 @@ async function populate(machine: AgentMachine, backend: string): Promise<void> {
   expect(await machine.cni('ADD', { containerId: 'pod', netns: 'pod' }, {
     runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }], bandwidth: { egressRate: 1e8, egressBurst: 1e8 } },
   })).toMatchObject({ exitCode: 0 })
+  // The pod has no object: it is held, which takes a table.
+  await machine.api('POST', '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies', { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'deny' }, spec: { podSelector: {} } })
   await vi.waitFor(async () => {
-    const rules = await machine.succeed('sh', ['-c', `iptables-${backend}-save; ip -br link; ip route`])
-    for (const part of ['KUBE-SVC-CIP-', 'default/s70 ', 'FAIRLEAD-EGRESS', '--dport 8080', 'fairlead.1', 'ifb', '10.244.2.0/24 via']) expect(rules).toContain(part)
+    const rules = await machine.succeed('sh', ['-c', `iptables-${backend}-save; ip -br link; ip route; nft list tables`])
+    for (const part of ['table inet fairlead', 'KUBE-SVC-CIP-', 'default/s70 ', 'FAIRLEAD-EGRESS', '--dport 8080', 'fairlead.1', 'ifb', '10.244.2.0/24 via']) expect(rules).toContain(part)
   }, { timeout: 30_000, interval: 200 })
 }
 

@@ -1,0 +1,103 @@
+// Policies under a real agent: a pod's ADD is answered when its verdicts are in the kernel, and what another program or a kill does to the table is made good.
+import { expect, test } from 'vitest'
+import { AgentMachine, type AgentOptions, until } from './agent-machine.ts'
+import { describeKernel } from './scratch.ts'
+
+const policies = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
+const pods = '/api/v1/namespaces/default/pods'
+
+async function machineWith(flags: readonly string[] = []): Promise<{ machine: AgentMachine; options: AgentOptions }> {
+  const machine = await AgentMachine.start()
+  const options = { flags: ['--service-proxy', 'false', ...flags] }
+  machine.startAgent(options)
+  await machine.ready()
+  return { machine, options }
+}
+
+/** The Pod object, as the API server has it before a runtime is asked for the pod. */
+async function putPod(machine: AgentMachine, name: string, labels: object): Promise<void> {
+  await machine.api('POST', pods, { apiVersion: 'v1', kind: 'Pod', metadata: { name, labels }, spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] } })
+}
+
+async function putPolicy(machine: AgentMachine, name: string, spec: object): Promise<void> {
+  await machine.api('POST', policies, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name }, spec })
+}
+
+/** @returns the pod's address */
+async function add(machine: AgentMachine, name: string): Promise<string> {
+  await machine.addPodNamespace(name)
+  const { code, document } = await machine.cni('ADD', { containerId: name, netns: name })
+  expect(document).toMatchObject({ ips: [{}] })
+  expect(code).toBe(0)
+  return document.ips?.[0]?.address.split('/')[0] ?? ''
+}
+
+const table = async (machine: AgentMachine): Promise<string> => (await machine.run('nft', ['list', 'table', 'inet', 'fairlead'])).stdout
+
+/** What is written about the chain that a map leads the address to; undefined where it leads nowhere. */
+async function chainOf(machine: AgentMachine, map: string, address: string): Promise<string | undefined> {
+  const text = await table(machine)
+  const elements = new RegExp(`map ${map} {[^}]*elements = {([^}]*)}`).exec(text)?.[1] ?? ''
+  const chain = elements.split(',').map((each) => each.trim().split(' : jump ')).find(([key]) => key === address)?.[1]
+  return chain === undefined ? undefined : new RegExp(`chain ${chain} {\\s+comment "([^"]*)"`).exec(text)?.[1]
+}
+
+describeKernel('policies of an agent', () => {
+  test('a pod is isolated when its ADD is answered, if its labels are known or not; one that nothing selects waits for nothing', { timeout: 90_000 }, async () => {
+    const { machine } = await machineWith(['--policy-start-seconds', '1'])
+    await using _machine = machine
+    await putPod(machine, 'open', { app: 'web' })
+    const open = await add(machine, 'open')
+    expect(await table(machine)).toBe('')
+
+    await putPolicy(machine, 'deny-db', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Ingress', 'Egress'] })
+    await putPod(machine, 'known', { app: 'db' })
+    const known = await add(machine, 'known')
+    expect([await chainOf(machine, 'ingress4', known), await chainOf(machine, 'egress4', known)]).toEqual(['default: deny-db', 'default: deny-db'])
+
+    const late = await add(machine, 'late')
+    expect(await chainOf(machine, 'ingress4', late)).toBe('pods whose labels are not known yet')
+    expect(machine.warnings).toEqual([expect.stringContaining('pod default/late starts though its labels have not arrived')])
+    expect(await machine.metrics()).toContain('fairlead_policy_pods{state="held"} 1')
+    await putPod(machine, 'late', { app: 'web' })
+    await until(async () => (await chainOf(machine, 'ingress4', late)) === undefined, 'the pod to be let go')
+    expect(await chainOf(machine, 'ingress4', open)).toBeUndefined()
+    expect(await chainOf(machine, 'ingress4', known)).toBe('default: deny-db')
+
+    await machine.cni('DEL', { containerId: 'known', netns: 'known' })
+    await until(async () => (await table(machine)) === '', 'the table to go with the last isolated pod')
+  })
+
+  test('what another program takes away comes back, and a kill of the agent opens nothing', { timeout: 120_000 }, async () => {
+    const { machine, options } = await machineWith()
+    await using _machine = machine
+    await putPolicy(machine, 'web', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports: [{ port: 80 }] }] })
+    await putPod(machine, 'web', { app: 'web' })
+    await putPod(machine, 'db', { app: 'db' })
+    const [web, db] = [await add(machine, 'web'), await add(machine, 'db')]
+    await until(async () => (await table(machine)).includes(`elements = { ${web} }`), 'the peer to be known')
+    const whole = await table(machine)
+    const chain = /jump (ingress-\w+)/.exec(whole)?.[1] ?? ''
+    const set = /set (pods4-\w+)/.exec(whole)?.[1] ?? ''
+    const damages = [['delete table inet fairlead'], ['delete element inet fairlead ingress4', `{ ${db} }`], ['flush chain inet fairlead', chain], ['flush chain inet fairlead forward'], ['delete element inet fairlead', set, `{ ${web} }`], ['add element inet fairlead', set, '{ 10.244.1.99 }']]
+    for (const damage of damages) {
+      await machine.succeed('nft', damage.join(' ').split(' '))
+      expect(await table(machine)).not.toBe(whole)
+      await until(async () => (await table(machine)) === whole, `${damage.join(' ')} to be mended`)
+    }
+    expect(machine.log.filter(({ msg }) => msg.startsWith('what another program had changed of the policy rules'))).toHaveLength(damages.length)
+
+    await machine.killAgent()
+    expect(await table(machine)).toBe(whole)
+    await machine.succeed('nft', ['flush', 'map', 'inet', 'fairlead', 'ingress4'])
+    machine.startAgent(options)
+    await machine.ready()
+    await until(async () => (await table(machine)) === whole, 'the next agent to write the table')
+    expect(await chainOf(machine, 'ingress4', db)).toBe('default: web')
+
+    await machine.killAgent('TERM')
+    expect(await table(machine)).toBe(whole)
+    machine.startAgent({ flags: [...(options.flags ?? []), '--network-policy', 'false'] })
+    await until(async () => (await table(machine)) === '', 'the table to go when policies are switched off')
+  })
+})
