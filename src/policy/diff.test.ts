@@ -6,7 +6,7 @@ import type { PolicyTable, TableSet } from './table.ts'
 
 function contentOf(table: PolicyTable | undefined) {
   if (table === undefined) return undefined
-  const sets = [...table.sets].map(([name, { declaration, elements }]) => ({ name, declaration, elements: [...elements].toSorted() }))
+  const sets = [...table.sets].map(([name, { declaration, elements }]) => ({ name, declaration, elements: [...elements].map((each) => each.join(' : ')).toSorted() }))
   const chains = [...table.chains].map(([name, { declaration, rules }]) => ({ name, declaration, rules: [...rules] }))
   const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1)
   return { sets: sets.toSorted(byName), chains: chains.toSorted(byName) }

@@ -94,14 +94,17 @@ test('after any changes, in whatever portions, the members are those that a look
           followed = each.selections
           follow(members, ...followed)
         } else {
-          const { pods, namespaces } = update()
-          for (const chosen of followed) expect(membersOf(members, chosen)).toEqual(bruteForce(chosen, pods, namespaces))
+          assertMembers(members, followed, update())
         }
       }
     }),
     { numRuns: 500 },
   )
 })
+
+function assertMembers(members: Members, followed: readonly PodSelection[], { pods, namespaces }: PolicySnapshots): void {
+  for (const chosen of followed) expect(membersOf(members, chosen)).toEqual(bruteForce(chosen, pods, namespaces))
+}
 
 function bruteForce({ namespaces: asked, pods: podSelector }: PodSelection, pods: PolicySnapshots['pods'], namespaces: PolicySnapshots['namespaces']): string[] {
   const inScope = (namespace: string): boolean => (typeof asked === 'string' ? asked === namespace : namespaces.has(namespace) && selects(asked, namespaces.get(namespace)!.labels))
