@@ -13,7 +13,6 @@ const rate = process.env['FAIRLEAD_LONG'] === undefined ? 200 : 1000
 
 interface LoadResult {
   readonly asked: number
-  readonly seconds: number
   readonly answered: Readonly<Record<string, number>>
   readonly failures: readonly string[]
 }
@@ -81,11 +80,10 @@ describeKernel('the agents of a lab, restarted one after the other', () => {
     }
     await lab.readyPods(4 + started.length)
     const results = await Promise.all(loads.map(async (load) => await load.stop()))
-    for (const { asked, seconds, answered, failures } of results) {
+    for (const { asked, answered, failures } of results) {
       expect(failures).toEqual([])
       expect(Object.keys(answered).toSorted()).toEqual(['web-node1', 'web-node2'])
       expect(Object.values(answered).reduce((sum, count) => sum + count, 0)).toBe(asked)
-      expect(asked / seconds).toBeGreaterThan((rate / nodes.length) * 0.9)
     }
     // Not one sandbox had to be tried twice.
     const events = JSON.parse(await lab.succeed(['kubectl', 'get', '--raw', '/api/v1/events'])) as { items: { type: string; reason: string; message: string }[] }

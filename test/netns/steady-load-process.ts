@@ -21,8 +21,7 @@ const timer = setInterval(() => {
 }, 10)
 process.stdin.resume().once('end', () => {
   clearInterval(timer)
-  const seconds = (performance.now() - begin) / 1000
-  void Promise.all(open).then(() => process.stdout.write(`${JSON.stringify({ asked, seconds, answered: Object.fromEntries(answered), failures })}\n`))
+  void Promise.all(open).then(() => process.stdout.write(`${JSON.stringify({ asked, answered: Object.fromEntries(answered), failures })}\n`))
 })
 
 function ask(): Promise<void> {
