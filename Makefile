@@ -25,7 +25,7 @@ bench: build
 
 # The DaemonSet's image, by whichever is there: Docker with BuildKit, or buildah. BASE and BUILD_BASE put other images in the place of the Dockerfile's;
 # IMAGE_FLAGS are the builder's own, such as --platform linux/arm64 or --network host.
-IMAGE ?= fairlead:dev
+IMAGE ?= fairlead:latest
 image:
 	@if docker info >/dev/null 2>&1; then builder=docker; elif command -v buildah >/dev/null; then builder=buildah; \
 	else echo "make image: no Docker engine answers and there is no buildah: start the one or install the other"; exit 1; fi; \

@@ -29,7 +29,7 @@ export const configKeys = {
   mtu: { live: true, schema: z.union([z.literal('auto'), integer(576, 65_535)], { error: 'auto or a whole number from 576 to 65535' }).default('auto'), help: "MTU of pods (auto: the underlay's, less the tunnel's header)" },
   bridge: { schema: interfaceName.prefault('cni0'), help: 'name of the bridge that joins the pods of this node' },
   takeOver: { live: true, schema: boolean.default(false), help: "use a bridge of that name that another program made, and replace other programs' CNI configuration" },
-  clearNetworkUnavailable: { live: true, schema: boolean.default(false), help: "clear the condition NetworkUnavailable that a cloud's controller has set on this node, once pods can be served (needs deploy/components/network-unavailable)" },
+  clearNetworkUnavailable: { live: true, schema: boolean.default(false), help: "clear the condition NetworkUnavailable that a cloud's controller has set on this node, once pods can be served (needs deploy/network-unavailable)" },
   masquerade: { live: true, schema: boolean.default(true), help: "give traffic from pods to outside the pod networks the node's address" },
   nonMasqueradeCIDRs: { live: true, schema: list(cidr).prefault([]), help: 'destinations outside the pod networks that see the address of the pod itself' },
   localhostHostPorts: { live: true, schema: boolean.default(true), help: "make hostPorts answer on the node's 127.0.0.1 too" },

@@ -26,7 +26,7 @@ export class NetworkUnavailable {
 
   /** @returns what keeps it from being cleared. The taint goes by itself: the controller manager takes it away with the condition. */
   async #clear(name: string): Promise<readonly string[]> {
-    if (!this.#live.current.clearNetworkUnavailable) return [`Node ${name} is marked NetworkUnavailable, so pods are kept from it though it has a network: set clearNetworkUnavailable and apply deploy/components/network-unavailable, or let the cloud's controller create routes`]
+    if (!this.#live.current.clearNetworkUnavailable) return [`Node ${name} is marked NetworkUnavailable, so pods are kept from it though it has a network: set clearNetworkUnavailable and apply deploy/network-unavailable, or let the cloud's controller create routes`]
     const now = new Date().toISOString()
     const condition = { type: 'NetworkUnavailable', status: 'False', reason: 'FairleadIsReady', message: 'pods of this node have their network from Fairlead', lastHeartbeatTime: now, lastTransitionTime: now }
     try {
@@ -34,7 +34,7 @@ export class NetworkUnavailable {
       this.#log.info('condition NetworkUnavailable of this node cleared')
       return []
     } catch (error) {
-      return [`Condition NetworkUnavailable of node ${name} could not be cleared (${(error as Error).message}): apply deploy/components/network-unavailable, which allows it`]
+      return [`Condition NetworkUnavailable of node ${name} could not be cleared (${(error as Error).message}): apply deploy/network-unavailable, which allows it`]
     }
   }
 }

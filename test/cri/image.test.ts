@@ -1,5 +1,5 @@
 // The image itself: containerd runs the DaemonSet's pod on two nodes as its manifest says, and the agent in it serves that same containerd.
-// TEST_IMAGE is the image as `docker save` writes it: make image && docker save fairlead:dev -o /tmp/fairlead.tar && TEST_IMAGE=/tmp/fairlead.tar npx vitest run test/cri/image.test.ts
+// TEST_IMAGE is the image as `docker save` writes it: make image && docker save fairlead:latest -o /tmp/fairlead.tar && TEST_IMAGE=/tmp/fairlead.tar npx vitest run test/cri/image.test.ts
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'

@@ -22,6 +22,8 @@ interface Probe {
   readonly httpGet: { readonly path: string; readonly port: number }
 }
 
+/** As `make image` names it. */
+const made = /^IMAGE \?= (.+)$/m.exec(readFileSync(join(import.meta.dirname, '../../Makefile'), 'utf8'))?.[1]
 const agents = folders.filter((folder) => folder !== 'cleanup')
 
 test('there is a folder for each way to install', () => {
@@ -48,7 +50,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kube
     const objects = await build(folder)
     expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(folder === 'cleanup' ? [] : [undefined])]))
     const images = [...JSON.stringify(objects).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image)
-    expect(new Set(images)).toEqual(new Set(['fairlead:latest']))
+    expect(new Set(images)).toEqual(new Set([made]))
   })
 
   test.each(agents)('deploy/%s: the agent knows every variable, and is asked for its health where it answers', async (folder) => {

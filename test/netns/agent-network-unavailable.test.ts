@@ -45,7 +45,7 @@ describeKernel('a node marked NetworkUnavailable', () => {
     await machine.killAgent('TERM')
 
     machine.startAgent({ flags: [...asAgent, '--clear-network-unavailable', 'true', '--resync-seconds', '1'] })
-    await vi.waitFor(() => expect(machine.warnings).toContainEqual(expect.stringMatching(/^Condition NetworkUnavailable of node n1 could not be cleared \(.* cannot patch resource "nodes\/status" .*\): apply deploy\/components\/network-unavailable, which allows it$/)), eventually)
+    await vi.waitFor(() => expect(machine.warnings).toContainEqual(expect.stringMatching(/^Condition NetworkUnavailable of node n1 could not be cleared \(.* cannot patch resource "nodes\/status" .*\): apply deploy\/network-unavailable, which allows it$/)), eventually)
     await allow(machine)
     await vi.waitFor(async () => expect(await conditions(machine)).toEqual([{ type: 'Ready', status: 'True' }, expect.objectContaining({ type: 'NetworkUnavailable', status: 'False', reason: 'FairleadIsReady' })]), eventually)
     // With which it is over.
