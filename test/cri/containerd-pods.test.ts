@@ -29,7 +29,7 @@ describeRuntime('pods under containerd', () => {
     const answers = [await one.ask(a, b.address), await two.ask(b, a.address), await one.ask(a, '127.0.0.1')]
     expect(answers).toEqual([`b ${a.address}`, `a ${b.address}`, 'a 127.0.0.1'])
     // So that the checks below can find something.
-    expect(await one.leftovers()).toHaveLength(4)
+    expect(await one.leftovers()).toHaveLength(3)
     await one.removeSandbox(a.sandbox)
     await two.removeSandbox(b.sandbox)
     await expectNothingLeft(one)

@@ -30,6 +30,9 @@ state = "/run/containerd"
     snapshotter = "native"
     [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
       runtime_type = "io.containerd.runc.v2"
+[[plugins."io.containerd.transfer.v1.local".unpack_config]]
+  platform = "linux"
+  snapshotter = "native"
 `
 
 /** A node has a /sys of its own, without the machine's control groups: each hierarchy is mounted as the machine has it (a line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH). */

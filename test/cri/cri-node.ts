@@ -124,14 +124,13 @@ export class CriNode {
     return Number(new RegExp(`^fairlead_cni_request_seconds_count\\{command="${command}",code="0"\\} (\\d+)$`, 'm').exec(await this.get(10249, '/metrics'))?.[1] ?? 0)
   }
 
-  /** All that pods leave on a node until they are removed: namespaces, attachments, veths, rate limiters, host ports, shims; each a line. */
+  /** All that pods leave on a node until they are removed: namespaces, attachments, veths, rate limiters, host ports; each a line. */
   async leftovers(): Promise<string[]> {
     const printed = await this.succeed(`
       ls /run/netns
       find /run/fairlead/attachments -type f
-      ip -o -br link | grep -E '^(veth|ifb|bw)' || true
+      ip -o -br link | grep -E '^(veth|ifb)' || true
       iptables -t nat -S FAIRLEAD-HOSTPORT-DNAT 2>/dev/null | grep DNAT.*-j || true
-      for each in /proc/[0-9]*/comm; do grep -s containerd-shim "$each" || true; done
     `)
     return printed.split('\n').filter(Boolean)
   }
