@@ -102,10 +102,12 @@ export class AgentMachine implements AsyncDisposable {
   }
 
   async api(method: 'GET' | 'POST' | 'PUT' | 'DELETE', path: string, body?: object): Promise<unknown> {
-    this.#init.stdin?.write(`${JSON.stringify({ method, path, body })}\n`)
-    const answer = JSON.parse(String((await this.#answers.next()).value)) as { status: number; body?: unknown }
-    if (answer.status !== 200) throw new Error(`${method} ${path}: ${String(answer.body)}`)
-    return answer.body
+    return await this.#ask(method, path, body)
+  }
+
+  /** Puts an object into what the API server holds as it is, whatever that would say to it. */
+  async store(object: object): Promise<void> {
+    await this.#ask('STORE', '', object)
   }
 
   /** The Node anew, as an administrator does who changes what is immutable. */
@@ -192,6 +194,13 @@ export class AgentMachine implements AsyncDisposable {
     this.#init.kill('SIGKILL')
     await gone
     rmSync(this.dir, { recursive: true, force: true })
+  }
+
+  async #ask(method: string, path: string, body: object | undefined): Promise<unknown> {
+    this.#init.stdin?.write(`${JSON.stringify({ method, path, body })}\n`)
+    const answer = JSON.parse(String((await this.#answers.next()).value)) as { status: number; body?: unknown }
+    if (answer.status !== 200) throw new Error(`${method} ${path}: ${String(answer.body)}`)
+    return answer.body
   }
 
   #spawn(command: readonly string[], options: { stdio: Parameters<typeof spawn>[2]['stdio']; env: NodeJS.ProcessEnv }): ChildProcess {

@@ -6,17 +6,6 @@ import { renderManifests } from '../../src/services/render-manifests.ts'
 import { tableText } from '../../src/services/table-text.ts'
 import type { AgentMachine } from './agent-machine.ts'
 
-/** Services of this number, 10.254.1.N:80, all served at 10.99.2.2:8080. */
-export async function addServices(machine: AgentMachine, from: number, to: number): Promise<void> {
-  for (let n = from; n <= to; n++) {
-    await machine.api('POST', '/api/v1/namespaces/default/services', { apiVersion: 'v1', kind: 'Service', metadata: { name: `s${n}` }, spec: { clusterIP: `10.254.1.${n}`, ports: [{ port: 80, targetPort: 8080 }] } })
-    await machine.api('POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
-      apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: `s${n}-1`, labels: { 'kubernetes.io/service-name': `s${n}` } }, addressType: 'IPv4',
-      ports: [{ name: '', port: 8080, protocol: 'TCP' }], endpoints: [{ addresses: ['10.99.2.2'], conditions: { ready: true } }],
-    })
-  }
-}
-
 /** What kube-proxy writes for the objects that the API server has. */
 export async function kubeProxyRules(machine: AgentMachine): Promise<string> {
   const list = async (path: string, kind: string) => ((await machine.api('GET', path)) as { items: object[] }).items.map((item) => ({ ...item, kind }) as unknown as Manifest)

@@ -4,10 +4,11 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
-import { addServices, canaries, chains, kubeProxyCleansUp, kubeProxyRules, kubeProxySyncs, restore } from './kube-proxy-player.ts'
+import { canaries, chains, kubeProxyCleansUp, kubeProxyRules, kubeProxySyncs, restore } from './kube-proxy-player.ts'
 import { assertReaches } from './reaches.ts'
 import { ReferenceNetwork, referencePlugins } from './reference-network.ts'
 import { describeKernel } from './scratch.ts'
+import { addServices } from './service-machine.ts'
 
 const fairlead = join(import.meta.dirname, '../../bin/fairlead')
 const flags = ['--take-over', 'true', '--detect-local', 'clusterCIDR', '--cluster-cidr', '10.244.0.0/16']

@@ -51,6 +51,8 @@ export interface ApiServer extends AsyncDisposable {
   /** "https://ADDRESS:PORT" */
   readonly url: string
   readonly port: number
+  /** What it holds. What is put in here passes by everything that the API would refuse. */
+  readonly store: Store
   /** Ends every watch and stops listening. */
   close(): Promise<void>
 }
@@ -63,7 +65,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const authority = await ensureAuthority(dir)
   const pair = await issueServerCertificate(authority, [...addresses, ...(options.names ?? [])])
-  const { handler, end } = await assemble(options)
+  const { handler, store, end } = await assemble(options)
 
   const servers: Server[] = []
   const close = async (): Promise<void> => {
@@ -85,14 +87,14 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const url = `https://${canonicalAddress(first)?.includes(':') === true ? `[${first}]` : first}:${port}`
   for (const user of usersOf(options.nodes ?? [])) await writeKubeconfig({ dir, url, user })
   log.info({ url, addresses }, 'the API server listens')
-  return { url, port, close, [Symbol.asyncDispose]: close }
+  return { url, port, store, close, [Symbol.asyncDispose]: close }
 }
 
 function usersOf(nodes: readonly string[]): UserName[] {
   return ['admin', 'controllers', ...nodes.flatMap((node) => [`agent-${node}`, `kubelet-${node}`] as const)]
 }
 
-async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; end: () => void }> {
+async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; store: Store; end: () => void }> {
   const { dir, log, eventWindow = 4096, bookmarkMs = 60_000, watchList = true, serviceCidrs = [parseCidr('10.254.0.0/16')] } = options
   const store = new Store({ windowSize: eventWindow })
   const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
@@ -107,7 +109,7 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
     forget()
     watchers.close()
   }
-  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, audit: new AuditLog(options.auditLog), log }), end }
+  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, audit: new AuditLog(options.auditLog), log }), store, end }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {
