@@ -1,5 +1,6 @@
 // The decision matrix with real packets (kube-proxy's flow table): pods, nodes and a client outside, at every way into a Service, under every policy.
 // Asserted are who answered and from where it saw the question come.
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { describeKernel } from './scratch.ts'
@@ -153,6 +154,33 @@ describeKernel('Services in a lab', () => {
     expect(metrics).toMatch(/^fairlead_service_connections_total\{namespace="default",service="plain",port="",protocol="tcp",ip_family="IPv4",policy="Cluster"\} \d+$/m)
     expect(metrics).toMatch(/^kubeproxy_proxy_healthz_total\{code="200"\} [1-9]/m)
   })
+
+  test.each(['TERM', 'KILL'])('under load across nodes, with the agents of both ended by SIG%s and started again: not one connection fails', async (signal) => {
+    const pidFile = (node: string) => `/run/flab/${lab.name}/nodes/${node}/agent.pid`
+    const pids = () => ['node1', 'node2'].map((node) => readFileSync(pidFile(node), 'utf8'))
+    const metrics = async (node: string) => await lab.succeed(['node', node, '--', 'socat', '-', 'TCP:127.0.0.1:10249'], 'GET /metrics HTTP/1.0\r\n\r\n')
+    const [address, port] = target('plain', 'cluster')
+    let restarted = false
+    const load = async (from: From): Promise<Many[]> => {
+      const seen: Many[] = []
+      do seen.push(JSON.parse(await lab.succeed([...enter(from), process.execPath, echo, 'many', address, `${port}/TCP`, '1000', '4000'])) as Many)
+      while (!restarted)
+      return seen
+    }
+    const loads = Promise.all([load('near'), load('far')])
+    const before = pids()
+    for (const node of ['node1', 'node2']) await lab.succeed(['node', node, '--', 'sh', '-c', `kill -${signal} $(cat ${pidFile(node)})`])
+    await vi.waitFor(async () => {
+      expect(pids().filter((pid, i) => pid === before[i])).toEqual([])
+      for (const node of ['node1', 'node2']) expect(await metrics(node)).toMatch(/^kubeproxy_sync_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]/m)
+    }, { timeout: 60_000, interval: 300 })
+    restarted = true
+    const seen = (await loads).flat()
+    expect(seen.flatMap(({ failures }) => failures)).toEqual([])
+    const answers = seen.flatMap((each) => each.answers)
+    expect([...new Set(answers.map(({ pod }) => pod))].toSorted()).toEqual(['l', 'r'])
+    console.log(`SIG${signal}: ${answers.reduce((sum, each) => sum + each.count, 0)} connections from two nodes while their agents were started again, none failed`)
+  }, 120_000)
 
   test('no local endpoint: external traffic is dropped, node and pods are served, and the health check node port says no', async () => {
     await lab.delete({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'l' } })
