@@ -36,8 +36,8 @@ export function publishGauges(metrics: Metrics, { nodes, pods, podNetwork, pass,
   )
   metrics.gauge('fairlead_object_problems', 'What is wrong with objects of the API server as they are now, by reason: each was said in the log once', ['resource', 'reason'], () => {
     const problems = Object.entries(reflectors).flatMap(([resource, reflector]) => reflector.problems.map(({ reason }) => ({ resource, reason })))
-    const conflicts = (serviceProxy?.conflicts ?? []).map(({ reason }) => ({ resource: 'services', reason }))
-    return counted([...problems, ...conflicts])
+    const between = (serviceProxy?.problems ?? []).map(({ reason }) => ({ resource: 'services', reason }))
+    return counted([...problems, ...between])
   })
   metrics.gauge('fairlead_ipam_addresses', 'Addresses of this node by pool and state', ['pool', 'state'], () =>
     podNetwork.ipamStatus().flatMap(({ podCidr, size, used, resting }) =>

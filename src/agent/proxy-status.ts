@@ -3,6 +3,7 @@
 import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
+import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Family } from '../net/address.ts'
@@ -59,7 +60,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     const { metrics, kernel, log } = parts
     this.#parts = parts
     this.health = new ProxyHealth({ patienceMs, eligible: () => parts.node()?.leaving === false })
-    this.#servers = new HealthCheckServers({ log, proxyHealthy: () => this.health.live })
+    this.#servers = new HealthCheckServers({ log, proxyHealthy: () => this.health.live, addresses: (family) => parts.status().find((each) => each.family === family)?.nodePortAddresses ?? [] })
     this.#counters = new ConnectionCounters({ kernel, log })
     metrics.publish({
       pending: () => ({ services: differing(this.#inForce.services, parts.snapshots().services), endpoints: differing(this.#inForce.slices, parts.snapshots().slices) }),
@@ -67,6 +68,11 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
       localGaps: () => this.#families.map((family) => localGaps(family, this.#portsWithEndpoints(this.#inForce, ({ internalLocal, externalLocal }) => internalLocal || externalLocal))),
       connections: () => this.#counters.readings,
     })
+  }
+
+  /** Health check node ports that cannot be opened. */
+  get problems(): readonly Problem[] {
+    return this.#servers.problems
   }
 
   /** Reads counters until the signal. Never rejects. */

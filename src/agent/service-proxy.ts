@@ -38,7 +38,7 @@ export class ServiceProxy {
   #rules: Services | undefined
   #loop: SyncLoop | undefined
   /** Claims of Services that others have, as of the last sync that went through. */
-  conflicts: readonly Problem[] = []
+  #conflicts: readonly Problem[] = []
 
   constructor(parts: ServiceProxyParts) {
     this.#parts = parts
@@ -63,6 +63,11 @@ export class ServiceProxy {
   /** What is programmed; undefined until Services, slices and our own Node are known, and where the proxy is off. */
   get rules(): Services | undefined {
     return this.#rules
+  }
+
+  /** What is wrong between Services, and between them and this node; what is wrong in one object its reflector knows. */
+  get problems(): readonly Problem[] {
+    return [...this.#conflicts, ...this.#status.problems]
   }
 
   /** Asks for a sync of everything that has changed. */
@@ -112,7 +117,7 @@ export class ServiceProxy {
     const snapshots = this.#snapshots()
     rules.update(snapshots.services, snapshots.slices, node)
     const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())
-    this.conflicts = problems
+    this.#conflicts = problems
     this.#reports.say('services', problems.map(({ sentence }) => sentence))
     this.#reports.say('service rules', [])
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')

@@ -7,10 +7,10 @@ import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import type { Family } from '../net/address.ts'
+import type { Address, Family } from '../net/address.ts'
 import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
-import { hasLocalhostNodePorts } from './node-ports.ts'
+import { hasLocalhostNodePorts, nodePortAddresses } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
@@ -48,6 +48,8 @@ export interface FamilyStatus {
   /** ms from one look at every rule to the next. */
   readonly auditPeriod: number | undefined
   readonly repaired: number
+  /** Where node ports answer. */
+  readonly nodePortAddresses: 'all' | readonly Address[]
 }
 
 interface Lane {
@@ -149,8 +151,10 @@ export class Services {
   }
 
   status(): readonly FamilyStatus[] {
-    return this.#lanes.map(({ family, tables, rules, audit, lastSyncAt, repaired }) => ({
+    const options = this.#options
+    return this.#lanes.map(({ family, tables, rules, facts, audit, lastSyncAt, repaired }) => ({
       family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, rules: rules.count, lastSyncAt, auditPeriod: audit?.period, repaired,
+      nodePortAddresses: options === undefined || facts === undefined ? [] : nodePortAddresses(options, facts),
     }))
   }
 

@@ -24,8 +24,8 @@ for await (const line of createInterface({ input: process.stdin })) {
 }
 
 function store(object: KubeObject): object {
-  const resource = resourceOfKind(String(object.apiVersion), String(object.kind))
-  if (resource === undefined) throw new TypeError(`Expected a kind of object that the server knows, got \`${String(object.kind)}\``)
+  const resource = resourceOfKind(object.apiVersion, object.kind)
+  if (resource === undefined) throw new TypeError(`Expected a kind of object that the server knows, got \`${object.kind}\``)
   return server.store.table(resource).put(object).object
 }
 

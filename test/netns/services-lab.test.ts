@@ -160,11 +160,11 @@ describeKernel('Services in a lab', () => {
     const pids = () => ['node1', 'node2'].map((node) => readFileSync(pidFile(node), 'utf8'))
     const metrics = async (node: string) => await lab.succeed(['node', node, '--', 'socat', '-', 'TCP:127.0.0.1:10249'], 'GET /metrics HTTP/1.0\r\n\r\n')
     const [address, port] = target('plain', 'cluster')
-    let restarted = false
+    const restarted = new AbortController()
     const load = async (from: From): Promise<Many[]> => {
       const seen: Many[] = []
       do seen.push(JSON.parse(await lab.succeed([...enter(from), process.execPath, echo, 'many', address, `${port}/TCP`, '1000', '4000'])) as Many)
-      while (!restarted)
+      while (!restarted.signal.aborted)
       return seen
     }
     const loads = Promise.all([load('near'), load('far')])
@@ -174,7 +174,7 @@ describeKernel('Services in a lab', () => {
       expect(pids().filter((pid, i) => pid === before[i])).toEqual([])
       for (const node of ['node1', 'node2']) expect(await metrics(node)).toMatch(/^kubeproxy_sync_proxy_rules_duration_seconds_count\{ip_family="IPv4"\} [1-9]/m)
     }, { timeout: 60_000, interval: 300 })
-    restarted = true
+    restarted.abort()
     const seen = (await loads).flat()
     expect(seen.flatMap(({ failures }) => failures)).toEqual([])
     const answers = seen.flatMap((each) => each.answers)

@@ -38,8 +38,8 @@ async function send(client: ScratchNamespace, address: string, to: number): Prom
   await client.run('sh', ['-c', `echo ${sctpInit(40_000, to).toString('base64')} | base64 -d | socat -u - IP4-SENDTO:${address}:132`])
 }
 
-async function counted({ run }: ScratchNamespace): Promise<number> {
-  return Number(/counter packets (\d+)/.exec(await run('nft', ['list', 'table', 'inet', 'seen']))?.[1])
+async function counted(namespace: ScratchNamespace): Promise<number> {
+  return Number(/counter packets (\d+)/.exec(await namespace.run('nft', ['list', 'table', 'inet', 'seen']))?.[1])
 }
 
 describeKernel('Services of SCTP', () => {

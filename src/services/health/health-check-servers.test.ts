@@ -67,10 +67,12 @@ test('a port that is taken is told of once, and opened when it is free', async (
   await running.follow([check(at)])
   await running.follow([check(at)])
   expect([running.size, lines]).toEqual([0, [expect.stringContaining('the health check node port of Service ns/web cannot be opened: listen EADDRINUSE')]])
+  expect(running.problems.map(({ reason }) => reason)).toEqual(['health-check-node-port-closed'])
   squatter.close()
   await once(squatter, 'close')
   await running.follow([check(at)])
   expect([await ask(at), lines.at(-1)]).toEqual([[200, '1', true], 'the health check node port of Service ns/web is open'])
+  expect(running.problems).toEqual([])
 })
 
 test('a port goes from one Service to another in one step', async () => {

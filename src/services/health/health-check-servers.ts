@@ -2,6 +2,7 @@
 // next one, and whoever asks meanwhile is refused, which a load balancer takes for no.
 import { createServer, type Server } from 'node:http'
 import type { Logger } from 'pino'
+import type { Problem } from '../../cluster/problem.ts'
 import type { Address, Family } from '../../net/address.ts'
 import { serviceHealth } from './proxy-health.ts'
 import type { ServiceHealthCheck } from './service-health-checks.ts'
@@ -10,8 +11,8 @@ export interface HealthCheckServersSettings {
   readonly log: Pick<Logger, 'info' | 'warn'>
   /** As /livez of the proxy. */
   readonly proxyHealthy: () => boolean
-  /** Where to listen in a family: on all addresses when it is undefined. */
-  readonly addresses?: (family: Family) => readonly Address[] | undefined
+  /** Where to listen in a family. */
+  readonly addresses: (family: Family) => 'all' | readonly Address[]
 }
 
 interface Running {
@@ -23,8 +24,8 @@ export class HealthCheckServers implements AsyncDisposable {
   readonly #settings: HealthCheckServersSettings
   /** By "IP:PORT NS/NAME": a port that goes from one Service to another changes its server. */
   readonly #running = new Map<string, Running>()
-  /** What could not be opened, so that it is told of once. */
-  readonly #failed = new Set<string>()
+  /** What could not be opened: told of once, and counted for as long as it lasts. */
+  readonly #failed = new Map<string, Problem>()
   #turn: Promise<void> = Promise.resolve()
 
   constructor(settings: HealthCheckServersSettings) {
@@ -42,6 +43,11 @@ export class HealthCheckServers implements AsyncDisposable {
     return this.#running.size
   }
 
+  /** Ports that cannot be opened. */
+  get problems(): readonly Problem[] {
+    return [...this.#failed.values()]
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.follow([])
   }
@@ -49,7 +55,7 @@ export class HealthCheckServers implements AsyncDisposable {
   async #follow(checks: readonly ServiceHealthCheck[]): Promise<void> {
     const places = checks.flatMap((check) => this.#placesOf(check).map((host) => ({ host, check })))
     const wanted = new Map(places.map((place) => [keyOf(place), place]))
-    for (const key of this.#failed) if (!wanted.has(key)) this.#failed.delete(key)
+    for (const key of this.#failed.keys()) if (!wanted.has(key)) this.#failed.delete(key)
     const gone = [...this.#running].filter(([key]) => !wanted.has(key))
     await Promise.all(gone.map(async ([key, { server }]) => (this.#running.delete(key), await close(server))))
     for (const [key, { host, check }] of wanted) {
@@ -60,7 +66,8 @@ export class HealthCheckServers implements AsyncDisposable {
   }
 
   #placesOf({ family }: ServiceHealthCheck): readonly string[] {
-    return this.#settings.addresses?.(family) ?? [family === 4 ? '0.0.0.0' : '::']
+    const addresses = this.#settings.addresses(family)
+    return addresses === 'all' ? [family === 4 ? '0.0.0.0' : '::'] : addresses
   }
 
   async #open(key: string, host: string, check: ServiceHealthCheck): Promise<void> {
@@ -74,8 +81,10 @@ export class HealthCheckServers implements AsyncDisposable {
     try {
       await listening(server, { host, port: check.port, ipv6Only: check.family === 6 })
     } catch (error) {
-      if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`)
-      this.#failed.add(key)
+      const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`
+      // The reason in the log is that of kube-proxy's Event; we write nothing to the API.
+      if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, sentence)
+      this.#failed.set(key, { sentence, reason: 'health-check-node-port-closed' })
       return
     }
     if (this.#failed.delete(key)) log.info({ service, port: check.port }, `the health check node port of Service ${service} is open`)
