@@ -36,6 +36,7 @@ export const configKeys = {
   serviceProxy: { schema: boolean.default(true), help: 'program Services, in place of kube-proxy (false: what this agent has programmed is removed)' },
   kubeProxyConfig: { schema: path.optional(), help: 'KubeProxyConfiguration (v1alpha1) to take over: what it says holds unless it is said here too' },
   layout: { live: true, schema: z.enum(['tree', 'flat'], 'tree or flat').default('tree'), help: 'how rules of many Services are laid out: tree (found in a few steps) or flat (as kube-proxy does)' },
+  treeFrom: { live: true, schema: integer(0, 1_000_000).default(64), help: 'with layout tree: so many addresses and ports of Services are still laid out as kube-proxy does' },
   clusterCIDR: { live: true, schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
   detectLocal: { live: true, schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },
   detectLocalPrefix: { live: true, schema: interfaceName.optional(), help: 'take what comes from interfaces with this prefix for traffic of pods, in place of detectLocal' },

@@ -4,8 +4,8 @@ import type { AgentConfig } from './config.ts'
 
 /** @param tcpBeLiberal whether conntrack takes packets outside of a connection's window for good ones */
 export function servicesOptions(config: AgentConfig, tcpBeLiberal: boolean): ServicesOptions {
-  const { layout, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts } = config
-  return { layout, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts, detectLocal: detectLocal(config), tcpBeLiberal, nfacct: false }
+  const { layout, treeFrom, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts } = config
+  return { layout, treeFrom, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts, detectLocal: detectLocal(config), tcpBeLiberal, nfacct: false }
 }
 
 function detectLocal({ detectLocal: way, detectLocalPrefix: prefix, clusterCIDR: cidrs, bridge }: AgentConfig): DetectLocal {

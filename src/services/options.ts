@@ -6,6 +6,8 @@ import type { InterfaceName } from '../net/interface-name.ts'
 export interface ServicesOptions {
   /** `tree`: frontends and endpoints are found in O(log n) where there are many. `flat`: as kube-proxy lays them out, at any size. */
   readonly layout: 'tree' | 'flat'
+  /** With layout `tree`: up to so many frontends stay one chain, byte for byte as kube-proxy lays them out. */
+  readonly treeFrom: number
   /** Give every connection to a ClusterIP the node's address. */
   readonly masqueradeAll: boolean
   /** 0 to 31: the bit of the packet mark that asks for the node's address. */
@@ -32,6 +34,7 @@ export type DetectLocal =
 
 export const defaultOptions: ServicesOptions = {
   layout: 'tree',
+  treeFrom: 64,
   masqueradeAll: false,
   masqueradeBit: 14,
   nodePortAddresses: 'all',

@@ -46,12 +46,12 @@ function withTail(chains: Chains): Chains {
   return new Map([...chains, ['KUBE-SERVICES', [...(chains.get('KUBE-SERVICES') ?? []), '-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS']]])
 }
 
-const lay = (all: readonly Frontend[], before: Chains = new Map()) => dispatchTree(dividedChains(before))(all, defaultOptions)
+const lay = (all: readonly Frontend[], before: Chains = new Map(), treeFrom = defaultOptions.treeFrom) => dispatchTree(dividedChains(before))(all, { ...defaultOptions, treeFrom })
 
-test.each([4, 6] as const)('every packet reaches what it would reach in the flat layout, and nothing else: IPv%d', (family) => {
+test.each([[4, 64, { min: 60, max: 400 }], [6, 64, { min: 60, max: 400 }], [4, 0, { min: 1, max: 64 }], [6, 0, { min: 1, max: 64 }]] as const)('every packet reaches what it would reach in the flat layout, and nothing else: IPv%d, a tree above %d frontends', (family, treeFrom, size) => {
   fc.assert(
-    fc.property(frontends(family, { min: 60, max: 400 }), (all) => {
-      const [flat, tree] = [withTail(flatFrontends(all)), withTail(lay(all))]
+    fc.property(frontends(family, size), (all) => {
+      const [flat, tree] = [withTail(flatFrontends(all)), withTail(lay(all, undefined, treeFrom))]
       return packetsAt(all, family).every((packet) => {
         const [one, other] = [walk(flat, 'KUBE-SERVICES', packet), walk(tree, 'KUBE-SERVICES', packet)]
         return one.reached.join() === other.reached.join()
@@ -107,4 +107,5 @@ test('up to 64 frontends it is the flat layout, and a tree stays one until 48', 
   expect(tree.size).toBeGreaterThan(2)
   expect(lay(all.slice(0, 49), tree).size).toBeGreaterThan(2)
   expect(lay(all.slice(0, 48), tree)).toEqual(flatFrontends(all.slice(0, 48)))
+  expect([...lay(all.slice(0, 1), undefined, 0).keys()]).toContain('KUBE-SVC-CIP-0A600000T0050')
 })

@@ -10,10 +10,8 @@ import { cidrOf, formatCidr } from '../../net/cidr.ts'
 import type { Frontend, FrontendLayout, Rules } from '../rendered.ts'
 import { prefixChainName } from './tree-names.ts'
 
-/** Up to so many frontends stay one chain, byte for byte as kube-proxy lays them out. */
-const mostFlat = 64
-/** A tree stays one until so few are left, so that a Service that comes and goes does not turn everything over. */
-const fewestInTree = 48
+/** A tree stays one until so few are left of what made it one, so that a Service that comes and goes does not turn everything over. */
+const keptBy = 3 / 4
 const mostInLeaf = 16
 /** A leaf that was divided is one again when so few are left. */
 const fewestDivided = 8
@@ -33,10 +31,11 @@ export function dividedChains(chains: Iterable<readonly [chain: string, rules: R
 
 /** @param before the {@link dividedChains} of the layout now in force: it decides where both ways are allowed. Without it, as if there were none. */
 export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendLayout {
-  return (frontends) => {
+  return (frontends, { treeFrom }) => {
     const byAddress = frontends.filter(({ kind }) => kind !== 'node-port')
     const nodePorts = frontends.filter(({ kind }) => kind === 'node-port')
     const chains = new Map<string, Rules>()
+    const isTree = (count: number, wasTree: boolean) => count > (wasTree ? treeFrom * keptBy : treeFrom)
 
     if (isTree(nodePorts.length, before.has('KUBE-NODEPORTS'))) {
       new Tree({ name: 'NPT', bits: 0, before, chains }).grow('KUBE-NODEPORTS', '', nodePorts.map(entryOf).toSorted(byKey))
@@ -97,10 +96,6 @@ class Tree {
     const protocol = protocols[letter]
     return protocol === undefined ? address : [...address, '-p', protocol, ...portMatch(protocol, port)]
   }
-}
-
-function isTree(count: number, wasTree: boolean): boolean {
-  return count > (wasTree ? fewestInTree : mostFlat)
 }
 
 function treeOf({ kind }: Frontend): TreeName {
