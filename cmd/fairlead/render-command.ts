@@ -37,8 +37,9 @@ export function renderCommand(): Command {
 
 async function printRules(manifests: readonly Manifest[], options: RenderOptions): Promise<void> {
   const { renderManifests } = await import('../../src/services/render-manifests.ts')
+  const { serviceBlocks } = await import('../../src/services/manifests.ts')
   const { tableText } = await import('../../src/services/table-text.ts')
-  const { families, problems } = renderManifests(manifests, options.node, servicesOptions(agentConfig(options), false))
+  const { families, problems } = renderManifests(manifests, options.node, servicesOptions(agentConfig(options), { serviceCidrs: serviceBlocks(manifests) }))
   if (options.output === 'json') return printJson({ families: families.map(({ family, rules: { filter, nat } }) => ({ family, filter: Object.fromEntries(filter), nat: Object.fromEntries(nat) })), problems })
   printProblems(problems)
   // One family is input for iptables-restore as it stands; of two, each says whose it is.

@@ -40,6 +40,7 @@ export const configKeys = {
   clusterCIDR: { live: true, schema: list(cidr).prefault([]), help: 'blocks that all pods of the cluster are in, one a family: for detectLocal' },
   detectLocal: { live: true, schema: z.enum(['auto', 'clusterCIDR', 'nodeCIDR', 'bridge'], 'auto, clusterCIDR, nodeCIDR or bridge').default('auto'), help: "how a pod's traffic to Services is told from others': by its address in clusterCIDR or in the podCIDR of this node, or by the bridge it comes from (auto: clusterCIDR where given, else nodeCIDR)" },
   detectLocalPrefix: { live: true, schema: interfaceName.optional(), help: 'take what comes from interfaces with this prefix for traffic of pods, in place of detectLocal' },
+  refuseUnassigned: { schema: boolean.default(false), help: 'refuse what is sent to an address of the ServiceCIDRs that no Service has, or to a port that its Service has not (false: as kube-proxy does, it leaves by the default route)' },
   masqueradeAll: { live: true, schema: boolean.default(false), help: "give every connection to a Service's cluster IP the node's address" },
   masqueradeBit: { live: true, schema: integer(0, 31).refine((bit) => bit !== 13, 'another bit than 13, which marks host ports').default(14), help: "bit of the packet mark that asks for the node's address" },
   nodePortAddresses: { live: true, schema: z.union([z.enum(['all', 'primary']), list(cidr)], { error: 'all, primary or CIDRs without host bits' }).default('all'), help: "node ports answer on all addresses of the node, on its primary ones, or on those in these blocks" },

@@ -24,6 +24,7 @@ export function publishGauges(metrics: Metrics, { nodes, pods, podNetwork, pass,
     nodes,
     pods,
     ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }),
+    ...(serviceProxy?.serviceCidrs && { servicecidrs: serviceProxy.serviceCidrs }),
     ...(policy && { networkpolicies: policy.policies, namespaces: policy.namespaces }),
   }
   const ofReflectors = (value: (reflector: Reflector<unknown>) => number): Reading[] => Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource }, value: value(reflector) }))

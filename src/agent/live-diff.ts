@@ -3,7 +3,7 @@ import { pino } from 'pino'
 import type { IptablesBackend } from '../kernel/kernel.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { diffManifests, type ManifestsDiff } from '../services/diff-manifests.ts'
-import type { Manifest } from '../services/manifests.ts'
+import { type Manifest, serviceBlocks } from '../services/manifests.ts'
 import type { AgentConfig } from './config.ts'
 import { servicesOptions } from './services-options.ts'
 
@@ -15,7 +15,7 @@ export interface LiveDiff extends ManifestsDiff {
 export async function liveDiff(manifests: readonly Manifest[], nodeName: string, config: AgentConfig): Promise<LiveDiff> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
   await using kernel = openKernel({ log })
-  const liberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
-  const diff = await diffManifests(manifests, nodeName, { options: servicesOptions(config, liberal), kernel, log })
+  const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
+  const diff = await diffManifests(manifests, nodeName, { options: servicesOptions(config, { tcpBeLiberal, serviceCidrs: serviceBlocks(manifests) }), kernel, log })
   return { ...diff, backend: await kernel.iptablesBackend() }
 }

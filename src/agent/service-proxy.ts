@@ -6,6 +6,7 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { projectEndpointSlice, sameEndpointSlice } from '../cluster/project-endpoint-slice.ts'
+import { projectServiceCidr, sameServiceCidrs, type ServiceCidrs } from '../cluster/project-service-cidr.ts'
 import { projectService, sameService } from '../cluster/project-service.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ClusterService } from '../cluster/service.ts'
@@ -34,6 +35,8 @@ export class ServiceProxy {
   readonly #reports: Reports
   readonly services: Reflector<ClusterService>
   readonly slices: Reflector<ClusterEndpointSlice>
+  /** Undefined where nothing depends on them. An older API server has none: then nothing is refused. */
+  readonly serviceCidrs: Reflector<ServiceCidrs> | undefined
   readonly #status: ProxyStatus
   #rules: Services | undefined
   #loop: SyncLoop | undefined
@@ -46,6 +49,7 @@ export class ServiceProxy {
     const { api, log } = parts
     this.services = new Reflector({ api, path: '/api/v1/services', selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' }, project: projectService, equals: sameService, log })
     this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
+    if (parts.live.current.refuseUnassigned) this.serviceCidrs = new Reflector({ api, path: '/apis/networking.k8s.io/v1/servicecidrs', project: projectServiceCidr, equals: sameServiceCidrs, log })
     this.#status = new ProxyStatus({
       ...parts,
       nodeName: parts.live.current.nodeName,
@@ -77,7 +81,7 @@ export class ServiceProxy {
 
   /** Until the signal, and never rejects. Rules stay: an upgrade drops no connection. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#parts.live.current.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.#program(signal)])
+    if (this.#parts.live.current.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.serviceCidrs?.run(signal), this.#program(signal)])
     else await this.#switchOff()
   }
 
@@ -99,6 +103,7 @@ export class ServiceProxy {
         this.#loop?.trigger()
       })
     }
+    this.serviceCidrs?.onChange(() => this.#loop?.trigger())
     this.#parts.live.onChange(() => this.#loop?.trigger())
     this.#loop.trigger()
     await using status = this.#status
@@ -112,8 +117,9 @@ export class ServiceProxy {
     const node = nodes.snapshot.get(config.nodeName)
     if (node === undefined) return
     const rules = (this.#rules ??= this.#open(node))
-    const liberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
-    rules.configure(servicesOptions(config, liberal))
+    const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
+    const serviceCidrs = [...(this.serviceCidrs?.snapshot.values() ?? [])].flat()
+    rules.configure(servicesOptions(config, { tcpBeLiberal, serviceCidrs }))
     const snapshots = this.#snapshots()
     rules.update(snapshots.services, snapshots.slices, node)
     const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())

@@ -1,11 +1,12 @@
 // The agent's configuration, as far as Services depend on it, in the words of their room.
+import type { Cidr } from '../net/cidr.ts'
 import type { DetectLocal, ServicesOptions } from '../services/options.ts'
 import type { AgentConfig } from './config.ts'
 
-/** @param tcpBeLiberal whether conntrack takes packets outside of a connection's window for good ones */
-export function servicesOptions(config: AgentConfig, tcpBeLiberal: boolean): ServicesOptions {
+/** @param found tcpBeLiberal: conntrack takes packets outside of a connection's window for good ones; serviceCidrs: all blocks that ClusterIPs are taken from */
+export function servicesOptions(config: AgentConfig, { tcpBeLiberal = false, serviceCidrs = [] }: { tcpBeLiberal?: boolean; serviceCidrs?: readonly Cidr[] }): ServicesOptions {
   const { layout, treeFrom, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts } = config
-  return { layout, treeFrom, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts, detectLocal: detectLocal(config), tcpBeLiberal, nfacct: false }
+  return { layout, treeFrom, masqueradeAll, masqueradeBit, nodePortAddresses, localhostNodePorts, detectLocal: detectLocal(config), refusedBlocks: config.refuseUnassigned ? serviceCidrs : [], tcpBeLiberal, nfacct: false }
 }
 
 function detectLocal({ detectLocal: way, detectLocalPrefix: prefix, clusterCIDR: cidrs, bridge }: AgentConfig): DetectLocal {

@@ -10,7 +10,7 @@ import { isLargeCluster } from './render-context.ts'
 import { renderServicePort } from './render-service-port.ts'
 import type { DesiredRules, EndpointLayout, FilterChain, FrontendLayout, RenderedPort, Rules } from './rendered.ts'
 import { servicePortsOf } from './service-ports.ts'
-import { staticFilterChains, staticNatChains } from './static-chains.ts'
+import { staticFilterChains, staticNatChains, unassignedRules } from './static-chains.ts'
 
 export interface ServicesSnapshot {
   readonly services: Iterable<ClusterService>
@@ -49,5 +49,6 @@ export function assembleRules(rendered: readonly RenderedPort[], { options, node
   const rulesIn = (name: FilterChain): Rules => filter.filter(({ chain }) => chain === name).map(({ rule }) => rule)
   const filters = new Map<string, Rules>(staticFilterChains(options, node))
   for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'] as const) filters.set(name, rulesIn(name))
+  filters.set('KUBE-SERVICES', [...rulesIn('KUBE-SERVICES'), ...unassignedRules(options, node)])
   return { rules: { filter: filters, nat }, problems }
 }

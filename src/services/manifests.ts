@@ -3,10 +3,12 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import { projectEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectNode } from '../cluster/project-node.ts'
+import { projectServiceCidr } from '../cluster/project-service-cidr.ts'
 import { projectService } from '../cluster/project-service.ts'
 import type { Report } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Family } from '../net/address.ts'
+import type { Cidr } from '../net/cidr.ts'
 import { servicePortsOf } from './service-ports.ts'
 
 /** As far as anything looks into it before the projections do. */
@@ -40,6 +42,11 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
     else if (manifest.kind === 'Node') keep(nodes, projectNode(manifest, report))
   }
   return { services: [...services.values()], slices: [...slices.values()], nodes: [...nodes.values()], problems }
+}
+
+/** Blocks that ClusterIPs are taken from. @throws {TypeError} when a name is none. */
+export function serviceBlocks(manifests: readonly Manifest[]): readonly Cidr[] {
+  return manifests.filter(({ kind }) => kind === 'ServiceCIDR').flatMap((manifest) => projectServiceCidr(manifest, () => undefined)[1])
 }
 
 /** The Node of that name. Where there are no Nodes its name alone is known: enough for all that depends on neither zone, podCIDR nor address. @throws {Error} when there are Nodes and none of that name. */

@@ -17,6 +17,8 @@ export interface ServicesOptions {
   /** Node ports answer on 127.0.0.1 too: IPv4 alone, and only where nodePortAddresses has loopback addresses. */
   readonly localhostNodePorts: boolean
   readonly detectLocal: DetectLocal
+  /** Blocks whose every address is a ClusterIP or nobody's: what no Service answers there is refused. */
+  readonly refusedBlocks: readonly Cidr[]
   /** nf_conntrack_tcp_be_liberal is set: packets that conntrack calls invalid are not dropped. */
   readonly tcpBeLiberal: boolean
   /** The kernel has kube-proxy's nfacct objects. A rule that names a missing one fails its whole table. */
@@ -40,6 +42,7 @@ export const defaultOptions: ServicesOptions = {
   nodePortAddresses: 'all',
   localhostNodePorts: true,
   detectLocal: { by: 'clusterCidr', cidrs: [] },
+  refusedBlocks: [],
   tcpBeLiberal: false,
   nfacct: false,
 }

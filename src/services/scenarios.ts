@@ -108,6 +108,7 @@ export const scenarios: Readonly<Record<string, Scenario>> = {
   'moving-between-slices': { objects: [service(), slice([at('10.244.1.5', 'worker-1', draining), remote]), slice([local], { name: 'web-0' })] },
   'external-database': { objects: [service({ ports: [{ port: 5432 }] }, { name: 'database' }), slice([{ addresses: ['192.168.0.250'] }], { name: 'database-by-hand', service: 'database', ports: [{ port: 5432 }] })] },
   'node-ports-on-blocks': { objects: [exposed(), both], options: { nodePortAddresses: [parseCidr('192.168.0.0/24'), parseCidr('127.0.0.0/8')] } },
+  'unassigned-refused': { objects: [exposed(), both], options: { refusedBlocks: [parseCidr('10.254.0.0/16'), parseCidr('fd00:254::/112')] } },
   'node-ports-on-primary': { objects: [exposed(), both], options: { nodePortAddresses: 'primary' } },
   'node-ports-not-on-localhost': { objects: [exposed(), both], options: { localhostNodePorts: false, tcpBeLiberal: true } },
   'counted-by-nfacct': { objects: [exposed(), both], options: { nfacct: true }, loads: false },

@@ -1,9 +1,10 @@
 // The chains that depend on no Service, and the jumps from the built-in chains: kube-proxy's, word for word.
 import type { IptablesTable } from '../kernel/kernel.ts'
+import { formatCidr } from '../net/cidr.ts'
 import { hasLocalhostNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import type { Chains, Rules } from './rendered.ts'
-import { comment, jump, markOf, rule } from './rule-text.ts'
+import { comment, jump, markOf, reject, rule } from './rule-text.ts'
 
 /** Table nat: the mark that asks for the node's address, and what honours it. */
 export function staticNatChains({ masqueradeBit }: ServicesOptions): Chains {
@@ -34,6 +35,12 @@ export function staticFilterChains(options: ServicesOptions, { family }: Pick<No
       rule(comment('kubernetes forwarding conntrack rule'), '-m conntrack --ctstate RELATED,ESTABLISHED', jump('ACCEPT')),
     ]],
   ])
+}
+
+/** The end of KUBE-SERVICES in table filter: what table nat has sent nowhere would leave by the default route, and its sender wait for an answer. */
+export function unassignedRules({ refusedBlocks }: ServicesOptions, { family }: Pick<NodeFacts, 'family'>): Rules {
+  const own = refusedBlocks.filter((block) => block.family === family)
+  return own.map(formatCidr).toSorted().map((block) => rule(`-d ${block}`, comment('no Service has this address and port'), reject(family)))
 }
 
 export interface BaseJump {

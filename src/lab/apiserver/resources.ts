@@ -31,6 +31,7 @@ export const deployments = resource('apps/v1', 'deployments', 'Deployment', { sh
 export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', { shortNames: ['rs'], subresources: ['status', 'scale'], inAll: true, selectable: ['status.replicas'] })
 export const events = resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields })
 export const endpointSlices = resource('discovery.k8s.io/v1', 'endpointslices', 'EndpointSlice', {})
+export const serviceCidrs = resource('networking.k8s.io/v1', 'servicecidrs', 'ServiceCIDR', { namespaced: false, subresources: ['status'] })
 export const networkPolicies = resource('networking.k8s.io/v1', 'networkpolicies', 'NetworkPolicy', { shortNames: ['netpol'] })
 
 export const resources: readonly Resource[] = [
@@ -48,6 +49,7 @@ export const resources: readonly Resource[] = [
   resource('apps/v1', 'daemonsets', 'DaemonSet', { shortNames: ['ds'], subresources: ['status'], inAll: true }),
   endpointSlices,
   networkPolicies,
+  serviceCidrs,
   resource('coordination.k8s.io/v1', 'leases', 'Lease', {}),
   resource('rbac.authorization.k8s.io/v1', 'roles', 'Role', {}),
   resource('rbac.authorization.k8s.io/v1', 'rolebindings', 'RoleBinding', {}),

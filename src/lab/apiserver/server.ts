@@ -5,7 +5,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Logger } from 'pino'
 import { canonicalAddress } from '../../net/address.ts'
-import { type Cidr, parseCidr } from '../../net/cidr.ts'
+import { type Cidr, formatCidr, parseCidr } from '../../net/cidr.ts'
 import { ApiHandler } from './api-handler.ts'
 import { AuditLog } from './audit-log.ts'
 import { ensureTokenKey, type UserName } from './authentication.ts'
@@ -16,7 +16,7 @@ import { keepEventsForAnHour } from './event-retention.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { Lister } from './list.ts'
 import { Registry } from './registry.ts'
-import { events, namespaces, resourceOfKind, services } from './resources.ts'
+import { events, namespaces, resourceOfKind, serviceCidrs as serviceCidrKind, services } from './resources.ts'
 import { ServiceAddresses } from './service-addresses.ts'
 import { Store } from './store.ts'
 import { Watchers } from './watch.ts'
@@ -99,6 +99,7 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
   const store = new Store({ windowSize: eventWindow })
   const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
   for (const name of systemNamespaces) registry.create(namespaces, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  registry.create(serviceCidrKind, undefined, { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: 'kubernetes' }, spec: { cidrs: serviceCidrs.map(formatCidr) } })
   for (const object of bootstrapObjects()) {
     const resource = resourceOfKind(object.apiVersion, object.kind)
     if (resource !== undefined) registry.create(resource, object.metadata.namespace, object)

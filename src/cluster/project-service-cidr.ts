@@ -1,0 +1,23 @@
+// ServiceCIDR object -> the blocks that the API server takes ClusterIPs from.
+import { isDeepStrictEqual } from 'node:util'
+import { type Cidr, parseCidr } from '../net/cidr.ts'
+import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
+import { parseEach } from './parse-each.ts'
+import type { Report } from './problem.ts'
+
+export type ServiceCidrs = readonly Cidr[]
+
+interface RawServiceCidr extends KubeObject {
+  readonly spec?: { readonly cidrs?: readonly string[] }
+}
+
+/** One that is being deleted counts: addresses of it are in use until it is gone. @throws {TypeError} when it has no name. */
+export function projectServiceCidr(raw: unknown, report: Report): readonly [key: string, cidrs: ServiceCidrs] {
+  const object = asKubeObject(raw) as RawServiceCidr
+  const leftOut = (text: string, why: string): void => report(`ServiceCIDR ${keyOf(object)}: spec.cidrs \`${text}\` is left out: ${why}`, 'service-cidr')
+  return [keyOf(object), parseEach(object.spec?.cidrs ?? [], parseCidr, leftOut)]
+}
+
+export function sameServiceCidrs(a: ServiceCidrs, b: ServiceCidrs): boolean {
+  return isDeepStrictEqual(a, b)
+}
