@@ -16,8 +16,9 @@ export const udpEndpointDies: Step = {
     const service = await settledService(tour, 'udp', 2)
     const before = await tour.stream(client, service.clusterIp, 53, { localPort, forMs: 200 })
     const [victim = ''] = before.pods
-    const streaming = tour.stream(client, service.clusterIp, 53, { localPort, forMs: 2500 })
-    await tour.pause(300)
+    const streaming = tour.stream(client, service.clusterIp, 53, { localPort, forMs: 3500 })
+    // On a busy machine it takes a while until the client has started.
+    await tour.pause(1000)
     await tour.deletePod(victim)
     const during = await streaming
     return {
