@@ -3,9 +3,9 @@
 import { existsSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
-import { addServices } from './kube-proxy-player.ts'
 import { assertReaches } from './reaches.ts'
 import { describeKernel } from './scratch.ts'
+import { addServices } from './service-machine.ts'
 
 const eventually = { timeout: 30_000, interval: 200 }
 const flags = ['--resync-seconds', '1']
