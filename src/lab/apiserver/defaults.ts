@@ -48,7 +48,8 @@ function defaultDeployment(spec: Fields): void {
 }
 
 function defaultPolicy(spec: Fields): void {
-  const egress = spec['egress'] === undefined ? [] : ['Egress']
+  // A section without a rule is none: it does not even survive the way through protobuf.
+  const egress = listOfFields(spec['egress']).length === 0 ? [] : ['Egress']
   setMissing(spec, { podSelector: {}, policyTypes: ['Ingress', ...egress] })
   for (const rule of [...listOfFields(spec['ingress']), ...listOfFields(spec['egress'])]) {
     for (const port of listOfFields(rule['ports'])) setMissing(port, { protocol: 'TCP' })

@@ -1,6 +1,6 @@
 // What an object must have before it is stored: names, and the fields that someone in the lab acts on. Every complaint is one sentence with its field.
 import { canonicalAddress } from '../../net/address.ts'
-import { parseCidr } from '../../net/cidr.ts'
+import { parseCidr, parseInterfaceAddress } from '../../net/cidr.ts'
 import { type Fields, isFields, type KubeObject, listOfFields, textAt } from './kube-object.ts'
 import { deployments, endpointSlices, namespaces, networkPolicies, nodes, pods, type Resource, services } from './resources.ts'
 import { invalid, type StatusCause } from './status-error.ts'
@@ -102,8 +102,9 @@ function validatePolicy(spec: Fields, complain: Complain): void {
         if (Object.keys(peer).length === 0) complain(path, 'Required value: must specify a peer')
         if (!isFields(block)) continue
         if (peer['podSelector'] !== undefined || peer['namespaceSelector'] !== undefined) complain(path, 'Forbidden: may not specify both ipBlock and another peer')
-        validateCidr(block['cidr'], `${path}.ipBlock.cidr`, complain)
-        if (Array.isArray(block['except'])) for (const [k, except] of block['except'].entries()) validateCidr(except, `${path}.ipBlock.except[${k}]`, complain)
+        // Host bits are let pass: clusters have such policies.
+        validateCidr(block['cidr'], `${path}.ipBlock.cidr`, complain, parseInterfaceAddress)
+        if (Array.isArray(block['except'])) for (const [k, except] of block['except'].entries()) validateCidr(except, `${path}.ipBlock.except[${k}]`, complain, parseInterfaceAddress)
       }
       for (const [j, port] of listOfFields(rule['ports']).entries()) validateProtocol(port, `spec.${direction}[${i}].ports[${j}].protocol`, complain)
     }
@@ -129,9 +130,9 @@ function validateProtocol(port: Fields, field: string, complain: Complain): void
   if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) complain(field, `Unsupported value: "${protocol}": supported values: "SCTP", "TCP", "UDP"`)
 }
 
-function validateCidr(value: unknown, field: string, complain: Complain): void {
+function validateCidr(value: unknown, field: string, complain: Complain, parse: (text: string) => unknown = parseCidr): void {
   try {
-    parseCidr(String(value))
+    parse(String(value))
   } catch (error) {
     complain(field, `Invalid value: "${String(value)}": ${(error as Error).message}`)
   }
