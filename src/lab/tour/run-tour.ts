@@ -8,6 +8,7 @@ import { addressRest } from './address-rest.ts'
 import { hostPort, podToOutside, tourHostPort } from './edge.ts'
 import { nodeAdded, nodeRemoved } from './membership.ts'
 import { localhost, sameNode } from './one-node.ts'
+import { blockWithExcept, createPolicyPods, databaseForDataTier, defaultDeny, egressLimits } from './policies.ts'
 import { renderResult, renderSummary, type Result, resultAsJson, succeeded } from './render.ts'
 import { draining, udpEndpointDies } from './services-changing.ts'
 import { affinity, externalDatabase, hairpin, namedPorts, nodeToClusterIp, noEndpoints, podToClusterIp } from './services-inside.ts'
@@ -32,7 +33,8 @@ const services: readonly Step[] = [
   udpEndpointDies,
   draining,
 ]
-const steps: readonly Step[] = [...podNetwork, ...services]
+const policies: readonly Step[] = [databaseForDataTier, defaultDeny, blockWithExcept, egressLimits]
+const steps: readonly Step[] = [...podNetwork, ...services, ...policies]
 
 /** @returns whether every step went as it should. @throws {Error} when the lab is not fit for a tour. */
 export async function runTour(lab: Lab, api: ApiConnection, output: { json: boolean; print: (text: string) => void }): Promise<boolean> {
@@ -68,6 +70,7 @@ async function setUp(tour: Tour): Promise<void> {
     tour.createPod('tour-host', 'node2', { containers: [{ name: 'echo', ports: [{ containerPort: 8080, hostPort: tourHostPort }] }] }),
     createServicePods(tour),
     createTourServices(tour),
+    createPolicyPods(tour),
   ])
 }
 

@@ -107,6 +107,6 @@ function seenFrom({ answers }: ManyAnswers, address: string): boolean {
 }
 
 /** Nothing came, not even a refusal. */
-function isDropped({ answers, failures }: ManyAnswers): boolean {
+export function isDropped({ answers, failures }: ManyAnswers): boolean {
   return answers.length === 0 && failures.every(({ reason }) => reason.startsWith('nothing came'))
 }

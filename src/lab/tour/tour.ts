@@ -96,6 +96,10 @@ export class Tour {
     await applyObject(this.api, { ...manifest, metadata: { ...manifest.metadata, namespace } })
   }
 
+  async delete(manifest: Manifest): Promise<void> {
+    await deleteObject(this.api, { ...manifest, metadata: { ...manifest.metadata, namespace } })
+  }
+
   async createNamespace(): Promise<void> {
     await applyObject(this.api, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
   }
