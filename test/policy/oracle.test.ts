@@ -111,7 +111,15 @@ describe('nodes and pods without a network of their own', () => {
     expect(verdict(closed, { from: '10.0.0.1' })).toBe(true)
     expect(verdict(closed, { from: db.address, to: '192.168.0.1' })).toBe(true)
     expect(verdict(closed, { from: '10.0.1.0' })).toBe(false)
-    expect(verdict(from({ ipBlock: { cidr: '10.0.1.0/32' } }), { from: '10.0.1.0' })).toBe(true)
+  })
+  test('another node is a peer by the address that it is known by, and by the one that it sends with', () => {
+    const reached = (...peers: Peer[]): boolean => verdict(from(...peers), { from: '10.0.1.0' })
+    expect(reached({ ipBlock: { cidr: '192.168.0.2/32' } })).toBe(true)
+    expect(reached({ ipBlock: { cidr: '10.0.1.0/32' } })).toBe(true)
+    expect(reached({ ipBlock: { cidr: '192.168.0.1/32' } })).toBe(false)
+    expect(reached({ ipBlock: { cidr: '0.0.0.0/0', except: ['192.168.0.0/24'] } })).toBe(false)
+    expect(reached({ ipBlock: { cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] } })).toBe(false)
+    expect(reached({ namespaceSelector: {} })).toBe(false)
   })
   test('a host-network pod is neither selected nor a peer', () => {
     const host = pod('prod', 'host', '192.168.0.2', { hostNetwork: true, node: 'far' })

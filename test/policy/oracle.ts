@@ -18,7 +18,7 @@ export interface Pod {
 export interface Cluster {
   readonly namespaces: Readonly<Record<string, Labels>>
   readonly pods: readonly Pod[]
-  /** Every address that a node has, and so every one that its own traffic can come from. */
+  /** Every address that a node has, and so every one that its own traffic can come from; the first is the one that the cluster knows it by. */
   readonly nodes: Readonly<Record<string, readonly string[]>>
   readonly policies: readonly NetworkPolicy[]
 }
@@ -73,7 +73,7 @@ function admits(cluster: Cluster, policy: NetworkPolicy, direction: Direction, p
 
 function isPeer(cluster: Cluster, policy: NetworkPolicy, peer: Peer | 'any', address: string): boolean {
   if (peer === 'any') return true
-  if (peer.ipBlock !== undefined) return isWithin(peer.ipBlock.cidr, address) && !(peer.ipBlock.except ?? []).some((cidr) => isWithin(cidr, address))
+  if (peer.ipBlock !== undefined) return isInBlock(peer.ipBlock, namesOf(cluster, address))
   const pod = podAt(cluster, address)
   if (pod === undefined || !matches(peer.podSelector ?? {}, pod.labels)) return false
   return peer.namespaceSelector === undefined ? pod.namespace === policy.namespace : matches(peer.namespaceSelector, cluster.namespaces[pod.namespace] ?? {})
@@ -103,6 +103,15 @@ function matches({ matchLabels = {}, matchExpressions = [] }: Selector, labels: 
         return value === undefined
     }
   })
+}
+
+/** What a block can call the peer by: its address and, where a node sends with another one than the cluster knows it by, that one too. */
+function namesOf({ nodes }: Cluster, address: string): string[] {
+  return [address, ...Object.values(nodes).flatMap(([known = address, ...others]) => (others.includes(address) ? [known] : []))]
+}
+
+function isInBlock({ cidr, except = [] }: NonNullable<Peer['ipBlock']>, names: readonly string[]): boolean {
+  return names.some((name) => isWithin(cidr, name)) && !except.some((excepted) => names.some((name) => isWithin(excepted, name)))
 }
 
 /** Host bits of the block do not count. */
