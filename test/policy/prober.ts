@@ -29,6 +29,7 @@ export class Prober implements Disposable {
   readonly #lines: AsyncIterator<string>
   readonly #places: string[] = []
   #held = 0
+  #last: Promise<unknown> = Promise.resolve()
 
   constructor() {
     this.#directory = mkdtempSync(join(tmpdir(), 'ft-prober-'))
@@ -72,7 +73,14 @@ export class Prober implements Disposable {
     this.#process.stdin?.write(lines.map((line) => `${line}\n`).join(''))
   }
 
+  /** One after the other, whoever asks. */
   async #go(commands: readonly string[]): Promise<Outcome[]> {
+    const outcomes = this.#last.then(async () => await this.#goNow(commands))
+    this.#last = outcomes.catch(() => undefined)
+    return await outcomes
+  }
+
+  async #goNow(commands: readonly string[]): Promise<Outcome[]> {
     this.#say([...commands, `go ${answersWithinMs}`])
     const outcomes: Outcome[] = []
     for (;;) {
