@@ -14,6 +14,7 @@ import { projectNamespace, sameNamespace } from '../cluster/project-namespace.ts
 import { projectNetworkPolicy, samePolicy } from '../cluster/project-network-policy.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { forgetNeighbour } from '../kernel/route-changes.ts'
 import { linkLocalOf } from '../net/mac.ts'
 import type { Attachment } from '../pods/attachment.ts'
 import { CniError, cniCodes } from '../pods/cni/cni-error.ts'
@@ -114,16 +115,33 @@ export class PolicyEnforcer implements PolicyHook {
     try {
       await this.#untilKnown(deadline.signal)
       // Without a policy of its namespace nothing is to be written for it, whoever it is.
-      while (this.#hasPolicies(local.namespace)) {
-        await this.#nextSync()
-        if (!this.#isHeld(local)) return
-        if (deadline.signal.aborted) return this.#parts.log.warn({ pod: local.key }, `pod ${local.key} starts though its labels have not arrived from the API server; until they do it is denied what a policy of its namespace could forbid`)
-        if (objectOf(local, this.#parts.pods.snapshot) === undefined) await this.#change(deadline.signal)
-      }
+      if (!this.#hasPolicies(local.namespace)) return
+      await this.#untilJudged(local, deadline.signal)
+      await this.#dropWaiting(attachment)
     } finally {
       clearTimeout(timer)
       this.#starting -= 1
     }
+  }
+
+  /** Until the pod's verdicts are in force: its own, or when it is too late those of a pod without labels. */
+  async #untilJudged(local: LocalPod, deadline: AbortSignal): Promise<void> {
+    while (this.#hasPolicies(local.namespace)) {
+      await this.#nextSync()
+      if (!this.#isHeld(local)) return
+      if (deadline.aborted) return this.#parts.log.warn({ pod: local.key }, `pod ${local.key} starts though its labels have not arrived from the API server; until they do it is denied what a policy of its namespace could forbid`)
+      if (objectOf(local, this.#parts.pods.snapshot) === undefined) await this.#change(deadline)
+    }
+  }
+
+  /**
+   * What was sent to the pod's address before it was anybody's has passed the rules by now, and waits in the kernel for somebody to answer to the address: the pod would be
+   * given it whatever its verdicts say. From here on what comes is judged.
+   */
+  async #dropWaiting({ addresses }: Attachment): Promise<void> {
+    const { kernel, live } = this.#parts
+    const [failure] = await kernel.apply(addresses.map((address) => forgetNeighbour(live.current.bridge, address)))
+    if (failure !== undefined && failure.error.kind !== 'missing') throw new CniError(cniCodes.tryAgain, 'what was sent to the address before could not be dropped', { details: failure.error.message, cause: failure.error })
   }
 
   remove(): void {

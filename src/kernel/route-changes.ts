@@ -46,6 +46,14 @@ export function deleteNeighbour(device: InterfaceName, address: Address): Change
   return { tool: 'ip', line: `neigh del ${address} dev ${device}`, kind: 'neighbour', object: `neighbour ${address} on ${device}` }
 }
 
+/**
+ * `ip neigh replace 10.244.1.5 dev cni0 nud failed`: nothing is known of the neighbour, and the kernel drops what it has kept for it until it answers. `neigh del` does the
+ * same, but ends the session where there is no entry.
+ */
+export function forgetNeighbour(device: InterfaceName, address: Address): Change {
+  return { tool: 'ip', line: `neigh replace ${address} dev ${device} nud failed`, kind: 'neighbour', object: `neighbour ${address} on ${device}` }
+}
+
 /** `bridge fdb replace MAC dev fairlead.1 dst NODEIP self permanent` (`append` would be ignored for a known unicast MAC). */
 export function replaceFdb(device: InterfaceName, mac: Mac, destination: Address): Change {
   return { tool: 'bridge', line: `fdb replace ${mac} dev ${device} dst ${destination} self permanent`, kind: 'fdb', object: `fdb ${mac} on ${device}` }
