@@ -1,4 +1,6 @@
 // What policies mean while things change: connections that are open, objects that are wrong, and a node that is damaged.
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { agentPidFile, labNamed, namespacePath } from '../../src/lab/layout.ts'
@@ -91,15 +93,20 @@ describeKernel('policies and what changes under them', () => {
     ['an unknown operator', { ingress: [{ from: [{ podSelector: { matchExpressions: [{ key: 'pod', operator: 'Near', values: ['b'] }] } }] }] }],
     ['In without values', { ingress: [{ from: [{ podSelector: { matchExpressions: [{ key: 'pod', operator: 'In', values: [] }] } }] }] }],
     ['a port out of range', { ingress: [{ from: [{ podSelector: {} }], ports: [{ port: 70_000 }] }] }],
+    ['a selector of its own that has an unknown operator', { podSelector: { matchLabels: { pod: 'a' }, matchExpressions: [{ key: 'role', operator: 'Near' }] }, ingress: [{}] }],
     ['a label that no rule could spell', { ingress: [{ from: [{ podSelector: { matchLabels: { 'a"; flush ruleset; #': '\n}' } } }] }] }],
     ['a port name that no rule could spell', { ingress: [{ ports: [{ port: 'x } ; drop' }] }] }],
   ])('a policy with %s is closed for the pods that it selects, said in one sentence, and holds up no other', async (_, spec) => {
+    const log = join(lab.logs, 'agent-node1.log')
+    const saidBefore = statSync(log).size
     const bad = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace: 'x', name: 'bad' }, spec: { podSelector: named('a'), ...spec } }
     await matrix.api.request('POST', '/apis/networking.k8s.io/v1/namespaces/x/networkpolicies', bad)
     try {
       await put(policy('y', { ingress: [{ from: [{ podSelector: {} }] }] }))
       const asked = [question('x/b', 'x/a', 'TCP', false), question('z/a', 'y/a', 'TCP', false), question('x/a', 'x/b'), question('x/b', 'x/c'), question('y/b', 'y/a')]
       expect(await matrix.prober.ask(asked)).toEqual(['silent', 'silent', { open: 'x/b' }, { open: 'x/c' }, { open: 'y/a' }])
+      const said = readFileSync(log).subarray(saidBefore).toString().split('\n').filter((line) => line.includes('NetworkPolicy x/bad: ')).map((line) => JSON.parse(line) as { level: number })
+      expect(said).toEqual([expect.objectContaining({ level: 40 })])
     } finally {
       await matrix.api.request('DELETE', '/apis/networking.k8s.io/v1/namespaces/x/networkpolicies/bad')
     }
