@@ -32,6 +32,9 @@ export class MatrixLab implements AsyncDisposable {
   #policies: readonly NetworkPolicy[] = []
   #cells: readonly Asked[] = []
   #step = 0
+  /** What the canaries and their namespace bear, and whether others have been labelled since. */
+  #canaryLabels: Labels = {}
+  #labelled = true
 
   private constructor(lab: TestLab, made: { pods: readonly Pod[]; nodes: readonly LabNode[] }) {
     this.lab = lab
@@ -86,24 +89,31 @@ export class MatrixLab implements AsyncDisposable {
   async labelPod(name: string, labels: Labels): Promise<void> {
     const pod = this.pod(name)
     await this.api.request('PATCH', `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`, { metadata: { labels: replacing(pod.labels, labels) } })
+    this.#labelled = true
     this.#pods = this.#pods.map((other) => (other === pod ? { ...pod, labels } : other))
   }
 
   async labelNamespace(name: string, labels: Labels): Promise<void> {
     await this.api.request('PATCH', `/api/v1/namespaces/${name}`, { metadata: { labels: replacing(this.#namespaces[name] ?? {}, labels) } })
+    this.#labelled = true
     this.#namespaces = { ...this.#namespaces, [name]: labels }
   }
 
   /**
-   * Returns when both agents have in force what was changed before. An agent hears of changes in their order, so the last ones tell of all: new labels of the canaries and of
-   * their namespace, and a policy that admits only who has them, at a port that is another each time. That is in force when this port is open and the last one is closed.
+   * Returns when both agents have in force what was changed before. An agent hears of changes in their order, so the last ones tell of all: after labels, new ones of the
+   * canaries and of their namespace, and a policy that admits only who has them, at a port that is another each time. It is in force when this port is open and the last closed.
    */
   async settle(): Promise<void> {
-    const labels = { step: String(++this.#step) }
-    const port = firstCanaryPort + this.#step
-    for (const { name } of canaries) await this.api.request('PATCH', `/api/v1/namespaces/canary/pods/${name}`, { metadata: { labels } })
-    await this.api.request('PATCH', '/api/v1/namespaces/canary', { metadata: { labels } })
-    const peer = { namespaceSelector: { matchLabels: labels }, podSelector: { matchLabels: labels } }
+    const port = firstCanaryPort + ++this.#step
+    if (this.#labelled) {
+      this.#canaryLabels = { step: String(this.#step) }
+      const metadata = { labels: this.#canaryLabels }
+      for (const { name } of canaries) await this.api.request('PATCH', `/api/v1/namespaces/canary/pods/${name}`, { metadata })
+      await this.api.request('PATCH', '/api/v1/namespaces/canary', { metadata })
+      this.#labelled = false
+    }
+    const canary = { matchLabels: this.#canaryLabels }
+    const peer = { namespaceSelector: canary, podSelector: canary }
     await this.api.request('PATCH', canaryPolicy, { spec: { ingress: [{ from: [peer], ports: [{ protocol: 'SCTP', port }] }] } })
     const [near, far] = [this.pod('canary/on-node1'), this.pod('canary/on-node2')]
     // None is waited for: what does not answer at once is asked again.

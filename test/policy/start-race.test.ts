@@ -47,7 +47,7 @@ describeKernel('a pod starts under a policy', () => {
     await vi.waitFor(async () => {
       const phases = (await lab.pods()).filter((pod) => pod.namespace === namespace).map(({ phase }) => phase)
       expect(phases).toEqual(Array.from({ length: count }, () => 'Succeeded'))
-    }, { timeout: 120_000, interval: 1000 })
+    }, { timeout: 200_000, interval: 1000 })
   }
 
   /** Packets that came to each listener. */
@@ -68,7 +68,7 @@ describeKernel('a pod starts under a policy', () => {
     // Both podCIDRs are shouted at from a pod that nothing holds back.
     const cidrs = (await lab.status()).nodes.map(({ podCidr }) => podCidr.replace(/\.0\/24$/, ''))
     const shouting = `const socket = require('node:dgram').createSocket('udp4'); const all = ${JSON.stringify(cidrs)}.flatMap((start) => Array.from({ length: 253 }, (_, i) => start + '.' + (i + 2))); socket.bind(() => setInterval(() => { for (const to of all) socket.send('x', 80, to, () => undefined) }, 100))`
-    await lab.apply(pod('open', 'shouter', 'node2', ['node', '-e', shouting]))
+    await lab.apply(pod('default', 'shouter', 'node2', ['node', '-e', shouting]))
     await lab.readyPods(3)
     await speak('closed', 200)
     expect([...new Set(printed('closed').get('heard'))]).toEqual([])
@@ -78,5 +78,5 @@ describeKernel('a pod starts under a policy', () => {
     await speak('open', 4)
     expect(printed('open').get('heard')?.length).toBeGreaterThan(0)
     expect(await arrived('open')).toSatisfy((counts: number[]) => counts.every((count) => count > 0))
-  }, 240_000)
+  }, 420_000)
 })
