@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander'
 import { agentCommand } from './agent-command.ts'
 import { cleanupCommand } from './cleanup-command.ts'
+import { doctorCommand } from './doctor-command.ts'
 import { installCommand } from './install-command.ts'
 import { labCommand } from './lab-commands.ts'
 import { renderCommand } from './render-command.ts'
@@ -16,6 +17,7 @@ const program = new Command('fairlead')
   .addCommand(agentCommand())
   .addCommand(installCommand())
   .addCommand(cleanupCommand())
+  .addCommand(doctorCommand())
   .addCommand(labCommand())
   .addCommand(renderCommand())
 

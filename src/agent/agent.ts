@@ -28,10 +28,13 @@ import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { probeHandler } from './probe.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
 import { ServiceProxy } from './service-proxy.ts'
+import type { Sources } from './sources.ts'
 import { guardState } from './state-guard.ts'
+import { describeAgent } from './status.ts'
 
 export interface AgentStart {
   readonly config: AgentConfig
@@ -74,12 +77,13 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })
-  publishGauges(metrics, { nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined })
+  const sources: Sources = { nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
+  publishGauges(metrics, sources)
 
   await podNetwork.start()
-  await using socket = await serveCni(`${config.stateDir}/cni.sock`, podNetwork, log)
+  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: () => describeAgent(live.current, api.server, sources) }, log)
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
-  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, answered: (path, code) => proxyMetrics.answered(path, code) }))
+  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   const lacking = missingCapabilities(readFileSync('/proc/self/status', 'utf8'))
   if (lacking !== undefined) log.error(lacking)

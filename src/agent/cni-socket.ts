@@ -1,4 +1,4 @@
-// The unix socket that the CNI binary talks to: the request's body goes to the pod network as it came, the answer goes back as it is.
+// The unix socket that the CNI binary talks to: the request's body goes to the pod network as it came, the answer goes back as it is. People's programs ask it for the agent's status.
 import { rm } from 'node:fs/promises'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Logger } from 'pino'
@@ -8,12 +8,14 @@ import { inodeOf } from './inode-of.ts'
 /** A netconf is a few hundred bytes; the limit only keeps a runaway client from filling our memory. */
 const maxBodyBytes = 4 << 20
 
-export interface CniHandler {
+export interface SocketHandler {
+  /** What `GET /status` answers, as JSON. */
+  status(): object
   handle(body: Buffer): Promise<{ status: number; body: string }>
 }
 
 /** Serves until disposed. The socket is root's alone (the directory is 0700). */
-export async function serveCni(path: string, handler: CniHandler, log: Logger): Promise<CniSocket> {
+export async function serveCni(path: string, handler: SocketHandler, log: Logger): Promise<CniSocket> {
   const socket = new CniSocket(path, (request, response) => {
     answer(request, handler).then(
       ({ status, body }) => response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }).end(body),
@@ -56,9 +58,10 @@ export class CniSocket implements AsyncDisposable {
   }
 }
 
-const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB' })
+const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB, or GET /status' })
 
-async function answer(request: IncomingMessage, handler: CniHandler): Promise<{ status: number; body: string }> {
+async function answer(request: IncomingMessage, handler: SocketHandler): Promise<{ status: number; body: string }> {
+  if (request.method === 'GET' && request.url === '/status') return { status: 200, body: JSON.stringify(handler.status()) }
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -67,6 +70,6 @@ async function answer(request: IncomingMessage, handler: CniHandler): Promise<{ 
     if (bytes <= maxBodyBytes) chunks.push(chunk)
   }
   if (bytes > maxBodyBytes) throw new RangeError(`body of more than ${maxBodyBytes} bytes`)
-  if (request.method !== 'POST' || request.url !== '/cni') throw new TypeError(`expected POST /cni, got ${request.method} ${request.url}`)
+  if (request.method !== 'POST' || request.url !== '/cni') throw new TypeError(`expected POST /cni or GET /status, got ${request.method} ${request.url}`)
   return handler.handle(Buffer.concat(chunks))
 }

@@ -4,29 +4,11 @@ import type { Reflector } from '../cluster/reflector.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { Metrics, Reading } from './metrics.ts'
-import type { NetworkPass } from './network-pass.ts'
-import type { PolicyEnforcer } from './policy-enforcer.ts'
-import type { ServiceProxy } from './service-proxy.ts'
+import { reflectorsOf, type Sources } from './sources.ts'
 
-export interface Sources {
-  readonly nodes: Reflector<unknown>
-  readonly pods: Reflector<ClusterPod>
-  readonly podNetwork: PodNetwork
-  readonly pass: NetworkPass
-  /** Undefined where policies are not ours to enforce. */
-  readonly policy: PolicyEnforcer | undefined
-  /** Undefined where Services are another's. */
-  readonly serviceProxy: ServiceProxy | undefined
-}
-
-export function publishGauges(metrics: Metrics, { nodes, pods, podNetwork, pass, policy, serviceProxy }: Sources): void {
-  const reflectors: Readonly<Record<string, Reflector<unknown>>> = {
-    nodes,
-    pods,
-    ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }),
-    ...(serviceProxy?.serviceCidrs && { servicecidrs: serviceProxy.serviceCidrs }),
-    ...(policy && { networkpolicies: policy.policies, namespaces: policy.namespaces }),
-  }
+export function publishGauges(metrics: Metrics, sources: Sources): void {
+  const { pods, podNetwork, pass, policy, serviceProxy } = sources
+  const reflectors = reflectorsOf(sources)
   const ofReflectors = (value: (reflector: Reflector<unknown>) => number): Reading[] => Object.entries(reflectors).map(([resource, reflector]) => ({ labels: { resource }, value: value(reflector) }))
   metrics.gauge('fairlead_reflector_synced', '1 once the first list has arrived', ['resource'], () => ofReflectors((r) => Number(r.synced)))
   metrics.gauge('fairlead_reflector_objects', 'Objects kept', ['resource'], () => ofReflectors((r) => r.snapshot.size))

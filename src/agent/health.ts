@@ -1,4 +1,4 @@
-// /healthz, /livez and /readyz. Live: the event loop answers, and where we proxy Services their rules keep up with the cluster. Healthy: live, and load
+// /healthz, /livez and /readyz, and /probe for other nodes. Live: the event loop answers, and where we proxy Services their rules keep up with the cluster. Healthy: live, and load
 // balancers may send traffic to this node. Ready: the node's pods can be served. An outage of the API server makes the agent neither dead nor unready once
 // it has been ready: the dataplane works without it, and a restart would not help.
 import type { RequestListener } from 'node:http'
@@ -9,6 +9,8 @@ export interface Health {
   readonly missing: () => readonly string[]
   /** As kube-proxy answers; undefined where Services are another's. */
   readonly proxy?: { healthz: () => HealthAnswer; livez: () => HealthAnswer } | undefined
+  /** Answers POST /probe. */
+  readonly probe?: RequestListener
   /** Told of each answer that the proxy gave. */
   readonly answered?: (path: 'healthz' | 'livez', code: number) => void
 }
@@ -27,6 +29,7 @@ export function healthHandler(health: Health): RequestListener {
       const missing = health.missing()
       return void response.writeHead(missing.length === 0 ? 200 : 503).end(missing.length === 0 ? 'ok\n' : `not ready: ${missing.join('; ')}\n`)
     }
+    if (path === '/probe' && request.method === 'POST' && health.probe !== undefined) return health.probe(request, response)
     response.writeHead(404).end('try /healthz, /livez or /readyz\n')
   }
 }

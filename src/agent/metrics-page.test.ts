@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
-import { publishGauges, type Sources } from './gauges.ts'
+import { publishGauges } from './gauges.ts'
 import { Metrics } from './metrics.ts'
 import { ProxyMetrics, type ProxySources } from './proxy-metrics.ts'
+import type { Sources } from './sources.ts'
 
 /** What prom-client tells of a metric before anything is measured. */
 interface Registered {

@@ -49,6 +49,11 @@ export class NetworkPass {
     return this.#live.current
   }
 
+  /** What the log has said is wrong, and still is. */
+  get problems(): readonly string[] {
+    return this.#reports.open
+  }
+
   /** @param nodes all Nodes of the cluster, own one included. @throws what kept the pass from its end; that has been reported then. */
   async run(nodes: readonly ClusterNode[]): Promise<void> {
     try {

@@ -1,0 +1,30 @@
+// The parts of a running agent that others read: its gauges and its status.
+import type { ClusterNode } from '../cluster/node.ts'
+import type { ClusterPod } from '../cluster/pod.ts'
+import type { Reflector } from '../cluster/reflector.ts'
+import type { PodNetwork } from '../pods/pod-network.ts'
+import type { NetworkPass } from './network-pass.ts'
+import type { PolicyEnforcer } from './policy-enforcer.ts'
+import type { ServiceProxy } from './service-proxy.ts'
+
+export interface Sources {
+  readonly nodes: Reflector<ClusterNode>
+  readonly pods: Reflector<ClusterPod>
+  readonly podNetwork: PodNetwork
+  readonly pass: NetworkPass
+  /** Undefined where policies are not ours to enforce. */
+  readonly policy: PolicyEnforcer | undefined
+  /** Undefined where Services are another's. */
+  readonly serviceProxy: ServiceProxy | undefined
+}
+
+/** By resource. */
+export function reflectorsOf({ nodes, pods, policy, serviceProxy }: Sources): Readonly<Record<string, Reflector<unknown>>> {
+  return {
+    nodes,
+    pods,
+    ...(serviceProxy && { services: serviceProxy.services, endpointslices: serviceProxy.slices }),
+    ...(serviceProxy?.serviceCidrs && { servicecidrs: serviceProxy.serviceCidrs }),
+    ...(policy && { networkpolicies: policy.policies, namespaces: policy.namespaces }),
+  }
+}

@@ -1,0 +1,48 @@
+// What GET /status on the agent's socket answers: written by the agent, read by `fairlead doctor` and `fairlead status`, which may be of another version.
+import * as z from 'zod'
+import { parseAddress } from '../net/address.ts'
+import { parseCidr } from '../net/cidr.ts'
+import { parseInterfaceName } from '../net/interface-name.ts'
+
+const cidr = z.string().transform(parseCidr)
+const address = z.string().transform(parseAddress)
+const interfaceName = z.string().transform(parseInterfaceName)
+
+export const agentStatusShape = z.object({
+  node: z.string(),
+  /** The API server's. */
+  api: z.string(),
+  podNetwork: z.boolean(),
+  overlay: z.enum(['vxlan', 'direct', 'auto', 'none']),
+  vxlanPort: z.number(),
+  vxlanDevice: interfaceName,
+  bridge: interfaceName,
+  cniConfDir: z.string(),
+  healthAddress: z.string(),
+  /** What keeps pods from being served; empty when ready. */
+  missing: z.array(z.string()),
+  /** What the log has said that is wrong with the network, and that still is. */
+  problems: z.array(z.string()),
+  peers: z.number(),
+  /** All of the cluster. */
+  nodes: z.array(z.object({ name: z.string(), uid: z.string(), createdAt: z.number(), podCidrs: z.array(cidr), internalAddresses: z.array(address) })),
+  pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
+  attachments: z.number(),
+  watches: z.array(
+    z.object({
+      resource: z.string(),
+      state: z.enum(['listing', 'watching', 'waiting', 'stopped']),
+      objects: z.number(),
+      relists: z.number(),
+      reconnects: z.number(),
+      /** ms since the epoch. */
+      lastEventAt: z.number().optional(),
+      lastError: z.string().optional(),
+    }),
+  ),
+  /** The cluster IPs of all Services; empty where they are another's. */
+  serviceAddresses: z.array(address),
+})
+
+export type AgentStatus = z.output<typeof agentStatusShape>
+export type AgentStatusText = z.input<typeof agentStatusShape>

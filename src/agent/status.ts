@@ -1,0 +1,33 @@
+// The agent as it is now, for those who ask on its socket.
+import { formatCidr } from '../net/cidr.ts'
+import type { AgentConfig } from './config.ts'
+import { reflectorsOf, type Sources } from './sources.ts'
+import type { AgentStatusText } from './status-shape.ts'
+
+/** @param api the address of the API server */
+export function describeAgent(config: AgentConfig, api: string, sources: Sources): AgentStatusText {
+  const { podNetwork, overlay, vxlanPort, vxlanDevice, bridge, cniConfDir, healthAddress } = config
+  const { nodes, pass, serviceProxy } = sources
+  return {
+    node: config.nodeName,
+    api,
+    podNetwork,
+    overlay,
+    vxlanPort,
+    vxlanDevice,
+    bridge,
+    cniConfDir,
+    healthAddress,
+    missing: [...pass.missing],
+    problems: [...pass.problems],
+    peers: pass.peers,
+    nodes: Array.from(nodes.snapshot.values(), ({ name, uid, createdAt, podCidrs, internalAddresses }) => ({ name, uid, createdAt, podCidrs: podCidrs.map(formatCidr), internalAddresses: [...internalAddresses] })),
+    pools: sources.podNetwork.ipamStatus().map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
+    attachments: sources.podNetwork.attachments.size,
+    watches: Object.entries(reflectorsOf(sources)).map(([resource, reflector]) => {
+      const { state, objects, relists, reconnects, lastEventAt, lastError } = reflector.status()
+      return { resource, state, objects, relists, reconnects, lastEventAt, lastError }
+    }),
+    serviceAddresses: Array.from(serviceProxy?.services.snapshot.values() ?? [], ({ clusterIps }) => clusterIps).flat(),
+  }
+}

@@ -1,0 +1,48 @@
+// What the doctor looks at: read once (gather-facts.ts), judged by the checks.
+import type { AgentStatus } from '../agent/status-shape.ts'
+import type { IptablesBackend } from '../kernel/kernel.ts'
+import type { Link } from '../kernel/observed.ts'
+import type { Family } from '../net/address.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
+import type { PeerProbe } from './peer-probe.ts'
+
+export interface NodeFacts {
+  /** Undefined where no agent answers. */
+  readonly agent: AgentStatus | undefined
+  /** Why not. */
+  readonly agentFailure: string | undefined
+  /** Of the pods; IPv4 while the agent does not say. */
+  readonly families: readonly Family[]
+  readonly bridge: InterfaceName
+  readonly device: InterfaceName
+  /** By key below /proc/sys; undefined where the kernel has no such key. */
+  readonly sysctls: ReadonlyMap<string, string | undefined>
+  readonly links: readonly Link[]
+  /** The backend that the node's rules are in. */
+  readonly backend: IptablesBackend
+  readonly forwardChains: readonly ForwardChain[]
+  /** How many rules the other backend holds. */
+  readonly otherBackendRules: number
+  /** Tables of nftables with a chain on the forward hook that are neither ours nor iptables'. */
+  readonly firewalls: readonly Firewall[]
+  readonly cni: { readonly directory: string; readonly competing: readonly string[] }
+  readonly peers: readonly PeerProbe[]
+  /** ms since the epoch. */
+  readonly now: number
+}
+
+/** FORWARD of one backend and family, as `iptables -S FORWARD` prints it. */
+export interface ForwardChain {
+  readonly family: Family
+  readonly backend: IptablesBackend
+  readonly lines: readonly string[]
+}
+
+export interface Firewall {
+  /** "inet firewalld" */
+  readonly table: string
+  /** What is dropped there whoever sent it: a chain's policy, or a rule without a condition. */
+  readonly drops: readonly string[]
+  /** Whether it names the bridge or a pod network anywhere: somebody has thought of pods. */
+  readonly knowsPods: boolean
+}

@@ -1,0 +1,78 @@
+// `fairlead doctor` on a machine of its own: what is broken there is found, each with its remedy, and a healthy node gives no finding.
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { join } from 'node:path'
+import { AgentMachine } from './agent-machine.ts'
+import { describeKernel } from './scratch.ts'
+
+const program = join(import.meta.dirname, '../../bin/fairlead')
+
+interface Check {
+  readonly name: string
+  readonly skipped?: string
+  readonly findings: readonly { problem: string; remedy: string }[]
+}
+
+let machine: AgentMachine
+
+async function doctor(): Promise<{ exitCode: number | null; failed: string[]; text: string }> {
+  const { exitCode, stdout, stderr } = await machine.run(program, ['doctor', '-o', 'json', '--cni-conf-dir', join(machine.dir, 'net.d')])
+  if (stdout === '') throw new Error(stderr)
+  const checks = (JSON.parse(stdout) as Check[]).filter(({ findings }) => findings.length > 0)
+  return { exitCode, failed: checks.map(({ name }) => name), text: checks.flatMap(({ findings }) => findings.map(({ problem, remedy }) => `${problem} -> ${remedy}`)).join('\n') }
+}
+
+/** While the agent is stopped: it would put most of it right. */
+const damages: readonly { breaks: string; how: string; undo: string; check: string; says: RegExp }[] = [
+  { breaks: 'forwarding', how: 'sysctl -qw net.ipv4.ip_forward=0', undo: 'sysctl -qw net.ipv4.ip_forward=1', check: 'forwarding', says: /net\.ipv4\.ip_forward is 0.* -> sysctl -w net\.ipv4\.ip_forward=1/ },
+  { breaks: 'what rules see of the bridge', how: 'sysctl -qw net.bridge.bridge-nf-call-iptables=0', undo: 'sysctl -qw net.bridge.bridge-nf-call-iptables=1', check: 'br_netfilter', says: /bridge-nf-call-iptables is 0.* -> sysctl -w net\.bridge\.bridge-nf-call-iptables=1/ },
+  { breaks: 'the reverse-path filter of the bridge', how: 'sysctl -qw net/ipv4/conf/cni0/rp_filter=1 net/ipv4/conf/all/rp_filter=0', undo: 'sysctl -qw net/ipv4/conf/cni0/rp_filter=2', check: 'rp_filter', says: /rp_filter of cni0 is strict.* -> sysctl -w net\/ipv4\/conf\/cni0\/rp_filter=2/ },
+  { breaks: 'the reverse-path filter of the tunnel', how: 'sysctl -qw net/ipv4/conf/fairlead.1/rp_filter=1', undo: 'sysctl -qw net/ipv4/conf/fairlead.1/rp_filter=2', check: 'rp_filter', says: /rp_filter of fairlead\.1 is strict/ },
+  { breaks: 'our jump, under a policy of DROP', how: 'iptables -S FORWARD > /run/forward; iptables -F FORWARD; iptables -P FORWARD DROP', undo: "iptables -P FORWARD ACCEPT; grep -e '^-A' /run/forward | sed 's/^/iptables /' | sh", check: 'FORWARD', says: /FORWARD of iptables-nft has no jump to FAIRLEAD-FORWARD, and its policy is DROP -> / },
+  { breaks: 'what our jump accepts, by a rule before it', how: 'iptables -I FORWARD -s 10.0.0.0/8 -j DROP', undo: 'iptables -D FORWARD 1', check: 'FORWARD', says: /has `-A FORWARD -s 10\.0\.0\.0\/8 -j DROP` before FAIRLEAD-FORWARD -> iptables-nft -D FORWARD -s 10\.0\.0\.0\/8 -j DROP/ },
+  { breaks: 'the choice of one backend', how: 'iptables-legacy -A INPUT -s 192.0.2.1 -j ACCEPT', undo: 'iptables-legacy -F INPUT', check: 'iptables backends', says: /1 rules are in iptables-legacy, while those of this node are in iptables-nft.* -> .*update-alternatives/ },
+  { breaks: 'the way out, by a table of another firewall', how: "nft 'table inet guard { chain fw { type filter hook forward priority 10; policy drop; }; }'", undo: 'nft delete table inet guard', check: 'foreign drops', says: /table inet guard of nftables drops what is forwarded \(policy of chain fw\) -> .*nft insert rule inet guard/ },
+  { breaks: 'the way out, by firewalld', how: "nft 'table inet firewalld { chain filter_FORWARD { type filter hook forward priority 10; ct state established accept; reject with icmpx type admin-prohibited; }; }'", undo: 'nft delete table inet firewalld', check: 'firewalld', says: /firewalld is active .* does not know cni0.* -> firewall-cmd --permanent --zone=trusted --add-interface=cni0/ },
+  { breaks: "the runtime's choice", how: 'echo {} > NETD/00-other.conflist', undo: 'rm NETD/00-other.conflist', check: 'CNI configuration', says: /00-other\.conflist comes before ours.* -> remove/ },
+]
+
+describeKernel('the doctor', () => {
+  beforeAll(async () => {
+    machine = await AgentMachine.start()
+    machine.startAgent()
+    await machine.ready()
+  }, 60_000)
+  afterAll(async () => machine[Symbol.asyncDispose]())
+
+  test('finds nothing on a healthy node', async () => {
+    expect(await doctor()).toEqual({ exitCode: 0, failed: [], text: '' })
+    const { stdout } = await machine.run(program, ['doctor'])
+    expect(stdout).toMatch(/^ok {6}agent\n(ok|skipped) /)
+  })
+
+  test('finds networks that overlap, and nodes that claim the same', async () => {
+    await machine.putNode('192.168.99.0/25', 'inside', '192.168.99.7')
+    await machine.putNode('10.244.1.0/24', 'twin', '192.168.99.8')
+    await machine.putNode('10.244.3.0/24', 'away', '192.168.99.9')
+    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/podCIDR 192\.168\.99\.0\/25 of node inside overlaps 192\.168\.99\.0\/24, which is on uplink/)
+    const { text, failed, exitCode } = await doctor()
+    expect(text).toMatch(/Node twin has podCIDR 10\.244\.1\.0\/24, of which the older node n1 holds 10\.244\.1\.0\/24, and is left out -> delete one of the two Node objects/)
+    expect(text).toMatch(/the agent of away does not answer at 192\.168\.99\.9:10256 .* -> see whether away is up and its agent runs/)
+    expect(failed).toEqual(expect.arrayContaining(['nodes', 'networks', 'node to node']))
+    expect(exitCode).toBe(1)
+    for (const name of ['inside', 'twin', 'away']) await machine.api('DELETE', `/api/v1/nodes/${name}`)
+  }, 90_000)
+
+  test('finds each thing that is broken under a stopped agent, and that alone', async () => {
+    await machine.killAgent('TERM')
+    expect((await doctor()).failed).toEqual(['agent'])
+    for (const { breaks, how, undo, check, says } of damages) {
+      const inside = (script: string): Promise<unknown> => machine.succeed('sh', ['-ec', script.replaceAll('NETD', join(machine.dir, 'net.d'))])
+      await inside(how)
+      const { failed, text, exitCode } = await doctor()
+      expect([breaks, failed, exitCode]).toEqual([breaks, ['agent', check], 1])
+      expect([breaks, text]).toEqual([breaks, expect.stringMatching(says)])
+      await inside(undo)
+    }
+    expect((await doctor()).failed).toEqual(['agent'])
+  }, 180_000)
+})
