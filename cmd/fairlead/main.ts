@@ -6,6 +6,7 @@ import { doctorCommand } from './doctor-command.ts'
 import { installCommand } from './install-command.ts'
 import { labCommand } from './lab-commands.ts'
 import { renderCommand } from './render-command.ts'
+import { statusCommand } from './status-command.ts'
 import { version } from './version.ts'
 
 const program = new Command('fairlead')
@@ -20,6 +21,7 @@ const program = new Command('fairlead')
   .addCommand(doctorCommand())
   .addCommand(labCommand())
   .addCommand(renderCommand())
+  .addCommand(statusCommand())
 
 saysAndExitsLikeUs(program)
 try {

@@ -35,6 +35,9 @@ export class NetworkPass {
   /** What still keeps pods from being served; empty once the first pass has gone through. */
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
+  /** ms since the epoch: when a pass last went through, and when one last had something to put right. */
+  passedAt: number | undefined
+  changedAt: number | undefined
 
   constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; metrics: Metrics; log: Logger }) {
     this.#live = parts.live
@@ -58,6 +61,7 @@ export class NetworkPass {
   async run(nodes: readonly ClusterNode[]): Promise<void> {
     try {
       await this.#run(nodes)
+      this.passedAt = Date.now()
       this.#reports.say('pass', [])
     } catch (error) {
       const sentence = `A pass over the network failed and is tried again: ${error instanceof Error ? error.message : String(error)}`
@@ -162,6 +166,7 @@ export class NetworkPass {
     this.#rooms.rules.configure(settings)
     const { repaired } = await this.#timed('rules', () => this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]))
     this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired)
+    if (repaired > 0) this.changedAt = Date.now()
     this.#rulesRead = { known, at: performance.now() }
   }
 
@@ -179,6 +184,7 @@ export class NetworkPass {
 
   #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {
     const failed = new Set(result.failures.map(({ change }) => change))
+    if (result.changes.length > failed.size) this.changedAt = Date.now()
     for (const change of result.changes) {
       if (failed.has(change)) continue
       const { kind, tool, line } = change

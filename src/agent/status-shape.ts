@@ -24,6 +24,9 @@ export const agentStatusShape = z.object({
   /** What the log has said that is wrong with the network, and that still is. */
   problems: z.array(z.string()),
   peers: z.number(),
+  /** ms since the epoch: when a pass over the network last went through, and when one last had something to put right. */
+  passedAt: z.number().optional(),
+  changedAt: z.number().optional(),
   /** All of the cluster. */
   nodes: z.array(z.object({ name: z.string(), uid: z.string(), createdAt: z.number(), podCidrs: z.array(cidr), internalAddresses: z.array(address) })),
   pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
@@ -42,6 +45,8 @@ export const agentStatusShape = z.object({
   ),
   /** The cluster IPs of all Services; empty where they are another's. */
   serviceAddresses: z.array(address),
+  /** Empty where policies are another's. */
+  idlePolicies: z.array(z.object({ policy: z.string(), problem: z.string(), remedy: z.string() })),
 })
 
 export type AgentStatus = z.output<typeof agentStatusShape>

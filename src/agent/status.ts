@@ -1,5 +1,6 @@
 // The agent as it is now, for those who ask on its socket.
 import { formatCidr } from '../net/cidr.ts'
+import { idlePolicies } from '../policy/idle-policies.ts'
 import type { AgentConfig } from './config.ts'
 import { reflectorsOf, type Sources } from './sources.ts'
 import type { AgentStatusText } from './status-shape.ts'
@@ -7,7 +8,7 @@ import type { AgentStatusText } from './status-shape.ts'
 /** @param api the address of the API server */
 export function describeAgent(config: AgentConfig, api: string, sources: Sources): AgentStatusText {
   const { podNetwork, overlay, vxlanPort, vxlanDevice, bridge, cniConfDir, healthAddress } = config
-  const { nodes, pass, serviceProxy } = sources
+  const { nodes, pods, pass, policy, serviceProxy } = sources
   return {
     node: config.nodeName,
     api,
@@ -21,6 +22,8 @@ export function describeAgent(config: AgentConfig, api: string, sources: Sources
     missing: [...pass.missing],
     problems: [...pass.problems],
     peers: pass.peers,
+    passedAt: pass.passedAt,
+    changedAt: pass.changedAt,
     nodes: Array.from(nodes.snapshot.values(), ({ name, uid, createdAt, podCidrs, internalAddresses }) => ({ name, uid, createdAt, podCidrs: podCidrs.map(formatCidr), internalAddresses: [...internalAddresses] })),
     pools: sources.podNetwork.ipamStatus().map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
     attachments: sources.podNetwork.attachments.size,
@@ -29,5 +32,6 @@ export function describeAgent(config: AgentConfig, api: string, sources: Sources
       return { resource, state, objects, relists, reconnects, lastEventAt, lastError }
     }),
     serviceAddresses: Array.from(serviceProxy?.services.snapshot.values() ?? [], ({ clusterIps }) => clusterIps).flat(),
+    idlePolicies: policy?.policies.synced && pods.synced ? idlePolicies(policy.policies.snapshot.values(), pods.snapshot.values()) : [],
   }
 }

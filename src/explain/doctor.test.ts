@@ -16,7 +16,7 @@ const agent = agentStatusShape.parse({
     { name: 'b', uid: '2', createdAt: 2, podCidrs: ['10.244.2.0/24'], internalAddresses: ['192.168.0.22'] },
   ],
   watches: [{ resource: 'nodes', state: 'watching', objects: 2, relists: 0, reconnects: 0, lastEventAt: now - 30_000 }],
-  serviceAddresses: ['10.96.0.1'],
+  serviceAddresses: ['10.96.0.1'], idlePolicies: [],
 })
 const healthy: NodeFacts = {
   agent,
@@ -72,6 +72,10 @@ test('a drop in the backend that is not used counts, since ours does not accept 
   expect(found({ forwardChains })).toEqual([expect.stringMatching(/^FORWARD: FORWARD of iptables-legacy has `-P FORWARD DROP`/)])
 })
 
+test('a policy that protects less than it seems to is told', () => {
+  expect(found({ agent: { ...agent, idlePolicies: [{ policy: 'x/p', problem: 'it selects no pod', remedy: 'compare' }] } })).toEqual(['NetworkPolicies: it selects no pod -> compare'])
+})
+
 test('packets that the tunnel loses are told apart by what both ends counted', () => {
   const quiet = { received: 0, checksumErrors: 0 }
   const lost: PeerProbe = { node: 'b', address: parseAddress('192.168.0.22'), port: 10256, underlay: undefined, overlay: 'no answer', large: undefined, counted: undefined }
@@ -89,7 +93,7 @@ test('without an agent, what needs it is skipped, and the rest is looked at', ()
   const facts = { ...healthy, agent: undefined, agentFailure: 'connect ENOENT' }
   const checks = examine(facts)
   expect(checks.filter(({ findings }) => findings.length > 0).map(({ name }) => name)).toEqual(['agent'])
-  expect(checks.filter(({ skipped }) => skipped !== undefined).map(({ name }) => name)).toEqual(['API server', 'nodes', 'networks', 'node to node', 'overlay', 'checksum offload', 'MTU'])
+  expect(checks.filter(({ skipped }) => skipped !== undefined).map(({ name }) => name)).toEqual(['API server', 'nodes', 'networks', 'node to node', 'overlay', 'checksum offload', 'MTU', 'NetworkPolicies'])
   expect(formatChecks(checks)).toMatch(/^FAILED {2}agent .*seen as: .*\n {8}the agent of this node does not answer \(connect ENOENT\)\n {8}-> start it/)
 })
 

@@ -6,6 +6,7 @@ import { examineCniConfigs } from './checks/cni-configs.ts'
 import { examineBackends, examineFirewalld, examineFirewalls, examineForward } from './checks/firewalls.ts'
 import { examineNetworks, examineNodes } from './checks/networks.ts'
 import { examineChecksums, examineMtu, examineOverlay, examineUnderlay } from './checks/peers.ts'
+import { examinePolicies } from './checks/policies.ts'
 import { examineBridgeFilter, examineConntrack, examineForwarding, examineReversePath } from './checks/sysctls.ts'
 import type { NodeFacts } from './node-facts.ts'
 
@@ -13,7 +14,7 @@ import type { NodeFacts } from './node-facts.ts'
 const checks: readonly Examine[] = [
   examineAgent, examineApi, examineCniConfigs, examineNodes, examineNetworks,
   examineForwarding, examineBridgeFilter, examineReversePath, examineForward, examineBackends, examineFirewalls, examineFirewalld, examineConntrack,
-  examineUnderlay, examineOverlay, examineChecksums, examineMtu,
+  examineUnderlay, examineOverlay, examineChecksums, examineMtu, examinePolicies,
 ]
 
 export function examine(facts: NodeFacts): readonly Check[] {

@@ -11,7 +11,7 @@ import { formatCidr } from '../net/cidr.ts'
 import { type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
 import { competingConfigs } from '../pods/cni/conflist.ts'
 import { policyTable } from '../policy/table.ts'
-import { askAgent } from './ask-agent.ts'
+import { parseStatus, statusText } from './ask-agent.ts'
 import { sysctlsRead } from './checks/sysctls.ts'
 import { dropsOf } from './nft-drops.ts'
 import type { Firewall, ForwardChain, NodeFacts } from './node-facts.ts'
@@ -55,7 +55,7 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
 
 async function agentOf(stateDir: string): Promise<{ agent: AgentStatus | undefined; agentFailure: string | undefined }> {
   try {
-    return { agent: await askAgent(stateDir), agentFailure: undefined }
+    return { agent: parseStatus(await statusText(stateDir)), agentFailure: undefined }
   } catch (error) {
     return { agent: undefined, agentFailure: error instanceof Error ? error.message : String(error) }
   }

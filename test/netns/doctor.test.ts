@@ -62,6 +62,20 @@ describeKernel('the doctor', () => {
     for (const name of ['inside', 'twin', 'away']) await machine.api('DELETE', `/api/v1/nodes/${name}`)
   }, 90_000)
 
+  test('finds a policy that protects nobody', async () => {
+    const path = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
+    await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'lonely', namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'nobody' } }, policyTypes: ['Ingress'] } })
+    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/^NetworkPolicy default\/lonely selects no pod -> compare its podSelector with kubectl/)
+    await machine.api('DELETE', `${path}/lonely`)
+  }, 60_000)
+
+  test('has a status beside it: what is programmed, and since when', async () => {
+    const { exitCode, stdout } = await machine.run(program, ['status'])
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: checked \d+ s ago, changed \d+ s ago\noverlay: vxlan, 0 peers\npods: 0 attached to cni0\n {2}10\.244\.1\.0\/24: 0 used, 0 resting, 253 free\n[^]*  nodes +1 {2}watching, heard \d+ s ago/)])
+    expect(JSON.parse((await machine.run(program, ['status', '-o', 'json'])).stdout)).toMatchObject({ node: 'n1', missing: [], peers: 0, nodes: [{ podCidrs: ['10.244.1.0/24'] }] })
+    expect(await machine.run(program, ['status', '--state-dir', '/run/nowhere'])).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/does not answer at \/run\/nowhere\/cni\.sock .*: start it, or name its directory/) })
+  })
+
   test('finds each thing that is broken under a stopped agent, and that alone', async () => {
     await machine.killAgent('TERM')
     expect((await doctor()).failed).toEqual(['agent'])

@@ -1,0 +1,22 @@
+// `fairlead status`: the agent in one page.
+import type { AgentStatus } from '../agent/status-shape.ts'
+import { formatCidr } from '../net/cidr.ts'
+
+/** @param now ms since the epoch */
+export function formatStatus(agent: AgentStatus, now: number): string {
+  const ago = (then: number | undefined): string => (then === undefined ? 'never' : `${Math.max(0, Math.round((now - then) / 1000))} s ago`)
+  const kept = agent.watches.map(({ resource, objects, state, lastEventAt, lastError }) => `  ${resource.padEnd(16)} ${String(objects).padStart(6)}  ${state}, heard ${ago(lastEventAt)}${lastError === undefined ? '' : ` (${lastError})`}`)
+  const pools = agent.pools.map(({ podCidr, size, used, resting }) => `  ${formatCidr(podCidr)}: ${used} used, ${resting} resting, ${size - used - resting} free`)
+  const wrong = [...new Set([...agent.missing, ...agent.problems])]
+  return [
+    `node ${agent.node}: ${agent.missing.length === 0 ? 'ready' : 'not ready'}`,
+    ...wrong.map((sentence) => `  ${sentence}`),
+    `network: checked ${ago(agent.passedAt)}, changed ${ago(agent.changedAt)}`,
+    `overlay: ${agent.overlay}, ${agent.peers} ${agent.peers === 1 ? 'peer' : 'peers'}`,
+    `pods: ${agent.attachments} attached to ${agent.bridge}`,
+    ...pools,
+    `Services: ${agent.serviceAddresses.length} cluster IPs`,
+    `API server: ${agent.api}`,
+    ...kept,
+  ].join('\n')
+}
