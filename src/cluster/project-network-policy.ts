@@ -5,6 +5,7 @@ import { cidrContains } from '../net/cidr.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
 import { type LabelSelector, parseLabelSelector, parseSoundRequirements } from './label-selector.ts'
 import type { BlockPeer, ClusterNetworkPolicy, PodPeer, PolicyPeer, PolicyPort, PolicyRule } from './network-policy.ts'
+import type { Report } from './problem.ts'
 import { parsePortNumber, parseProtocol, parseServicePortName, parseSloppyCidr, shown } from './service-fields.ts'
 
 type Fields = Readonly<Record<string, unknown>>
@@ -14,10 +15,10 @@ type Complain = (field: string, effect: string, error: unknown) => void
 const subdomain = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 /** @throws {TypeError} when the object has no name; nothing else of it is too bad to be enforced. */
-export function projectNetworkPolicy(raw: unknown, report: (problem: string) => void): readonly [key: string, policy: ClusterNetworkPolicy] {
+export function projectNetworkPolicy(raw: unknown, report: Report): readonly [key: string, policy: ClusterNetworkPolicy] {
   const object = asKubeObject(raw) as KubeObject & { readonly spec?: unknown }
   const { namespace = '', name } = object.metadata
-  const complain: Complain = (field, effect, error) => report(`NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${error instanceof Error ? error.message : String(error)}`)
+  const complain: Complain = (field, effect, error) => report(`NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${error instanceof Error ? error.message : String(error)}`, 'policy-closed')
   return [keyOf(object), Object.freeze({ namespace, name, ...contentOf(name, object.spec, complain) })]
 }
 

@@ -1,4 +1,4 @@
-// `npm run bench -- cni|overlay|services [--json FILE]`: our numbers beside a peer's from the same run, interleaved, as medians.
+// `npm run bench -- cni|overlay|policy|services [--json FILE]`: our numbers beside a peer's from the same run, interleaved, as medians.
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { BenchRow } from './bench-row.ts'
@@ -7,6 +7,7 @@ import { insidePrivateMachine } from './private-machine.ts'
 const benches: Record<string, () => Promise<readonly BenchRow[]>> = {
   cni: async () => (await import('./cni.ts')).cniBench(),
   overlay: async () => (await import('./overlay.ts')).overlayBench(),
+  policy: async () => (await import('./policy.ts')).policyBench(),
   services: async () => (await import('./services.ts')).servicesBench(),
 }
 

@@ -1,10 +1,14 @@
 // Real packets through the policy table of a node: who reaches whom, what becomes of open connections, and what happens when another program breaks it.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { Policies } from '../../src/policy/policies.ts'
 import { ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
 import type { PolicySettings } from '../../src/policy/settings.ts'
+import { until } from './agent-machine.ts'
 import { outsideAddress, remotePod, type RulesNode, rulesNode, seenFrom } from './rules-node.ts'
-import { describeKernel, testLog } from './scratch.ts'
+import { describeKernel, type ScratchNamespace, testLog } from './scratch.ts'
 
 const settings: PolicySettings = { nodeName: 'n1', families: [4, 6], judgeOpenConnections: true, log: undefined }
 const [web, db] = ['10.244.1.5', '10.244.1.6']
@@ -26,6 +30,48 @@ async function enforced(net: RulesNode, cluster: ScratchCluster, changes: Partia
   return policies
 }
 
+interface Connection extends AsyncDisposable {
+  /** Answers what the other side answers. */
+  say(word: string): Promise<string>
+}
+
+/** shop/web talks to shop/db, whose policy is changed then. */
+async function talking(net: RulesNode, judgeOpenConnections: boolean): Promise<{ policies: Policies; connection: Connection; forbid(): Promise<unknown>; allow(): Promise<unknown> }> {
+  await using made = new AsyncDisposableStack()
+  const { pods: [webPod, dbPod] } = net
+  made.use(ended(spawn('nsenter', [`--net=${dbPod.path}`, 'socat', 'TCP-LISTEN:9002,fork', 'EXEC:cat'], { stdio: 'ignore', detached: true })))
+  await until(async () => (await dbPod.run('ss', ['-Hlnt', 'sport = :9002'])).trim() !== '', 'the server to listen')
+  const cluster = shop()
+  const rule = (ingress: readonly object[]) => cluster.policy('shop/db', { podSelector: { matchLabels: { app: 'db' } }, ingress }).snapshots
+  const policies = await enforced(net, cluster, { judgeOpenConnections })
+  const [forbid, allow] = [[], [{}]].map((ingress) => async () => await policies.sync(rule(ingress), locals)) as [() => Promise<unknown>, () => Promise<unknown>]
+  await allow()
+  const connection = made.use(connected(webPod, db))
+  expect(await connection.say('one')).toBe('one')
+  const kept = made.move()
+  return { policies, connection: { say: connection.say, [Symbol.asyncDispose]: () => kept.disposeAsync() }, forbid, allow }
+}
+
+function connected(pod: ScratchNamespace, host: string): Connection {
+  const client = spawn('nsenter', [`--net=${pod.path}`, 'socat', '-', `TCP:${host}:9002`], { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
+  const answers = createInterface({ input: client.stdout })[Symbol.asyncIterator]()
+  const say = async (word: string): Promise<string> => {
+    client.stdin.write(`${word}\n`)
+    return String((await answers.next()).value)
+  }
+  return { ...ended(client), say }
+}
+
+function ended(child: ChildProcess): AsyncDisposable {
+  return {
+    [Symbol.asyncDispose]: async () => {
+      const gone = once(child, 'exit')
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
+      await gone
+    },
+  }
+}
+
 const table = async ({ node }: RulesNode): Promise<string> => await node.run('nft', ['list', 'ruleset', 'inet'])
 
 describeKernel('policies and packets', () => {
@@ -36,8 +82,7 @@ describeKernel('policies and packets', () => {
     const cluster = shop().policy('shop/db', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports: [{ port: 9000 }] }] })
     const policies = await enforced(net, cluster)
     expect(await seenFrom(webPod, `${db}:9000`)).toBe(web)
-    expect(await seenFrom(webPod, `${db}:9001`)).toBeUndefined()
-    expect(await seenFrom(outside, `${db}:9000`, { source: remotePod })).toBeUndefined()
+    expect(await Promise.all([seenFrom(webPod, `${db}:9001`), seenFrom(outside, `${db}:9000`, { source: remotePod })])).toEqual([undefined, undefined])
     expect(await seenFrom(node, `${db}:9001`)).toBe('10.244.1.1')
 
     cluster.policy('shop/db', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: { matchLabels: { team: 'a' } } }], ports: [{ port: 'sql' }] }] })
@@ -76,8 +121,58 @@ describeKernel('policies and packets', () => {
     policies.configure(settings)
     await policies.sync(shop().policy('shop/db', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ ports: [{ port: 9000 }] }] }).snapshots, [locals[0]!, { ...locals[1]!, linkLocal: wired('', linkLocal).addresses[0] }])
     expect(await seenFrom(webPod, '[fd00:244:1::6]:9000')).toBe('fd00:244:1::5')
-    expect(await seenFrom(webPod, '[fd00:244:1::6]:9001')).toBeUndefined()
-    expect(await seenFrom(webPod, `[${linkLocal}%eth0]:9001`)).toBeUndefined()
+    expect(await Promise.all(['[fd00:244:1::6]:9001', `[${linkLocal}%eth0]:9001`].map((target) => seenFrom(webPod, target)))).toEqual([undefined, undefined])
+  })
+
+  test('a connection that a policy comes to forbid is held, and goes on when it may again', async () => {
+    await using net = await rulesNode('nft')
+    const { policies, connection, forbid, allow } = await talking(net, true)
+    await using _connection = connection
+    await forbid()
+    const answer = connection.say('two')
+    await until(async () => {
+      await policies.look('whole')
+      return policies.denials.some(({ packets }) => packets > 0)
+    }, 'a packet to be denied')
+    expect(await Promise.race([answer, 'none yet'])).toBe('none yet')
+    await allow()
+    expect(await answer).toBe('two')
+  })
+
+  test('where open connections are kept, only new ones are forbidden', async () => {
+    await using net = await rulesNode('nft')
+    const { connection, forbid } = await talking(net, false)
+    await using _connection = connection
+    await forbid()
+    expect(await connection.say('two')).toBe('two')
+    expect(await seenFrom(net.pods[0], `${db}:9002`)).toBeUndefined()
+  })
+
+  test('a pod reaches itself through a Service, whatever its policies say', async () => {
+    await using net = await rulesNode('nft')
+    const { node, pods: [webPod] } = net
+    await net.serve(webPod, 9000)
+    await node.run('nft', ['-f', '-'], { input: `table ip nat {
+  chain pre { type nat hook prerouting priority -100; ip daddr 10.254.0.9 tcp dport 80 dnat to ${web}:9000; }
+  chain post { type nat hook postrouting priority 100; ip saddr ${web} ip daddr ${web} masquerade; }
+}
+` })
+    await enforced(net, shop().policy('shop/deny', { podSelector: {}, policyTypes: ['Ingress', 'Egress'] }))
+    expect(await seenFrom(webPod, '10.254.0.9:80')).toBe('10.244.1.1')
+  })
+
+  test('what is denied is counted by pod and policies, and the kernel takes a log group for it', async () => {
+    await using net = await rulesNode('nft')
+    const { pods: [webPod, dbPod] } = net
+    await net.serve(dbPod, 5000, { protocol: 'UDP' })
+    const policies = await enforced(net, shop().policy('shop/deny', { podSelector: { matchLabels: { app: 'db' } } }).policy('shop/more', { podSelector: {}, ingress: [] }), { log: { group: 7, perSecond: 1 } })
+    expect(await table(net)).toContain('limit rate 1/second log prefix "fairlead ingress shop: deny, more " group 7')
+    expect(await seenFrom(webPod, `${db}:5000`, { protocol: 'UDP' })).toBeUndefined()
+    await policies.look('whole')
+    expect(policies.denials).toEqual([
+      { direction: 'ingress', namespace: 'shop', pod: 'web', policies: ['more'], packets: 0 },
+      { direction: 'ingress', namespace: 'shop', pod: 'db', policies: ['deny', 'more'], packets: 1 },
+    ])
   })
 
   test('no policy, no table; the last policy takes it along', async () => {

@@ -1,0 +1,176 @@
+// Policies: what a start, a pod and a policy cost in a cluster of many, and what a packet costs.
+//
+// BENCH_POLICIES, BENCH_PODS and BENCH_LOCAL_PODS set the size (1000, 5000, 300).
+import { execFileSync } from 'node:child_process'
+import pino from 'pino'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import { openKernel } from '../../src/kernel/linux-kernel.ts'
+import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
+import { runProgram } from '../../src/kernel/run.ts'
+import type { LocalPod } from '../../src/policy/local-pod.ts'
+import { Policies } from '../../src/policy/policies.ts'
+import { ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
+import type { PolicySettings } from '../../src/policy/settings.ts'
+import type { BenchRow } from './bench-row.ts'
+import { policyCluster } from './policy-cluster.ts'
+import { median } from './statistics.ts'
+
+const log = pino({ level: 'silent' })
+const size = { policies: Number(process.env['BENCH_POLICIES'] ?? 1000), pods: Number(process.env['BENCH_PODS'] ?? 5000), locals: Number(process.env['BENCH_LOCAL_PODS'] ?? 300) }
+const settings: PolicySettings = { nodeName: 'n1', families: [4], judgeOpenConnections: true, log: undefined }
+const [client, server] = ['10.99.0.5', '10.99.1.5']
+
+export async function policyBench(): Promise<readonly BenchRow[]> {
+  return [...(await changes()), ...(await packets())]
+}
+
+/** One node that starts, and then sees one thing change at a time. */
+async function changes(): Promise<BenchRow[]> {
+  await using bed = await Bed.make('changes')
+  const before = heap()
+  const { cluster, locals, add } = policyCluster(size)
+  const objects = heap() - before
+  const start = await bed.sync(cluster, locals)
+  const held = heap() - before - objects
+  const [local, remote, policy, nothing]: [Cost[], Cost[], Cost[], Cost[]] = [[], [], [], []]
+  for (let run = 0; run < 15; run++) {
+    const key = add(true)
+    local.push(await bed.sync(cluster, locals))
+    cluster.remove('pods', key)
+    locals.pop()
+    await bed.sync(cluster, locals)
+    add(false)
+    remote.push(await bed.sync(cluster, locals))
+    cluster.policy('ns-0/policy-0', { podSelector: {}, ingress: [{ ports: [{ port: 1000 + run }] }] })
+    policy.push(await bed.sync(cluster, locals))
+    nothing.push(await bed.sync(cluster, locals))
+  }
+  const look = await bed.look()
+  const where = `${size.policies} policies, ${size.pods} pods, ${size.locals} of them here`
+  const both = (what: string, costs: readonly Cost[]): BenchRow[] => [row({ name: `${what}: in all`, ours: costs.map(({ all }) => all), unit: 'ms' }), row({ name: `${what}: of it nft and the kernel (20 ms is the budget for a pod)`, ours: costs.map(({ kernel }) => kernel), unit: 'ms' })]
+  return [
+    row({ name: `all computed and in force from nothing, ${where} (5,000 ms is the budget)`, ours: [start.all], unit: 'ms' }),
+    ...both('one pod comes to this node', local),
+    ...both('one pod comes to another node', remote),
+    ...both('one policy changes', policy),
+    row({ name: 'a sync that finds nothing to do', ours: nothing.map(({ all }) => all), unit: 'ms' }),
+    row({ name: 'a look at everything', ours: [look], unit: 'ms' }),
+    row({ name: 'memory for the objects of the cluster', ours: [objects / 2 ** 20], unit: 'MB' }),
+    row({ name: 'memory for what is made of them', ours: [held / 2 ** 20], unit: 'MB' }),
+  ]
+}
+
+/** Two isolated pods that may talk to each other, on nodes with one policy, with many, with none; a new flow each packet, or one flow. */
+async function packets(): Promise<BenchRow[]> {
+  await using many = await Bed.make('many')
+  await using one = await Bed.make('one')
+  await using keep = await Bed.make('keep', { ...settings, judgeOpenConnections: false })
+  await using none = await Bed.make('none')
+  for (const [bed, policies] of [[many, size.policies], [one, 0], [keep, size.policies]] as const) await bed.sync(...talking(policies))
+  const beds = { many, one, keep, none }
+  const samples = (how: 'new' | 'open'): Promise<Record<keyof typeof beds, number[]>> => interleaved(beds, async (bed) => bed.packets(how))
+  const fresh = await samples('new')
+  const open = await samples('open')
+  return [
+    row({ name: `a packet of a new flow between isolated pods: ${size.policies} policies beside 1`, ours: fresh.many, peer: fresh.one, unit: 'us', budget: 1.2 }),
+    row({ name: `a packet of a new flow: ${size.policies} policies beside none`, ours: fresh.many, peer: fresh.none, unit: 'us' }),
+    row({ name: `a packet of an open flow: ${size.policies} policies beside 1`, ours: open.many, peer: open.one, unit: 'us', budget: 1.2 }),
+    row({ name: 'a packet of an open flow: policyOpenConnections judge beside keep', ours: open.many, peer: open.keep, unit: 'us' }),
+    row({ name: `a packet of an open flow: ${size.policies} policies beside none`, ours: open.many, peer: open.none, unit: 'us' }),
+  ]
+}
+
+function talking(policies: number): [ScratchCluster, LocalPod[]] {
+  const { cluster, locals } = policyCluster(policies === 0 ? { policies: 0, pods: 0, locals: 0 } : size)
+  const rule = { ports: [{ protocol: 'UDP', port: 80 }] }
+  const labels = (app: string): object => ({ podSelector: { matchLabels: { app } } })
+  cluster.namespace('talk').pod('talk/client', { labels: 'app=client' }).pod('talk/server', { labels: 'app=server' })
+  cluster.policy('talk/both', { podSelector: {}, policyTypes: ['Ingress', 'Egress'], ingress: [{ from: [labels('client')], ...rule }], egress: [{ to: [labels('server')], ...rule }] })
+  return [cluster, [...locals, wired('talk/client', client), wired('talk/server', server)]]
+}
+
+interface Cost {
+  readonly all: number
+  readonly kernel: number
+}
+
+/** A node with a pod on each side of it. */
+class Bed implements AsyncDisposable {
+  readonly #name: string
+  readonly #kernel: Kernel
+  readonly #policies: Policies
+  #kernelMs = 0
+
+  private constructor(name: string, settings: PolicySettings) {
+    this.#name = name
+    this.#kernel = openKernel({ netns: namespacePath(name), log, observe: { command: (tool, seconds) => void (tool === 'nft' && (this.#kernelMs += seconds * 1000)), lines: () => undefined } })
+    this.#policies = new Policies({ kernel: this.#kernel, log })
+    this.#policies.configure(settings)
+  }
+
+  static async make(what: string, of: PolicySettings = settings): Promise<Bed> {
+    const name = `bench-policy-${what}`
+    const sides = [`${name}-a`, `${name}-b`]
+    for (const each of [name, ...sides]) await createNamespace(each)
+    for (const [i, side] of sides.entries()) {
+      execFileSync('ip', ['-n', name, '-batch', '-'], { input: `link set lo up\nlink add pod${i} type veth peer name eth0 netns ${namespacePath(side)}\naddr add 10.99.${i}.1/24 dev pod${i}\nlink set pod${i} up\n` })
+      execFileSync('ip', ['-n', side, '-batch', '-'], { input: `link set lo up\naddr add 10.99.${i}.5/24 dev eth0\nlink set eth0 up\nroute add default via 10.99.${i}.1\n` })
+    }
+    const bed = new Bed(name, of)
+    await bed.#kernel.writeSysctl('net/ipv4/ip_forward', '1')
+    return bed
+  }
+
+  async sync(cluster: ScratchCluster, locals: readonly LocalPod[]): Promise<Cost> {
+    const { snapshots } = cluster
+    this.#kernelMs = 0
+    const begin = performance.now()
+    await this.#policies.sync(snapshots, locals)
+    return { all: performance.now() - begin, kernel: this.#kernelMs }
+  }
+
+  /** ms */
+  async look(): Promise<number> {
+    const begin = performance.now()
+    await this.#policies.look('whole')
+    return performance.now() - begin
+  }
+
+  /** us of the median packet. */
+  async packets(how: 'new' | 'open'): Promise<number> {
+    const { stdout } = await runProgram('nsenter', [`--net=${namespacePath(`${this.#name}-a`)}`, packetsProgram(), server, '3000', how])
+    return Number(stdout) / 1000
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#kernel[Symbol.asyncDispose]()
+    for (const each of [this.#name, `${this.#name}-a`, `${this.#name}-b`]) await deleteNamespace(each)
+  }
+}
+
+let built: string | undefined
+
+function packetsProgram(): string {
+  if (built === undefined) {
+    built = '/run/first-packets'
+    execFileSync('gcc', ['-O2', '-o', built, `${import.meta.dirname}/first-packets.c`])
+  }
+  return built
+}
+
+async function interleaved<K extends string>(beds: Readonly<Record<K, Bed>>, measure: (bed: Bed) => Promise<number>): Promise<Record<K, number[]>> {
+  const samples = Object.fromEntries(Object.keys(beds).map((key) => [key, [] as number[]])) as Record<K, number[]>
+  for (let run = 0; run < 9; run++) for (const key of Object.keys(beds) as K[]) samples[key].push(await measure(beds[key]))
+  return samples
+}
+
+/** Bytes in use, rubbish collected. */
+function heap(): number {
+  globalThis.gc?.()
+  return process.memoryUsage().heapUsed
+}
+
+function row({ name, ours, peer, unit, budget = null }: { name: string; ours: readonly number[]; peer?: readonly number[]; unit: string; budget?: number | null }): BenchRow {
+  const [mine, theirs] = [median(ours), peer === undefined ? null : median(peer)]
+  return { name, ours: mine, peer: theirs, unit, ratio: theirs === null ? null : mine / theirs, budget, runs: ours.length }
+}
