@@ -11,7 +11,7 @@ export interface PolicyCluster {
   /** This node's pods. */
   readonly locals: LocalPod[]
   /** One pod more, at the end of the list. @returns its key */
-  add(local: boolean): string
+  readonly add: (local: boolean) => string
 }
 
 /** @param locals how many of the pods are this node's: of every namespace and app alike */

@@ -9,7 +9,7 @@ import { createNamespace, deleteNamespace, namespacePath } from '../../src/kerne
 import { runProgram } from '../../src/kernel/run.ts'
 import type { LocalPod } from '../../src/policy/local-pod.ts'
 import { Policies } from '../../src/policy/policies.ts'
-import { ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
+import { type ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
 import type { PolicySettings } from '../../src/policy/settings.ts'
 import type { BenchRow } from './bench-row.ts'
 import { policyCluster } from './policy-cluster.ts'

@@ -32,11 +32,11 @@ async function enforced(net: RulesNode, cluster: ScratchCluster, changes: Partia
 
 interface Connection extends AsyncDisposable {
   /** Answers what the other side answers. */
-  say(word: string): Promise<string>
+  readonly say: (word: string) => Promise<string>
 }
 
 /** shop/web talks to shop/db, whose policy is changed then. */
-async function talking(net: RulesNode, judgeOpenConnections: boolean): Promise<{ policies: Policies; connection: Connection; forbid(): Promise<unknown>; allow(): Promise<unknown> }> {
+async function talking(net: RulesNode, judgeOpenConnections: boolean): Promise<{ policies: Policies; connection: Connection; forbid: () => Promise<unknown>; allow: () => Promise<unknown> }> {
   await using made = new AsyncDisposableStack()
   const { pods: [webPod, dbPod] } = net
   made.use(ended(spawn('nsenter', [`--net=${dbPod.path}`, 'socat', 'TCP-LISTEN:9002,fork', 'EXEC:cat'], { stdio: 'ignore', detached: true })))
@@ -134,7 +134,7 @@ describeKernel('policies and packets', () => {
       await policies.look('whole')
       return policies.denials.some(({ packets }) => packets > 0)
     }, 'a packet to be denied')
-    expect(await Promise.race([answer, 'none yet'])).toBe('none yet')
+    expect(await Promise.race([answer, Promise.resolve('none yet')])).toBe('none yet')
     await allow()
     expect(await answer).toBe('two')
   })
