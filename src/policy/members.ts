@@ -43,11 +43,11 @@ export class Members {
   /** The cluster as it is now. @param addresses of the pods whose addresses we know before the API server does, by "ns/name" */
   update(pods: ReadonlyMap<string, ClusterPod>, namespaces: ReadonlyMap<string, ClusterNamespace>, addresses: ReadonlyMap<string, readonly Address[]>): void {
     this.#moveNamespaces(namespaces)
-    if (pods === this.#pods && addresses === this.#addresses) return
-    for (const [key, pod] of pods) {
-      if (this.#pods.get(key) !== pod || this.#addresses.get(key) !== addresses.get(key)) this.#put(key, pod, addresses.get(key))
+    for (const key of this.#changes(pods, addresses)) {
+      const [before, pod] = [this.#pods.get(key), pods.get(key)]
+      if (pod !== undefined) this.#put(key, pod, addresses.get(key))
+      else if (before !== undefined) this.#remove(before.namespace, key)
     }
-    for (const [key, { namespace }] of this.#pods) if (!pods.has(key)) this.#remove(namespace, key)
     this.#pods = pods
     this.#addresses = addresses
     this.#fresh.clear()
@@ -72,6 +72,21 @@ export class Members {
     this.#fresh.clear()
   }
 
+  /** Keys of pods that came, went, or are others. Each sync looks at every pod for it, and does little else where nothing changed. */
+  #changes(pods: ReadonlyMap<string, ClusterPod>, addresses: ReadonlyMap<string, readonly Address[]>): Set<string> {
+    const changed = new Set<string>()
+    let kept = 0
+    for (const [key, pod] of pods === this.#pods ? [] : pods) {
+      const before = this.#pods.get(key)
+      if (before !== undefined) kept += 1
+      if (before !== pod) changed.add(key)
+    }
+    if (pods !== this.#pods && kept < this.#pods.size) for (const key of this.#pods.keys()) if (!pods.has(key)) changed.add(key)
+    for (const [key, list] of addresses) if (this.#addresses.get(key) !== list) changed.add(key)
+    for (const key of this.#addresses.keys()) if (!addresses.has(key)) changed.add(key)
+    return changed
+  }
+
   /** Pods of a namespace that is not known yet are in no selection of namespaces: what its labels will be, nobody can tell. */
   #moveNamespaces(namespaces: ReadonlyMap<string, ClusterNamespace>): void {
     if (namespaces === this.#namespaces) return
@@ -86,7 +101,6 @@ export class Members {
   }
 
   #put(key: string, pod: ClusterPod, addresses = pod.addresses): void {
-    // The very pod whose address it is may have to go before the one comes that has it now; both are looked at before anything is written.
     this.#remove(pod.namespace, key)
     if (!ownsAddresses({ ...pod, addresses })) return
     const known: Known = { pod, addresses, selections: new Set() }

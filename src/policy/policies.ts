@@ -114,7 +114,14 @@ export class Policies {
 
   /** For pods that we have wired ourselves: sooner than the API server says. */
   #knownAddresses(pods: ReadonlyMap<string, ClusterPod>): ReadonlyMap<string, readonly Address[]> {
-    return new Map([...this.#locals.values()].filter((local) => objectOf(local, pods) !== undefined).map(({ key, addresses }) => [key, addresses]))
+    const known = new Map<string, readonly Address[]>()
+    for (const local of this.#locals.values()) {
+      if (objectOf(local, pods) === undefined) continue
+      // A pod with two interfaces of ours is two of these.
+      const others = known.get(local.key)
+      known.set(local.key, others === undefined ? local.addresses : [...others, ...local.addresses])
+    }
+    return known
   }
 
   #contextOf({ families }: PolicySettings, nodes: ReadonlyMap<string, ClusterNode>): RenderContext {
