@@ -6,7 +6,7 @@ export default defineConfig({
       // Pure code and fakes: beside the code they test.
       { test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },
       // The real kernel in namespaces of their own: root only, skipped by name without it. One failure in a shared machine's bad second is tried again, and reported as such.
-      { test: { name: 'netns', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 1, retry: process.env['CI'] === undefined ? 0 : 1 } },
+      { test: { name: 'netns', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, retry: process.env['CI'] === undefined ? 0 : 1 } },
     ],
   },
 })

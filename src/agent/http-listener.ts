@@ -37,11 +37,17 @@ export function parseListenAddress(text: string): { host: string | undefined; po
 /** One answer for one connection: what follows a request that was read to its end is ignored, and its own answer is the only one. */
 function refuseWhatIsNotHttp(server: Server, refusal: string): void {
   const latest = new WeakMap<Duplex, ServerResponse>()
+  const refused = new WeakSet<Duplex>()
   server.on('request', (request, response) => latest.set(request.socket, response))
   server.on('clientError', (_, socket) => {
+    // What still comes is read and dropped: a connection that is closed on unread bytes is reset, and the client may lose the answer.
+    if (refused.has(socket)) return
     const response = latest.get(socket)
     if (response?.req.complete === true && !response.writableFinished) response.once('finish', () => socket.end())
-    else if (socket.writable && response?.headersSent !== true) socket.end(`HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(refusal)}\r\nConnection: close\r\n\r\n${refusal}`)
-    else socket.destroy()
+    else if (socket.writable && response?.headersSent !== true) {
+      refused.add(socket)
+      socket.end(`HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(refusal)}\r\nConnection: close\r\n\r\n${refusal}`)
+      setTimeout(() => socket.destroy(), 1000).unref()
+    } else socket.destroy()
   })
 }
