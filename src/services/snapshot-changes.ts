@@ -51,6 +51,13 @@ function serviceOf(slice: ClusterEndpointSlice | undefined): string | undefined 
 }
 
 function differing<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): string[] {
-  const changed = [...after].filter(([key, value]) => before.get(key) !== value).map(([key]) => key)
-  return [...changed, ...[...before.keys()].filter((key) => !after.has(key))]
+  const changed: string[] = []
+  let kept = 0
+  for (const [key, value] of after) {
+    const known = before.get(key)
+    if (known !== undefined) kept += 1
+    if (known !== value) changed.push(key)
+  }
+  if (kept < before.size) for (const key of before.keys()) if (!after.has(key)) changed.push(key)
+  return changed
 }

@@ -1,163 +1,132 @@
-// Services: what a change, a start and a new connection cost, beside kube-proxy's way of doing it, on both backends.
-//
-// BENCH_SERVICES sets the size (10000); BENCH_COLD the sizes of the one-shot cold start on nft, which takes a minute at 5,000 and five at 10,000 (2000).
-import { execFileSync } from 'node:child_process'
-import pino from 'pino'
-import type { IptablesBackend, Kernel } from '../../src/kernel/kernel.ts'
-import { openKernel } from '../../src/kernel/linux-kernel.ts'
-import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
-import { runProgram } from '../../src/kernel/run.ts'
-import { desiredRules } from '../../src/services/desired.ts'
-import { flatEndpoints, flatFrontends } from '../../src/services/flat-layout.ts'
-import { nodeFacts } from '../../src/services/node-facts.ts'
-import { Services } from '../../src/services/services.ts'
-import { tableText } from '../../src/services/table-text.ts'
-import { node, options, TestCluster } from '../netns/services-cluster.ts'
-import type { BenchRow } from './bench-row.ts'
-import { median } from './statistics.ts'
+// Services: what a start, a change and a new connection cost, beside kube-proxy's way of doing it, on both backends; and what a real agent costs.
+import type { IptablesBackend } from '../../src/kernel/kernel.ts'
+import { type BenchRow, rowOf } from './bench-row.ts'
+import { Bed, seconds } from './services-bed.ts'
+import { ServiceScene } from './services-agent.ts'
 
-const log = pino({ level: 'silent' })
-const size = Number(process.env['BENCH_SERVICES'] ?? 10_000)
-const coldSizes = (process.env['BENCH_COLD'] ?? '2000').split(',').map(Number)
 const backends: readonly IptablesBackend[] = ['nft', 'legacy']
+/** The sizes that budgets are for. */
+const large = 10_000
+const changeBudgets = { nft: 0.05, legacy: 0.8 }
 const coldBudgets = new Map([[2000, 0.3], [5000, 0.1]])
-/** A datagram is a whole connection. */
-const udp = { ports: [{ name: '', protocol: 'udp' as const, port: 80, nodePort: 0 }] }
+const agentBudgets = { nft: { start: 6, change: 0.15 }, legacy: { start: 4, change: 0.7 } }
+const nodes = 1000
 
-export async function servicesBench(): Promise<readonly BenchRow[]> {
+export interface ServicesBench {
+  readonly sizes: readonly number[]
+  readonly cold: readonly number[]
+  readonly agent: readonly number[]
+}
+
+export async function servicesBench({ sizes, cold, agent }: ServicesBench): Promise<readonly BenchRow[]> {
   const rows: BenchRow[] = []
-  for (const backend of backends) rows.push(...(await atSize(backend)))
-  for (const cold of coldSizes) rows.push(await coldStart(cold))
+  for (const size of sizes) {
+    if (size > large) rows.push(...(await oursAlone(size)))
+    else for (const backend of backends) rows.push(...(await besideFlat(backend, size)))
+  }
+  for (const size of cold) rows.push(await coldStart(size))
+  for (const size of agent) rows.push(...(await realAgent(size)))
   return rows
 }
 
 /** Two nodes with the same Services, one laid out as a tree and one flat: a change and a new connection on each in turn. */
-async function atSize(backend: IptablesBackend): Promise<BenchRow[]> {
+async function besideFlat(backend: IptablesBackend, size: number): Promise<BenchRow[]> {
   await using ours = await Bed.make(backend, 'tree', size)
   await using peer = await Bed.make(backend, 'flat', size)
   await using empty = await Bed.make(backend, 'tree', 0)
   const start = await ours.sync()
-  await peer.sync()
-  await empty.sync()
+  for (const bed of [peer, empty]) await bed.sync()
 
   const changes: [number[], number[]] = [[], []]
-  for (let run = 0; run < 9; run++) {
+  for (let run = 0; run < 11; run++) {
     const n = 1 + run * 7
     for (const bed of [ours, peer]) bed.cluster.endpoints(n, [`10.245.${run}.1`, `10.245.${run}.2`, `10.245.${run}.3`])
     changes[0].push(await ours.sync())
-    const text = peer.partialSync(n)
-    changes[1].push(await timed(async () => peer.kernel.restoreRules(4, text)))
+    const text = peer.partialText(n)
+    changes[1].push(await seconds(async () => peer.kernel.restoreRules(4, text)))
   }
   const where = `${size} Services x 3, ${backend}`
   return [
-    row({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }),
-    row({ name: `one endpoint changes among ${where}`, ours: changes[0], peer: changes[1], unit: 's', budget: size < 10_000 ? null : backend === 'nft' ? 0.05 : 0.8 }),
-    ...(await newConnections(where, { ours, peer, empty })),
+    rowOf({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }),
+    rowOf({ name: `endpoints of one Service change among ${where}`, ours: changes[0], peer: changes[1], unit: 's', budget: size === large ? changeBudgets[backend] : null }),
+    ...(await newConnections(where, { ours, peer, empty }, size === large)),
   ]
 }
 
-async function newConnections(where: string, { ours, peer, empty }: Record<'ours' | 'peer' | 'empty', Bed>): Promise<BenchRow[]> {
-  const all = [...ours.cluster.services.values()].map(({ clusterIps: [address] }) => String(address))
-  const targets = { first: all[0], middle: all[Math.floor(all.length / 2)], last: all.at(-1), 'no Service': '10.200.0.1' }
+async function newConnections(where: string, { ours, peer, empty }: Record<'ours' | 'peer' | 'empty', Bed>, budgets: boolean): Promise<BenchRow[]> {
   const rows: BenchRow[] = []
-  for (const [what, address = ''] of Object.entries(targets)) {
-    const samples: Record<'ours' | 'peer' | 'empty', number[]> = { ours: [], peer: [], empty: [] }
-    for (let run = 0; run < 5; run++) for (const [key, bed] of Object.entries({ ours, peer, empty })) samples[key as 'ours'].push(await bed.firstPackets(address))
-    if (what === 'last' || what === 'no Service') rows.push(row({ name: `first packet to ${what}, tree beside flat, ${where}`, ours: samples.ours, peer: samples.peer, unit: 'us', budget: what === 'last' && size >= 10_000 ? 0.1 : null }))
-    rows.push(row({ name: `first packet to ${what}, tree beside no Services at all, ${where}`, ours: samples.ours, peer: samples.empty, unit: 'us', budget: what === 'last' ? 1.5 : null }))
+  for (const [what, address] of Object.entries(targetsOn(ours))) {
+    const samples = await inTurn({ ours, peer, empty }, address, 21)
+    rows.push(rowOf({ name: `first packet to ${what}, beside the flat layout, ${where}`, ours: samples.ours, peer: samples.peer, unit: 'us', budget: budgets && what === 'last' ? 0.1 : null }))
+    rows.push(rowOf({ name: `first packet to ${what}, beside no Services at all, ${where}`, ours: samples.ours, peer: samples.empty, unit: 'us', budget: budgets ? 1.5 : null }))
   }
   return rows
 }
 
+/** One that no flat layout holds: only that ours still works there. */
+async function oursAlone(size: number): Promise<BenchRow[]> {
+  await using ours = await Bed.make('nft', 'tree', size)
+  await using empty = await Bed.make('nft', 'tree', 0)
+  const start = await ours.sync()
+  await empty.sync()
+  const changes: number[] = []
+  for (let run = 0; run < 11; run++) {
+    ours.cluster.endpoints(1 + run * 7, [`10.245.${run}.1`, `10.245.${run}.2`, `10.245.${run}.3`])
+    changes.push(await ours.sync())
+  }
+  const where = `${size} Services x 3, nft`
+  const rows = [rowOf({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }), rowOf({ name: `endpoints of one Service change among ${where}`, ours: changes, unit: 's' })]
+  for (const [what, address] of Object.entries(targetsOn(ours))) {
+    const samples = await inTurn({ ours, empty }, address, 21)
+    rows.push(rowOf({ name: `first packet to ${what}, beside no Services at all, ${where}`, ours: samples.ours, peer: samples.empty, unit: 'us' }))
+  }
+  return rows
+}
+
+function targetsOn({ cluster }: Bed): Record<string, string> {
+  const all = [...cluster.services.values()].map(({ clusterIps: [address] }) => String(address))
+  return { first: all[0] ?? '', middle: all[Math.floor(all.length / 2)] ?? '', last: all.at(-1) ?? '', 'no Service': '10.200.0.1' }
+}
+
+/** Each round begins with another bed: what a machine does now and then hits all of them alike. */
+async function inTurn<K extends string>(beds: Record<K, Bed>, address: string, rounds: number): Promise<Record<K, number[]>> {
+  const names = Object.keys(beds) as K[]
+  const samples = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, number[]>
+  for (let round = 0; round < rounds; round++) {
+    const from = round % names.length
+    for (const name of [...names.slice(from), ...names.slice(0, from)]) samples[name].push(await beds[name].firstPackets(address))
+  }
+  return samples
+}
+
 /** The same text in one restore is the peer: what a kube-proxy writes when it starts. */
-async function coldStart(count: number): Promise<BenchRow> {
+async function coldStart(size: number): Promise<BenchRow> {
   const [ours, peer]: [number[], number[]] = [[], []]
-  for (let run = 0; run < (count > 3000 ? 1 : 3); run++) {
-    await using mine = await Bed.make('nft', 'tree', count)
+  for (let run = 0; run < (size > 3000 ? 1 : 3); run++) {
+    await using mine = await Bed.make('nft', 'tree', size)
     ours.push(await mine.sync())
-    await using theirs = await Bed.make('nft', 'flat', count)
-    const [services, slices] = theirs.cluster.snapshot
-    const { rules } = desiredRules({ services: services.values(), slices: slices.values(), options: { ...options, layout: 'flat' }, node: nodeFacts(node, 4, []) }, { endpoints: flatEndpoints, frontends: flatFrontends })
-    const text = tableText(rules)
-    peer.push(await timed(async () => theirs.kernel.restoreRules(4, text)))
+    await using theirs = await Bed.make('nft', 'flat', size)
+    const text = theirs.wholeText()
+    peer.push(await seconds(async () => theirs.kernel.restoreRules(4, text)))
   }
-  return row({ name: `cold start beside one restore of the same rules, ${count} Services x 3, nft`, ours, peer, unit: 's', budget: coldBudgets.get(count) ?? null })
+  return rowOf({ name: `cold start beside one restore of the same rules, ${size} Services x 3, nft`, ours, peer, unit: 's', budget: coldBudgets.get(size) ?? null })
 }
 
-class Bed implements AsyncDisposable {
-  readonly cluster = new TestCluster()
-  readonly kernel: Kernel
-  readonly #name: string
-  readonly #services: Services
-
-  private constructor(name: string, backend: IptablesBackend, layout: 'tree' | 'flat') {
-    this.#name = name
-    this.kernel = openKernel({ netns: namespacePath(name), log, iptables: backend })
-    this.#services = new Services({ kernel: this.kernel, log, families: [4] })
-    this.#services.configure({ ...options, layout })
+async function realAgent(size: number): Promise<BenchRow[]> {
+  await using scene = await ServiceScene.make({ services: size, nodes })
+  const rows: BenchRow[] = []
+  for (const backend of backends) {
+    const costs = await scene.run({ backend, idleSeconds: 120, changes: 41 })
+    const where = `${size} Services x 3, ${nodes} Nodes, ${backend}`
+    const { start, change } = agentBudgets[backend]
+    const budget = (value: number): number | null => (size === large ? value : null)
+    rows.push(
+      rowOf({ name: `from the agent's start to all rules in force, ${where}`, ours: [costs.startSeconds], unit: 's', budget: budget(start) }),
+      rowOf({ name: `from the API server's event to the rule in force, ${where}`, ours: costs.changes, unit: 's', budget: budget(change) }),
+      rowOf({ name: `agent's memory, ${where}`, ours: [costs.megabytes], unit: 'MB', budget: budget(150) }),
+      rowOf({ name: `agent's memory at its peak, ${where}`, ours: [costs.peakMegabytes], unit: 'MB' }),
+      rowOf({ name: `idle CPU of the agent and what it starts, % of a core, ${where}`, ours: [costs.idlePercent], unit: '%', budget: budget(0.5) }),
+    )
   }
-
-  static async make(backend: IptablesBackend, layout: 'tree' | 'flat', count: number): Promise<Bed> {
-    const name = `bench-${backend}-${layout}-${count}`
-    await createNamespace(name)
-    const bed = new Bed(name, backend, layout)
-    for (let n = 1; n <= count; n++) bed.cluster.add(n, 3, udp)
-    // Everything has a way out, which leads nowhere: what is measured is what happens before.
-    await bed.#run('sh', ['-c', 'ip link set lo up && ip link add out type veth peer name away && ip addr add 192.168.0.21/24 dev out && ip link set out up && ip link set away up && ip route add default via 192.168.0.1 && ip neigh add 192.168.0.1 lladdr 02:00:00:00:00:01 dev out'])
-    return bed
-  }
-
-  async sync(): Promise<number> {
-    this.#services.update(...this.cluster.snapshot)
-    return timed(async () => this.#services.sync())
-  }
-
-  /** The text of a partial sync as kube-proxy makes it: the chains of the Service that changed, and all of KUBE-SERVICES, whatever is in it. */
-  partialSync(n: number): string {
-    const [services, slices] = this.cluster.snapshot
-    const changed = new Map([[`ns/svc-${n}`, services.get(`ns/svc-${n}`)]].flatMap(([key, service]) => (typeof key === 'string' && typeof service === 'object' ? [[key, service]] : [])))
-    const parts = { options: { ...options, layout: 'flat' as const }, node: nodeFacts(node, 4, []) }
-    const layouts = { endpoints: flatEndpoints, frontends: flatFrontends }
-    const whole = desiredRules({ services: services.values(), slices: slices.values(), ...parts }, layouts).rules
-    const own = desiredRules({ services: changed.values(), slices: [slices.get(`ns/svc-${n}-slice`)].flatMap((slice) => slice ?? []), ...parts }, layouts).rules.nat
-    const nat = new Map([...own].map(([chain]) => [chain, whole.nat.get(chain) ?? []]))
-    return tableText({ filter: whole.filter, nat }).replaceAll(/^-A (INPUT|FORWARD|OUTPUT|PREROUTING|POSTROUTING) .*\n/gm, '')
-  }
-
-  /** us of the median first packet. */
-  async firstPackets(address: string): Promise<number> {
-    await this.#run('conntrack', ['-F'])
-    return Number(await this.#run(firstPacketsProgram(), [address, '500'])) / 1000
-  }
-
-  async #run(program: string, args: readonly string[]): Promise<string> {
-    return (await runProgram('nsenter', [`--net=${namespacePath(this.#name)}`, program, ...args])).stdout
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.kernel[Symbol.asyncDispose]()
-    await deleteNamespace(this.#name)
-  }
-}
-
-let built: string | undefined
-
-function firstPacketsProgram(): string {
-  if (built === undefined) {
-    built = '/run/first-packets'
-    execFileSync('gcc', ['-O2', '-o', built, `${import.meta.dirname}/first-packets.c`])
-  }
-  return built
-}
-
-/** Seconds. */
-async function timed(work: () => Promise<unknown>): Promise<number> {
-  const begin = performance.now()
-  await work()
-  return (performance.now() - begin) / 1000
-}
-
-function row({ name, ours, peer, unit, budget = null }: { name: string; ours: readonly number[]; peer?: readonly number[]; unit: string; budget?: number | null }): BenchRow {
-  const [mine, theirs] = [median(ours), peer === undefined ? null : median(peer)]
-  return { name, ours: mine, peer: theirs, unit, ratio: theirs === null ? null : mine / theirs, budget, runs: ours.length }
+  return rows
 }
