@@ -73,7 +73,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
       await pass.run([...nodes.snapshot.values()])
       if (live.current.podNetwork && pass.missing.length === 0) await networkUnavailable.clear(nodes.snapshot.get(config.nodeName))
     },
-    intervalMs: config.resyncSeconds * 1000,
+    intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })

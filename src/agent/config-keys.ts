@@ -54,7 +54,7 @@ export const configKeys = {
   stateDir: { schema: path.default('/run/fairlead'), help: 'socket, attachments and lock; has to be gone after a reboot' },
   healthAddress: { schema: listen.prefault('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
   metricsAddress: { schema: listen.prefault('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
-  resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event' },
+  resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event (above 250 nodes less often, in proportion)' },
   logLevel: { live: true, schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },
 } as const
 

@@ -4,7 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface ReconcileLoopOptions {
   /** One full pass: derive what should be, look at what is, apply the difference. */
   readonly pass: () => Promise<void>
-  readonly intervalMs: number
+  /** Asked after every pass. */
+  readonly intervalMs: () => number
   /** Told of a pass that threw; the loop goes on, after a pause that doubles from 0.1 s to 5 s while passes fail. */
   readonly onError: (error: unknown) => void
 }
@@ -51,7 +52,7 @@ export class ReconcileLoop {
         this.#wake = undefined
         resolve()
       }
-      const timer = setTimeout(wake, this.#options.intervalMs)
+      const timer = setTimeout(wake, this.#options.intervalMs())
       signal.addEventListener('abort', wake, { once: true })
       this.#wake = wake
     })

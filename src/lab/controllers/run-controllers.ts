@@ -85,7 +85,7 @@ async function runController({ name, sources, pass }: Controller, log: Controlle
   const loop = new ReconcileLoop({
     // Half a picture would look like pods without nodes and owners.
     pass: async () => (sources.every(({ synced }) => synced) ? await pass() : undefined),
-    intervalMs,
+    intervalMs: () => intervalMs,
     onError: (error) => log.warn({ err: error }, `the ${name} controller failed; it starts again`),
   })
   for (const source of sources) source.onChange(() => loop.trigger())

@@ -1,7 +1,7 @@
 // When the rules are looked at, to find what another program has flushed, deleted or changed.
 //
 // Nobody tells us of it. So what everything hangs from is looked at every 2 s, in one process start, and every rule of every table each 25 s. Above 6,000 chains (1,000
-// Services with 3 endpoints have about that many) the periods stretch until looking costs no more than 0.2 % of a core each: legacy reads the whole table whatever
+// Services with 3 endpoints have about that many) the periods stretch until looking costs no more than 0.1 % of a core each: legacy reads the whole table whatever
 // is asked, nft takes seconds to print tens of thousands of chains.
 import { type FamilyTables, tables, type Written } from './apply.ts'
 
@@ -21,7 +21,7 @@ interface Look {
 }
 
 const ordinaryChains = 6000
-const restPerCost = 500
+const restPerCost = 1000
 const longestPeriod = 1_200_000
 
 export class Audit {
