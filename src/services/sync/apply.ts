@@ -85,7 +85,7 @@ export class FamilyTables {
    */
   async writeAhead(): Promise<void> {
     const backend = await this.#kernel.iptablesBackend()
-    if (!isWorthARestore(backend, this.#states.nat.fresh().size - this.#underWay)) return
+    if (!isWorthARestore(backend, this.#states.nat.freshCount - this.#underWay)) return
     const before = await this.#ahead.catch(() => undefined)
     if (before === undefined) return
     const fresh = this.#states.nat.fresh()

@@ -29,6 +29,8 @@ export class TableState {
   /** Chains that hold what they should: its fingerprint, or its text. None of them is in #open. */
   readonly #settled = new Map<string, Rules | number>()
   readonly #open = new Map<string, Open>()
+  /** Of these, those that are not there and whose rules are known. */
+  readonly #fresh = new Set<string>()
   /** Fingerprints of settled chains as this iptables prints them, where it has its own order of words. */
   readonly #printed = new Map<string, number>()
 
@@ -119,7 +121,17 @@ export class TableState {
 
   /** Chains that should be there and are not, in the order in which they were first wanted: no rule in the kernel leads to them. */
   fresh(): ReadonlyMap<string, Rules> {
-    return new Map([...this.#open].flatMap(([chain, { wanted, held }]) => (held === undefined && isText(wanted) ? [[chain, wanted] as const] : [])))
+    const fresh = new Map<string, Rules>()
+    for (const chain of this.#fresh) {
+      const wanted = this.#open.get(chain)?.wanted
+      if (isText(wanted)) fresh.set(chain, wanted)
+    }
+    return fresh
+  }
+
+  /** How many {@link fresh} gives. */
+  get freshCount(): number {
+    return this.#fresh.size
   }
 
   #wanted(chain: string): Rules | number | undefined {
@@ -129,6 +141,8 @@ export class TableState {
   #set(chain: string, wanted: Open['wanted'], held: Open['held']): void {
     this.#settled.delete(chain)
     this.#printed.delete(chain)
+    if (isText(wanted) && held === undefined) this.#fresh.add(chain)
+    else this.#fresh.delete(chain)
     if (wanted === undefined && held === undefined) this.#open.delete(chain)
     else if (wanted !== undefined && held !== undefined && held !== 'doubtful' && satisfies(chain, held, wanted)) this.#settle(chain, wanted, held)
     else this.#open.set(chain, { wanted, held })
