@@ -85,7 +85,8 @@ describeKernel('policies of an agent', () => {
       expect(await table(machine)).not.toBe(whole)
       await until(async () => (await table(machine)) === whole, `${damage.join(' ')} to be mended`)
     }
-    expect(machine.log.filter(({ msg }) => msg.startsWith('what another program had changed of the policy rules'))).toHaveLength(damages.length)
+    // It is said when it is done.
+    await until(() => machine.log.filter(({ msg }) => msg.startsWith('what another program had changed of the policy rules')).length === damages.length, 'each repair to be told of')
 
     await machine.killAgent()
     expect(await table(machine)).toBe(whole)
