@@ -18,10 +18,15 @@ export async function readList<T>(reader: Reader, words: readonly string[], shap
   let { stdout, stderr } = await runInShell(reader.workers, words, reader.options)
   // The list changed while the kernel was writing it. On a node where it always does, the fourth answer has to do.
   for (let again = 0; again < 3 && stderr.includes('Dump was interrupted'); again++) ({ stdout, stderr } = await runInShell(reader.workers, words, reader.options))
+  return parseList(words.join(' '), stdout, shape)
+}
+
+/** What the command printed; nothing means an empty list. @throws {CommandError} where the output is not of the shape. */
+export function parseList<T>(command: string, stdout: string, shape: z.ZodType<T>): T[] {
   if (stdout.trim() === '') return []
   try {
     return z.array(shape).parse(JSON.parse(stdout))
   } catch (error) {
-    throw new CommandError({ kind: 'other', command: words.join(' '), stderr: `unexpected output: ${error instanceof Error ? error.message : String(error)}`, cause: error })
+    throw new CommandError({ kind: 'other', command, stderr: `unexpected output: ${error instanceof Error ? error.message : String(error)}`, cause: error })
   }
 }

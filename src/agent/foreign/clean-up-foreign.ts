@@ -8,7 +8,7 @@ import { ourGroup, retiredGroup, type IptablesBackend, type Kernel } from '../..
 import { openKernel } from '../../kernel/linux-kernel.ts'
 import { readNftTables } from '../../kernel/nft-tables.ts'
 import type { Link } from '../../kernel/observed.ts'
-import { hasRoutes, readPolicyRules } from '../../kernel/policy-rules.ts'
+import { hasRoutes, readPolicyRules } from '../../kernel/routing-rules.ts'
 import { runProgram } from '../../kernel/run.ts'
 import type { Family } from '../../net/address.ts'
 import type { Table } from '../../services/sync/ours.ts'

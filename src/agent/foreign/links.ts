@@ -1,7 +1,7 @@
 // Which links, routes, routing rules, nftables tables and sets of others can go. Pure.
 import type { NftTable } from '../../kernel/nft-tables.ts'
 import type { Link, Route } from '../../kernel/observed.ts'
-import type { PolicyRule } from '../../kernel/policy-rules.ts'
+import type { PolicyRule } from '../../kernel/routing-rules.ts'
 import type { Family } from '../../net/address.ts'
 import { cidrContains, formatCidr } from '../../net/cidr.ts'
 import type { ForeignNetwork } from './networks.ts'

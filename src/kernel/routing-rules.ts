@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { addressBits, type Family, parseAddress } from '../net/address.ts'
 import { type Cidr, cidrOf } from '../net/cidr.ts'
+import { parseList } from './read-json.ts'
 import { runProgram } from './run.ts'
 
 export interface PolicyRule {
@@ -17,9 +18,9 @@ const ruleShape = z.object({ priority: z.number(), src: z.string(), srclen: z.nu
 
 /** `ip -j -N rule show` */
 export async function readPolicyRules(family: Family): Promise<readonly PolicyRule[]> {
-  const { stdout } = await runProgram('ip', ['-j', '-N', `-${family}`, 'rule', 'show'])
-  const rules = stdout.trim() === '' ? [] : z.array(ruleShape).parse(JSON.parse(stdout))
-  return rules.map(({ priority, src, srclen, table = 0 }) => ({
+  const args = ['-j', '-N', `-${family}`, 'rule', 'show']
+  const { stdout } = await runProgram('ip', args)
+  return parseList(`ip ${args.join(' ')}`, stdout, ruleShape).map(({ priority, src, srclen, table = 0 }) => ({
     family, priority, table, source: src === 'all' ? undefined : cidrOf(parseAddress(src), srclen ?? addressBits(family)),
   }))
 }
