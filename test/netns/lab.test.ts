@@ -89,7 +89,8 @@ describeKernel('lab', () => {
     await second.succeed(['status'])
     await second.succeed(['down'])
     expect(traces(other)).toEqual([])
-    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain('flab')
+    // By name: other files' labs run at the same time, and their namespaces are mounts of the machine.
+    expect(readFileSync('/proc/self/mounts', 'utf8')).not.toContain(`flab-${name}-`)
     expect(nodePaths.map((path) => existsSync(path))).toEqual(before)
   })
 })
