@@ -13,7 +13,7 @@ lab: build
 # Types, lint, unused code, then unit, kernel and runtime tests; without root the kernel tests are skipped by name.
 test: build runtime
 	npm run --silent check
-	npx vitest run
+	npx vitest run $(VITEST_FLAGS)
 
 build: dist/fairlead.mjs
 

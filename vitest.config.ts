@@ -5,8 +5,8 @@ export default defineConfig({
     projects: [
       // Pure code and fakes: beside the code they test.
       { test: { name: 'unit', include: ['src/**/*.test.ts'], testTimeout: 30_000 } },
-      // The real kernel in namespaces of their own: root only, skipped by name without it. One failure in a shared machine's bad second is tried again, and reported as such.
-      { test: { name: 'netns', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2, retry: process.env['CI'] === undefined ? 0 : 1 } },
+      // The real kernel in namespaces of their own: root only, skipped by name without it.
+      { test: { name: 'netns', include: ['test/**/*.test.ts'], testTimeout: 60_000, hookTimeout: 60_000, maxWorkers: 2 } },
     ],
   },
 })
