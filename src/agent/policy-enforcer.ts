@@ -24,11 +24,11 @@ import { type LocalPod, objectOf } from '../policy/local-pod.ts'
 import { LookSchedule } from '../policy/look-schedule.ts'
 import { Policies } from '../policy/policies.ts'
 import type { Subject } from '../policy/subjects.ts'
-import { SyncLoop } from '../services/sync/sync-loop.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from './metrics.ts'
 import { policySettings } from './policy-options.ts'
 import { Reports } from './reports.ts'
+import { SyncLoop } from './sync-loop.ts'
 
 export interface PolicyEnforcerParts {
   readonly live: LiveConfig

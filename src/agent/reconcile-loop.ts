@@ -1,5 +1,6 @@
 // One pass at a time, over and over: at once when something happened, and every interval in case nobody said so.
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BackOff } from '../cluster/back-off.ts'
 
 export interface ReconcileLoopOptions {
   /** One full pass: derive what should be, look at what is, apply the difference. */
@@ -28,18 +29,18 @@ export class ReconcileLoop {
 
   /** Runs passes until the signal; the pass that runs then is finished first. */
   async run(signal: AbortSignal): Promise<void> {
-    let failures = 0
+    const backOff = new BackOff({ firstMs: 100, longestMs: 5000, forgottenAfterMs: 0 })
     while (!signal.aborted) {
       if (!this.#due) await this.#idle(signal)
       if (signal.aborted) return
       this.#due = false
       try {
         await this.#options.pass()
-        failures = 0
+        backOff.succeeded()
       } catch (error) {
         this.#options.onError(error)
         this.#due = true
-        await sleep(Math.min(100 * 2 ** failures++, 5000), undefined, { signal }).catch(() => undefined)
+        await sleep(backOff.failed(), undefined, { signal }).catch(() => undefined)
       }
     }
   }

@@ -14,12 +14,12 @@ import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
 import { Services } from '../services/services.ts'
-import { SyncLoop } from '../services/sync/sync-loop.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import { Reports } from './reports.ts'
 import { servicesOptions } from './services-options.ts'
+import { SyncLoop } from './sync-loop.ts'
 
 export interface ServiceProxyParts {
   readonly live: LiveConfig

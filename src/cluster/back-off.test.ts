@@ -6,7 +6,7 @@ import { FakeClock } from './fake-clock.ts'
 test('waits double from 0.8 s and end at 30 s', () => {
   const clock = new FakeClock()
   clock.random = () => 0
-  const backOff = new BackOff(clock)
+  const backOff = new BackOff({ clock })
   expect(Array.from({ length: 8 }, () => backOff.failed())).toEqual([800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
 })
 
@@ -15,7 +15,7 @@ test('chance shortens a wait by half at most, so that nodes do not come back tog
     fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(2000), (chance, failures) => {
       const clock = new FakeClock()
       clock.random = () => chance
-      const backOff = new BackOff(clock)
+      const backOff = new BackOff({ clock })
       let wait = 0
       for (let i = 0; i <= failures; i++) wait = backOff.failed()
       const whole = Math.min(30_000, 800 * 2 ** failures)
@@ -27,7 +27,7 @@ test('chance shortens a wait by half at most, so that nodes do not come back tog
 test('two minutes of health are forgiven, a shorter success is not', () => {
   const clock = new FakeClock()
   clock.random = () => 0
-  const backOff = new BackOff(clock)
+  const backOff = new BackOff({ clock })
   backOff.failed()
   backOff.failed()
   backOff.succeeded()
@@ -40,4 +40,13 @@ test('two minutes of health are forgiven, a shorter success is not', () => {
   backOff.succeeded()
   clock.time += 60_000
   expect(backOff.failed()).toBe(800)
+})
+
+test('where it is so asked, other waits, and one success is enough', () => {
+  const clock = new FakeClock()
+  clock.random = () => 0
+  const backOff = new BackOff({ firstMs: 100, longestMs: 500, forgottenAfterMs: 0, clock })
+  expect(Array.from({ length: 4 }, () => backOff.failed())).toEqual([100, 200, 400, 500])
+  backOff.succeeded()
+  expect(backOff.failed()).toBe(100)
 })

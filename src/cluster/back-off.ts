@@ -1,30 +1,41 @@
-// How long to wait after a failure, so that a struggling API server is not trampled by all its nodes at once (the numbers are client-go's).
+// How long to wait after a failure, longer each time. Where nothing else is said, so that a struggling API server is not trampled by all its nodes at once (the
+// numbers are client-go's).
 import { type Clock, systemClock } from './clock.ts'
 
-const firstMs = 800
-const longestMs = 30_000
-/** So long without a failure, and the next one counts as the first. */
-const forgottenAfterMs = 120_000
+export interface BackOffOptions {
+  readonly firstMs?: number
+  readonly longestMs?: number
+  /** So long without a failure, and the next one counts as the first. 0: one success is enough. */
+  readonly forgottenAfterMs?: number
+  readonly clock?: Clock
+}
 
 export class BackOff {
+  readonly #firstMs: number
+  readonly #longestMs: number
+  readonly #forgottenAfterMs: number
   readonly #clock: Clock
   #failures = 0
   /** Set from the first success after a failure until the next failure. */
   #healthySince: number | undefined
 
-  constructor(clock: Clock = systemClock) {
+  constructor({ firstMs = 800, longestMs = 30_000, forgottenAfterMs = 120_000, clock = systemClock }: BackOffOptions = {}) {
+    this.#firstMs = firstMs
+    this.#longestMs = longestMs
+    this.#forgottenAfterMs = forgottenAfterMs
     this.#clock = clock
   }
 
+  /** Health begins, or goes on. */
   succeeded(): void {
     this.#healthySince ??= this.#clock.now()
   }
 
-  /** @returns ms to wait after one more failure: between half and the whole of 0.8 s, 1.6 s, ... 30 s. */
+  /** @returns ms to wait after one more failure: between half and the whole of the first wait, twice as much, ... the longest. */
   failed(): number {
-    if (this.#healthySince !== undefined && this.#clock.now() - this.#healthySince >= forgottenAfterMs) this.#failures = 0
+    if (this.#healthySince !== undefined && this.#clock.now() - this.#healthySince >= this.#forgottenAfterMs) this.#failures = 0
     this.#healthySince = undefined
-    const ceiling = Math.min(longestMs, firstMs * 2 ** this.#failures)
+    const ceiling = Math.min(this.#longestMs, this.#firstMs * 2 ** this.#failures)
     this.#failures += 1
     return ceiling * (1 - this.#clock.random() / 2)
   }

@@ -83,7 +83,7 @@ export class Reflector<T> {
     this.#settings = settings
     this.#limits = { ...defaultLimits, ...settings.limits }
     this.#clock = settings.clock ?? systemClock
-    this.#backOff = new BackOff(this.#clock)
+    this.#backOff = new BackOff({ clock: this.#clock })
     this.#selector = { fieldSelector: selector?.field, labelSelector: selector?.label }
     this.#store = new ObjectStore({ ...settings, warn: (problem) => log.warn({ resource: path }, problem) })
   }

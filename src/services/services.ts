@@ -62,7 +62,7 @@ interface Lane {
   repaired: number
 }
 
-/** Its async methods must not overlap: {@link SyncLoop} takes care of that. */
+/** Its async methods must not overlap. */
 export class Services {
   readonly #kernel: Kernel
   readonly #log: Logger

@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BackOff, type BackOffOptions } from '../../cluster/back-off.ts'
 import { dist } from '../processes.ts'
 import { pluginDirectory } from './cni-plugin.ts'
 import type { KubeletLog } from './kubelet-log.ts'
@@ -15,11 +16,8 @@ export interface AgentSettings {
   readonly pidFile: string
 }
 
-/** As the kubelet backs off from a crashing container, but from 1 s. */
-const firstBackOffMs = 1000
-const longestBackOffMs = 60_000
-/** A run this long makes the next back-off start over. */
-const healthyMs = 30_000
+/** As the kubelet backs off from a crashing container, but from 1 s; a run of 30 s makes it start over. */
+const backOffOptions: BackOffOptions = { firstMs: 1000, longestMs: 60_000, forgottenAfterMs: 30_000 }
 /** Between SIGTERM and SIGKILL. */
 const graceMs = 10_000
 
@@ -44,7 +42,7 @@ export class AgentSupervisor {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    let backOff = firstBackOffMs
+    let backOff = new BackOff(backOffOptions)
     while (!signal.aborted) {
       const change = AbortSignal.any([signal, this.#change.signal])
       if (!this.#wanted) {
@@ -52,16 +50,15 @@ export class AgentSupervisor {
         continue
       }
       installPlugins()
-      const startedAt = Date.now()
+      backOff.succeeded()
       const ended = await this.#runOnce(change)
       if (change.aborted) {
-        backOff = firstBackOffMs
+        backOff = new BackOff(backOffOptions)
         continue
       }
-      if (Date.now() - startedAt > healthyMs) backOff = firstBackOffMs
-      this.#log.warn(`the agent ended with ${ended}; it starts again in ${backOff} ms`)
-      await sleep(backOff, undefined, { signal: change }).catch(() => undefined)
-      backOff = Math.min(backOff * 2, longestBackOffMs)
+      const pauseMs = Math.round(backOff.failed())
+      this.#log.warn(`the agent ended with ${ended}; it starts again in ${pauseMs} ms`)
+      await sleep(pauseMs, undefined, { signal: change }).catch(() => undefined)
     }
   }
 

@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { BackOff, type BackOffOptions } from '../../cluster/back-off.ts'
 import { dist } from '../processes.ts'
 import type { Container, ContainerPort, Probe, RestartPolicy } from './pod-manifest.ts'
 import { runProbe } from './probe.ts'
@@ -46,11 +47,8 @@ export interface ContainerSettings {
   readonly onChange: () => void
 }
 
-/** Half of the waiting time before the third start; doubled each time after. The kubelet starts at 10 s; a lab is for trying. */
-const firstBackOffMs = 500
-const longestBackOffMs = 30_000
-/** A run this long makes the next back-off start over. */
-const healthyMs = 60_000
+/** The kubelet starts at 10 s; a lab is for trying. A run of a minute makes it start over. */
+const backOffOptions: BackOffOptions = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
 /** How often a container that was never ready is asked, if its probe allows longer: what starts in a lab starts fast. */
 const startingProbeMs = 100
 
@@ -74,15 +72,15 @@ export class ContainerRunner {
 
   /** Runs it until it may not be started again or is stopped: then its preStop hook and SIGTERM, and SIGKILL when {@link kill} is called. */
   async run(stop: AbortSignal): Promise<void> {
-    let backOff = 0
+    const backOff = new BackOff(backOffOptions)
     for (;;) {
+      backOff.succeeded()
       const run = await this.#runOnce(stop)
       const finished = stop.aborted || this.#settings.restartPolicy === 'Never' || (this.#settings.restartPolicy === 'OnFailure' && run.exitCode === 0)
       this.#set({ current: run, ready: false, finished })
       if (finished) return
-      backOff = run.finishedAt - run.startedAt > healthyMs ? 0 : Math.min(backOff === 0 ? firstBackOffMs : backOff * 2, longestBackOffMs)
       this.#set({ current: { kind: 'waiting', reason: 'CrashLoopBackOff' }, last: run })
-      await sleep(backOff, undefined, { signal: stop }).catch(() => undefined)
+      await sleep(backOff.failed(), undefined, { signal: stop }).catch(() => undefined)
       if (stop.aborted) return this.#set({ current: run, finished: true })
       this.#set({ restarts: this.#state.restarts + 1 })
     }

@@ -1,6 +1,7 @@
 // When to sync: at once after a quiet time; then no sooner than the last sync took, so that under a storm of changes at most half of the time goes into
 // writing and what comes meanwhile shares the next pass. kube-proxy waits a fixed second. Between syncs it audits; nothing overlaps.
-import type { Clock } from '../../cluster/clock.ts'
+import { BackOff } from '../cluster/back-off.ts'
+import type { Clock } from '../cluster/clock.ts'
 
 export interface SyncLoopOptions {
   /** One pass. What it could not do it has not forgotten: it is called again. */
@@ -15,19 +16,18 @@ export interface SyncLoopOptions {
 /** Below this a pass is so cheap that the next may follow at once. */
 const cheapMs = 20
 const longestFloorMs = 1000
-const firstRetryMs = 100
-const longestRetryMs = 5000
 
 export class SyncLoop {
   readonly #options: SyncLoopOptions
+  readonly #backOff: BackOff
   #due = false
   #wake = new AbortController()
   /** No sync before this. */
   #notBefore = 0
-  #failures = 0
 
   constructor(options: SyncLoopOptions) {
     this.#options = options
+    this.#backOff = new BackOff({ firstMs: 100, longestMs: 5000, forgottenAfterMs: 0, clock: options.clock })
   }
 
   /** Asks for a sync. Any number of calls while one runs cause one more. */
@@ -53,13 +53,13 @@ export class SyncLoop {
     const begin = clock.now()
     try {
       await sync()
-      this.#failures = 0
+      this.#backOff.succeeded()
       const cost = clock.now() - begin
       this.#notBefore = cost < cheapMs ? 0 : clock.now() + Math.min(cost, longestFloorMs)
     } catch (error) {
       onError(error)
       this.#due = true
-      this.#backOff()
+      this.#retryLater()
     }
   }
 
@@ -70,13 +70,12 @@ export class SyncLoop {
       this.#options.onError(error)
       // What it had begun to mend is the next sync's to finish.
       this.#due = true
-      this.#backOff()
+      this.#retryLater()
     }
   }
 
-  #backOff(): void {
-    this.#notBefore = this.#options.clock.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** this.#failures)
-    this.#failures += 1
+  #retryLater(): void {
+    this.#notBefore = this.#options.clock.now() + this.#backOff.failed()
   }
 
   async #pause(signal: AbortSignal): Promise<void> {

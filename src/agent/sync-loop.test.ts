@@ -1,10 +1,11 @@
 import { expect, test } from 'vitest'
-import { FakeClock } from '../../cluster/fake-clock.ts'
+import { FakeClock } from '../cluster/fake-clock.ts'
 import { SyncLoop } from './sync-loop.ts'
 
 /** Runs the loop until `until` holds; sleeping takes no time, a sync takes `cost` ms on the clock. */
 async function run(parts: { cost?: number; fails?: number; audits?: number; begin: (loop: SyncLoop) => void; during?: (loop: SyncLoop, syncs: readonly number[]) => void; until: (syncs: readonly number[]) => boolean }) {
   const clock = new FakeClock()
+  clock.random = () => 0
   const stop = new AbortController()
   const syncs: number[] = []
   const audits: number[] = []
