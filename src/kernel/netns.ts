@@ -1,6 +1,4 @@
 // Named network namespaces, as `ip netns` keeps them below /run/netns.
-import { stat } from 'node:fs/promises'
-import { safePath } from './link-changes.ts'
 import { runProgram } from './run.ts'
 
 /** `ip netns add NAME`. @throws {CommandError} of kind `exists`. */
@@ -15,17 +13,6 @@ export async function deleteNamespace(name: string): Promise<void> {
 
 export function namespacePath(name: string): string {
   return `/run/netns/${namespaceName(name)}`
-}
-
-/** st_dev:st_ino of the namespace behind the path, or undefined where there is nothing. Inode numbers are reused: it proves a difference, never sameness. */
-export async function namespaceId(path: string): Promise<string | undefined> {
-  try {
-    const { dev, ino } = await stat(safePath(path))
-    return `${dev}:${ino}`
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }
 
 function namespaceName(name: string): string {

@@ -1,7 +1,6 @@
 // Tables of nftables, whoever made them. Rare: for what cleans up.
-import { z } from 'zod'
 import { CommandError } from './command-error.ts'
-import { runProgram } from './run.ts'
+import type { Kernel } from './kernel.ts'
 
 export interface NftTable {
   /** "ip", "ip6", "inet", ... */
@@ -9,13 +8,11 @@ export interface NftTable {
   readonly name: string
 }
 
-const answer = z.object({ nftables: z.array(z.object({ table: z.object({ family: z.string(), name: z.string() }).optional() })) })
-
-/** `nft -j list tables`; none where there is no nft. */
-export async function readNftTables(): Promise<readonly NftTable[]> {
+/** None where there is no nft. @throws {CommandError} */
+export async function readNftTables(kernel: Kernel): Promise<readonly NftTable[]> {
   try {
-    const { stdout } = await runProgram('nft', ['-j', 'list', 'tables'])
-    return answer.parse(JSON.parse(stdout)).nftables.flatMap(({ table }) => table ?? [])
+    const objects = (await kernel.listNft('tables')) ?? []
+    return objects.flatMap(({ table }) => (table === undefined ? [] : [{ family: String(table['family']), name: String(table['name']) }]))
   } catch (error) {
     if (error instanceof CommandError && error.kind === 'not-installed') return []
     throw error

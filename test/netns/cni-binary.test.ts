@@ -7,7 +7,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { serveCni } from '../../src/agent/cni-socket.ts'
-import { namespaceId } from '../../src/kernel/netns.ts'
 import { parseCniRequest } from '../../src/pods/cni/cni-request.ts'
 import { parseResult } from '../../src/pods/cni/cni-result.ts'
 import { cniVersions } from '../../src/pods/cni/cni-version.ts'
@@ -105,6 +104,11 @@ const http = (status: string, body: string | Buffer): Buffer =>
   Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`), Buffer.from(body)])
 
 const bodyOf = (request: Buffer): Buffer => request.subarray(request.indexOf('\r\n\r\n') + 4)
+/** As the binary names the network namespace at a path. */
+const namespaceId = (path: string): string => {
+  const { dev, ino } = statSync(path)
+  return `${dev}:${ino}`
+}
 const codeOf = (outcome: Outcome): unknown => (JSON.parse(outcome.stdout.toString()) as { code: unknown }).code
 const long = process.env['FAIRLEAD_LONG'] !== undefined
 
@@ -119,7 +123,7 @@ describe.each([
     await using agent = await scriptedAgent({ answer: http('200 OK', '{"cniVersion":"1.1.0"}\n') })
     const env = { ...goldenEnvironment(netns), FAIRLEAD_SOCKET: agent.path }
     expect(await run(binary, { env, input: goldenConf })).toEqual({ code: 0, signal: null, stdout: Buffer.from('{"cniVersion":"1.1.0"}\n'), stderr: '' })
-    expect(agent.requests[0]?.toString()).toBe(goldenBytes(netns, (await namespaceId(netns))!))
+    expect(agent.requests[0]?.toString()).toBe(goldenBytes(netns, namespaceId(netns)))
   })
 
   test("is understood by the agent's own socket, which says so when it is not", async () => {
@@ -129,7 +133,7 @@ describe.each([
     agent.use(await serveCni(path, { status: () => ({}), handle: async (body) => ({ status: 200, body: JSON.stringify(parseCniRequest(body)) }) }, testLog))
     const env = { ...goldenEnvironment(netns), FAIRLEAD_SOCKET: path }
     const { stdout } = await run(binary, { env, input: goldenConf })
-    expect(JSON.parse(stdout.toString())).toEqual(JSON.parse(JSON.stringify(goldenMeaning(netns, (await namespaceId(netns))!))))
+    expect(JSON.parse(stdout.toString())).toEqual(JSON.parse(JSON.stringify(goldenMeaning(netns, namespaceId(netns)))))
     expect(codeOf(await run(binary, { env, input: Buffer.alloc(5 << 20) }))).toBe(5)
   })
 

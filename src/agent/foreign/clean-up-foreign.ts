@@ -68,7 +68,7 @@ async function plan(directories: ForeignDirectories, kernels: Readonly<Record<Ip
   const unseen = sets === undefined && tables.some(({ lines }) => lines.some((line) => line.includes(' --match-set ')))
   return together([
     { ...rules, kept: [...rules.kept, ...(unseen ? ['sets of ipset could not be looked for, though rules use some: install ipset here, then run this again'] : [])] },
-    nftRemovals(await readNftTables(), owners),
+    nftRemovals(await readNftTables(kernels.nft), owners),
     setRemovals(sets ?? [], owners),
     policyRuleRemovals(policyRules, filled, owners),
     routeRemovals(routes, podNetworks(tables, flannelNetworks()), links, owners),
