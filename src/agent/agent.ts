@@ -28,6 +28,7 @@ import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
 import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
+import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
@@ -64,7 +65,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, log })
-  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
+  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log }) }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const pass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, metrics, log })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })

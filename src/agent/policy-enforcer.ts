@@ -1,8 +1,4 @@
-// Policies in the agent: what is watched for them, when they are synced, and how a pod's ADD waits for its verdicts.
-//
-// A pod must not send or be sent a packet before what policies say of it is in force. Its ADD makes it known, and is answered after a sync that began later has gone
-// through. Where its labels have not arrived by then, the sync has put it to deny, as far as a policy of its namespace might select it; ADD waits some seconds for better
-// and then lets it start so.
+// Policies in the agent: what is watched for them, when they are synced and looked at, and what came of it. How a pod's ADD waits for that stands in policy-gate.ts.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { systemClock } from '../cluster/clock.ts'
@@ -14,11 +10,8 @@ import { projectNamespace, sameNamespace } from '../cluster/project-namespace.ts
 import { projectNetworkPolicy, samePolicy } from '../cluster/project-network-policy.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { forgetNeighbour } from '../kernel/route-changes.ts'
 import { linkLocalOf } from '../net/mac.ts'
 import type { Attachment } from '../pods/attachment.ts'
-import { CniError, cniCodes } from '../pods/cni/cni-error.ts'
-import type { PolicyHook } from '../pods/hooks.ts'
 import type { Denial } from '../policy/denials.ts'
 import { type LocalPod, objectOf } from '../policy/local-pod.ts'
 import { LookSchedule } from '../policy/look-schedule.ts'
@@ -50,7 +43,7 @@ interface Waiter {
   readonly reject: (error: unknown) => void
 }
 
-export class PolicyEnforcer implements PolicyHook {
+export class PolicyEnforcer {
   readonly #parts: PolicyEnforcerParts
   readonly #reports: Reports
   readonly #policies: Policies
@@ -62,8 +55,8 @@ export class PolicyEnforcer implements PolicyHook {
   #waiters: Waiter[] = []
   /** Who waits for any change in the cluster. */
   readonly #watchers: (() => void)[] = []
-  /** ADDs under way. */
-  #starting = 0
+  /** How many are in a {@link hurry}. */
+  #hurried = 0
   #syncedAt = -Infinity
   #pause: NodeJS.Timeout | undefined
 
@@ -88,16 +81,18 @@ export class PolicyEnforcer implements PolicyHook {
     return { isolated: this.#policies.isolated.length - held, held }
   }
 
+  /** All that policies are judged by. */
+  get #sources(): readonly Reflector<unknown>[] {
+    return [this.#parts.nodes, this.#parts.pods, this.policies, this.namespaces]
+  }
+
   /** Until the signal, and never rejects. Verdicts stay. */
   async run(signal: AbortSignal): Promise<void> {
     if (!this.#parts.live.current.networkPolicy) return this.#switchOff()
-    const { nodes, pods } = this.#parts
-    const sources = [nodes, pods, this.policies, this.namespaces]
-    const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     const begin = async (): Promise<void> => {
       // Half of what there is would look like the rest were deleted; what an earlier agent has written holds until then.
-      await Promise.race([Promise.all(sources.map((source) => source.whenSynced())), stopped])
-      for (const source of [...sources, this.#parts.live]) source.onChange(() => this.#changed())
+      await this.known(signal)
+      for (const source of [...this.#sources, this.#parts.live]) source.onChange(() => this.changed())
       this.#loop.trigger()
       await this.#loop.run(signal)
     }
@@ -105,88 +100,52 @@ export class PolicyEnforcer implements PolicyHook {
     clearTimeout(this.#pause)
   }
 
-  /** @throws {CniError} */
-  async add(attachment: Attachment): Promise<void> {
-    const local = localPodOf(attachment)
-    if (!this.#parts.live.current.networkPolicy || local === undefined) return
-    this.#starting += 1
-    const deadline = new AbortController()
-    const timer = setTimeout(() => deadline.abort(), this.#parts.live.current.policyStartSeconds * 1000)
-    try {
-      await this.#untilKnown(deadline.signal)
-      // Without a policy of its namespace nothing is to be written for it, whoever it is.
-      if (!this.#hasPolicies(local.namespace)) return
-      await this.#untilJudged(local, deadline.signal)
-      await this.#dropWaiting(attachment)
-    } finally {
-      clearTimeout(timer)
-      this.#starting -= 1
-    }
+  /** Until policies, and all that they are judged by, have been read once, or the signal. @returns whether they have */
+  async known(signal: AbortSignal): Promise<boolean> {
+    const over = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
+    await Promise.race([Promise.all(this.#sources.map((source) => source.whenSynced())), over])
+    return this.#sources.every(({ synced }) => synced)
   }
 
-  /** Until the pod's verdicts are in force: its own, or when it is too late those of a pod without labels. */
-  async #untilJudged(local: LocalPod, deadline: AbortSignal): Promise<void> {
-    while (this.#hasPolicies(local.namespace)) {
-      await this.#nextSync()
-      if (!this.#isHeld(local)) return
-      if (deadline.aborted) return this.#parts.log.warn({ pod: local.key }, `pod ${local.key} starts though its labels have not arrived from the API server; until they do it is denied what a policy of its namespace could forbid`)
-      if (objectOf(local, this.#parts.pods.snapshot) === undefined) await this.#change(deadline)
-    }
-  }
-
-  /**
-   * What was sent to the pod's address before it was anybody's has passed the rules by now, and waits in the kernel for somebody to answer to the address: the pod would be
-   * given it whatever its verdicts say. From here on what comes is judged.
-   */
-  async #dropWaiting({ addresses }: Attachment): Promise<void> {
-    const { kernel, live } = this.#parts
-    const [failure] = await kernel.apply(addresses.map((address) => forgetNeighbour(live.current.bridge, address)))
-    if (failure !== undefined && failure.error.kind !== 'missing') throw new CniError(cniCodes.tryAgain, 'what was sent to the address before could not be dropped', { details: failure.error.message, cause: failure.error })
-  }
-
-  remove(): void {
-    this.#changed()
-  }
-
-  /** Policies that were never read might forbid anything. */
-  async #untilKnown(deadline: AbortSignal): Promise<void> {
-    const sources = [this.#parts.nodes, this.#parts.pods, this.policies, this.namespaces]
-    const over = new Promise<void>((resolve) => deadline.addEventListener('abort', () => resolve(), { once: true }))
-    await Promise.race([Promise.all(sources.map((source) => source.whenSynced())), over])
-    if (!sources.every(({ synced }) => synced)) throw new CniError(cniCodes.tryAgain, 'the network policies of the cluster are not known yet', { details: `they have not been read from ${this.#parts.api.server} so far` })
-  }
-
-  /** A sync that begins after this call. @throws {CniError} when it fails; it is repeated without us. */
-  async #nextSync(): Promise<void> {
-    const synced = new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }))
-    this.#loop.trigger()
-    try {
-      await synced
-    } catch (error) {
-      throw new CniError(cniCodes.tryAgain, 'network policies could not be put in force', { details: error instanceof Error ? error.message : String(error), cause: error })
-    }
-  }
-
-  /** Until something has changed in the cluster, or it is too late. */
-  async #change(deadline: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#watchers.push(resolve)
-      deadline.addEventListener('abort', () => resolve(), { once: true })
-    })
-  }
-
-  #hasPolicies(namespace: string): boolean {
+  hasPolicies(namespace: string): boolean {
     return [...this.policies.snapshot.values()].some((policy) => policy.namespace === namespace)
   }
 
-  #isHeld({ key }: LocalPod): boolean {
+  hasLabels(local: LocalPod): boolean {
+    return objectOf(local, this.#parts.pods.snapshot) !== undefined
+  }
+
+  /** Whether the pod is denied what policies could forbid, as of the last sync, for its labels were not known. */
+  isHeld({ key }: LocalPod): boolean {
     return this.#policies.isolated.some((subject) => subject.local.key === key && isHeld(subject))
   }
 
-  #changed(): void {
+  /** Until it is disposed of, changes are synced at once: somebody waits for them. */
+  hurry(): Disposable {
+    this.#hurried += 1
+    return { [Symbol.dispose]: () => void (this.#hurried -= 1) }
+  }
+
+  /** A sync that begins after this call. Rejects when it fails; it is repeated without us. */
+  async nextSync(): Promise<void> {
+    const synced = new Promise<void>((resolve, reject) => this.#waiters.push({ resolve, reject }))
+    this.#loop.trigger()
+    await synced
+  }
+
+  /** Until something has changed in the cluster, or the signal. */
+  async nextChange(signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#watchers.push(resolve)
+      signal.addEventListener('abort', () => resolve(), { once: true })
+    })
+  }
+
+  /** Something may be another than it was: a sync follows. */
+  changed(): void {
     for (const resolve of this.#watchers.splice(0)) resolve()
     const rest = this.#syncedAt + coalesceMs - performance.now()
-    if (this.#starting > 0 || rest <= 0) this.#loop.trigger()
+    if (this.#hurried > 0 || rest <= 0) this.#loop.trigger()
     else this.#pause ??= setTimeout(() => {
       this.#pause = undefined
       this.#loop.trigger()
@@ -248,6 +207,6 @@ function isHeld({ ingress, egress }: Subject): boolean {
 }
 
 /** Undefined with a runtime that names no pod: then there is nothing that a policy could select. */
-function localPodOf({ pod, addresses, podMac }: Attachment): LocalPod | undefined {
+export function localPodOf({ pod, addresses, podMac }: Attachment): LocalPod | undefined {
   return pod === undefined ? undefined : { key: `${pod.namespace}/${pod.name}`, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: linkLocalOf(podMac) }
 }
