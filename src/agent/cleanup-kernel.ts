@@ -106,6 +106,10 @@ export class AccountedKernel implements Kernel {
     this.#kernel.onChange(listener)
   }
 
+  onRulesetChange(listener: () => void): () => boolean {
+    return this.#kernel.onRulesetChange(listener)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#kernel[Symbol.asyncDispose]()
   }

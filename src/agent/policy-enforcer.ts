@@ -173,10 +173,21 @@ export class PolicyEnforcer {
     const { text, ...counts } = await this.#policies.sync(snapshots, [...attachments()].flatMap((attachment) => localPodOf(attachment) ?? []))
     end()
     this.#syncedAt = performance.now()
-    this.#looks ??= new LookSchedule(config.resyncSeconds * 1000, Date.now)
+    this.#looks ??= this.#watch()
+    if (counts.chains > 0) this.#looks.wrote()
     this.#reports.say('policy rules', [])
     for (const [kind, count] of Object.entries(counts)) metrics.reconcileChanges.inc({ room: 'policy', kind: kind.slice(0, -1) }, count)
     if (text !== '') log.debug(counts, 'policy rules written')
+  }
+
+  /** From the first sync on. */
+  #watch(): LookSchedule {
+    const { kernel, live } = this.#parts
+    const told = kernel.onRulesetChange(() => {
+      this.#looks?.disturbed()
+      this.#loop.reschedule()
+    })
+    return new LookSchedule({ longestMs: live.current.resyncSeconds * 1000, told, now: Date.now })
   }
 
   async #look(): Promise<void> {

@@ -36,6 +36,11 @@ export class SyncLoop {
     this.#wake.abort()
   }
 
+  /** The next audit is due at another time than it was. */
+  reschedule(): void {
+    this.#wake.abort()
+  }
+
   /** Until the signal; what runs then is finished first. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, sync, audit, auditDue } = this.#options

@@ -52,6 +52,12 @@ export interface Kernel extends AsyncDisposable {
   /** What `nft -j list` prints of "table inet x", "set inet x y", ...; undefined where there is no such thing. One set or map is cheap; for anything else nft reads the whole table. */
   listNft(what: string): Promise<readonly NftObject[] | undefined>
 
+  /**
+   * Calls back when another program has made a transaction in nftables, but for iptables, which reaches no tables but its own. A trigger to look, no more.
+   * @returns whether such changes are told of now: not at first, and nowhere without xtables-monitor
+   */
+  onRulesetChange(listener: () => void): () => boolean
+
   /** Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks the whole table: coalesce. */
   deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number>
 

@@ -19,6 +19,7 @@ import type { Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
 import { readNeighbours } from './read-neighbours.ts'
 import { readRoutes } from './read-routes.ts'
+import { RulesetWatch } from './ruleset-watch.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
 import { applyDespiteStaleNames } from './stale-names.ts'
@@ -51,6 +52,7 @@ class LinuxKernel implements Kernel {
   readonly #slow = new ShellWorkers(1)
   readonly #listeners: (() => void)[] = []
   #monitor: Monitor | undefined
+  #rulesetWatch: RulesetWatch | undefined
   #renewal: NodeJS.Timeout | undefined
   #backend: Promise<IptablesBackend> | undefined
 
@@ -153,7 +155,8 @@ class LinuxKernel implements Kernel {
     const begin = performance.now()
     let ok = false
     try {
-      await applyNft(this.#quick, text, this.#enter)
+      const transact = async (): Promise<void> => applyNft(this.#quick, text, this.#enter)
+      await (this.#rulesetWatch?.ours(transact) ?? transact())
       ok = true
       this.#log.debug({ input: text }, [...this.#enter, 'nft -f -'].join(' '))
     } finally {
@@ -163,6 +166,12 @@ class LinuxKernel implements Kernel {
 
   async listNft(what: string): Promise<readonly NftObject[] | undefined> {
     return listNft(this.#slow, what, this.#inside())
+  }
+
+  onRulesetChange(listener: () => void): () => boolean {
+    const watch = new RulesetWatch({ enter: this.#enter, log: this.#log, changed: listener })
+    this.#rulesetWatch = watch
+    return () => watch.works
   }
 
   async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
@@ -184,6 +193,7 @@ class LinuxKernel implements Kernel {
     clearTimeout(this.#renewal)
     const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#quick, this.#slow]
     if (this.#monitor !== undefined) parts.push(this.#monitor)
+    if (this.#rulesetWatch !== undefined) parts.push(this.#rulesetWatch)
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
   }
 

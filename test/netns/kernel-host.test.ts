@@ -6,7 +6,7 @@ import { expect, test, vi } from 'vitest'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { holdLock } from '../../src/kernel/process-lock.ts'
 import { ShellWorkers } from '../../src/kernel/shell-workers.ts'
-import { describeKernel, scratchNamespace, testLog, wire } from './scratch.ts'
+import { describeKernel, type ScratchNamespace, scratchNamespace, testLog, wire } from './scratch.ts'
 
 describeKernel('sysctl', () => {
   test('a key of the namespace is read and written there, and nowhere else', async () => {
@@ -34,6 +34,49 @@ describeKernel('sysctl', () => {
   test('a value that the kernel refuses is an error', async () => {
     await using ns = await scratchNamespace()
     await expect(ns.kernel.writeSysctl('net/ipv4/conf/lo/route_localnet', 'x y')).rejects.toMatchObject({ name: 'CommandError' })
+  })
+})
+
+describeKernel('ruleset watch', () => {
+  const fill = (n: number): string => `add element inet x s { ${n} }\n`
+  const foreign = async (ns: ScratchNamespace, n: number): Promise<string> => await ns.run('nft', ['add', 'element', 'inet', 'x', 's', `{ ${n} }`])
+
+  /** A table with a set, and the calls that came since the watch has begun to work. */
+  async function watched(ns: ScratchNamespace): Promise<() => number> {
+    let calls = 0
+    const works = ns.kernel.onRulesetChange(() => {
+      calls += 1
+    })
+    await ns.kernel.applyNft('add table inet x\nadd set inet x s { type inet_service; }\n')
+    await vi.waitFor(() => expect(works()).toBe(true), 20_000)
+    await silence(() => calls)
+    const before = calls
+    return () => calls - before
+  }
+
+  test("another program's transactions are told of; ours, and those of iptables, are not", async () => {
+    await using ns = await scratchNamespace({ iptables: 'nft' })
+    const calls = await watched(ns)
+    for (let n = 1; n < 4; n++) await ns.kernel.applyNft(fill(n))
+    await expect(ns.kernel.applyNft('add rule inet x nowhere accept\n')).rejects.toThrow('nowhere')
+    await ns.kernel.restoreRules(4, '*filter\n:OURS - [0:0]\nCOMMIT\n')
+    await silence(calls)
+    expect(calls()).toBe(0)
+    for (let n = 1; n < 4; n++) {
+      await foreign(ns, 10 + n)
+      await vi.waitFor(() => expect(calls()).toBe(n), 20_000)
+    }
+  })
+
+  test('one that is killed begins again, and says so', async () => {
+    await using ns = await scratchNamespace({ iptables: 'nft' })
+    const calls = await watched(ns)
+    await ns.run('sh', ['-c', processesInside('xtables-monitor', 'kill -9 $pid')])
+    await vi.waitFor(() => expect(calls()).toBe(1), 20_000)
+    await vi.waitFor(async () => {
+      await foreign(ns, 100 + calls())
+      expect(calls()).toBeGreaterThan(1)
+    }, 20_000)
   })
 })
 
@@ -186,5 +229,10 @@ async function silence(calls: () => number): Promise<void> {
 
 /** A shell command that runs another for each `ip monitor` and `bridge monitor` in its own network namespace. */
 function monitorsInside(command: string): string {
-  return `me=$(readlink /proc/self/ns/net); for dir in /proc/[0-9]*; do pid=\${dir#/proc/}; if [ "$(readlink $dir/ns/net)" = "$me" ] && grep -qzx -- monitor $dir/cmdline; then ${command}; fi; done`
+  return processesInside('monitor', command)
+}
+
+/** The same for each process with this word in its command. */
+function processesInside(word: string, command: string): string {
+  return `me=$(readlink /proc/self/ns/net); for dir in /proc/[0-9]*; do pid=\${dir#/proc/}; if [ "$(readlink $dir/ns/net)" = "$me" ] && grep -qzx -- ${word} $dir/cmdline; then ${command}; fi; done`
 }

@@ -1,4 +1,5 @@
 // Policies under a real agent: a pod's ADD is answered when its verdicts are in the kernel, and what another program or a kill does to the table is made good.
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { AgentMachine, type AgentOptions, until } from './agent-machine.ts'
 import { describeKernel } from './scratch.ts'
@@ -32,7 +33,34 @@ async function add(machine: AgentMachine, name: string): Promise<string> {
   return document.ips?.[0]?.address.split('/')[0] ?? ''
 }
 
-const table = async (machine: AgentMachine): Promise<string> => (await machine.run('nft', ['list', 'table', 'inet', 'fairlead'])).stdout
+/** Sends its name to each address and port, fifty times a second, with a number each time. */
+const sender = `const [name, ...to] = process.argv.slice(1); const socket = require('node:dgram').createSocket('udp4'); let n = 0
+setInterval(() => { n += 1; for (const each of to) socket.send(name + ' ' + n, Number(each.split(':')[1]), each.split(':')[0], () => undefined) }, 20)`
+/** Prints what it hears: port, name, number, and when (ms); until it hears "end". */
+const receiver = `for (const port of process.argv.slice(1)) { const socket = require('node:dgram').createSocket('udp4')
+socket.on('message', (word) => { if (String(word) === 'end') process.exit(0); console.log(port + ' ' + word + ' ' + Date.now()) }).bind(Number(port)) }`
+
+interface Heard {
+  /** "web:80": the sender and the port that it got to. */
+  readonly flow: string
+  readonly number: number
+  readonly at: number
+}
+
+/** Listens in a pod until the node says "end". */
+function listening(machine: AgentMachine, pod: string, address: string, ports: readonly string[]): () => Promise<readonly Heard[]> {
+  const ran = machine.run('ip', ['netns', 'exec', pod, process.execPath, '-e', receiver, ...ports])
+  return async () => {
+    await machine.run('socat', ['-u', '-', `UDP:${address}:${ports[0]}`], { input: 'end' })
+    const { stdout } = await ran
+    return stdout.split('\n').filter(Boolean).map((line) => line.split(' ')).map(([port, name, number, at]) => ({ flow: `${name}:${port}`, number: Number(number), at: Number(at) }))
+  }
+}
+
+/** The longest time (ms) between two packets of those. */
+const longestGap = (heard: readonly Heard[]): number => Math.max(...heard.slice(1).map(({ at }, i) => at - (heard[i]?.at ?? 0)))
+
+const table = async (machine: AgentMachine): Promise<string> => (await machine.run('nft', ['--stateless', 'list', 'table', 'inet', 'fairlead'])).stdout
 
 /** What is written about the chain that a map leads the address to; undefined where it leads nowhere. */
 async function chainOf(machine: AgentMachine, map: string, address: string): Promise<string | undefined> {
@@ -100,5 +128,43 @@ describeKernel('policies of an agent', () => {
     expect(await table(machine)).toBe(whole)
     machine.startAgent({ flags: [...(options.flags ?? []), '--network-policy', 'false'] })
     await until(async () => (await table(machine)) === '', 'the table to go when policies are switched off')
+  })
+
+  test('what is damaged under traffic is open, or closed, for less than 3 s, however much the table holds; for pods without a policy it is neither', { timeout: 180_000 }, async () => {
+    const { machine } = await machineWith()
+    await using _machine = machine
+    // So many sets that reading them all without cause would be dear.
+    for (let n = 0; n < 40; n++) {
+      const from = Array.from({ length: 200 }, (_, i) => ({ ipBlock: { cidr: `20.${n}.${i}.0/25` } }))
+      await putPolicy(machine, `crowd-${n}`, { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from }] })
+    }
+    await putPolicy(machine, 'web', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports: [{ port: 80, protocol: 'UDP' }] }] })
+    for (const name of ['web', 'other', 'db', 'open']) await putPod(machine, name, { app: name })
+    const [web, , db, open] = [await add(machine, 'web'), await add(machine, 'other'), await add(machine, 'db'), await add(machine, 'open')]
+    await until(async () => (await table(machine)).includes(`elements = { ${web} }`), 'the peer to be known')
+    const whole = await table(machine)
+    const chain = /jump (ingress-\w+)/.exec(whole)?.[1] ?? ''
+    const set = /set (pods4-\w+)/.exec(whole)?.[1] ?? ''
+    const heardBy = { db: listening(machine, 'db', db, ['80', '81']), open: listening(machine, 'open', open, ['80']) }
+    for (const name of ['web', 'other']) void machine.run('ip', ['netns', 'exec', name, process.execPath, '-e', sender, name, `${db}:80`, `${db}:81`, `${open}:80`])
+    const begins: number[] = []
+    for (const damage of [`delete element inet fairlead ingress4 { ${db} }`, `flush chain inet fairlead ${chain}`, `delete element inet fairlead ${set} { ${web} }`, 'delete table inet fairlead']) {
+      await sleep(500)
+      begins.push(Date.now())
+      await machine.succeed('nft', damage.split(' '))
+      await until(async () => (await table(machine)) === whole, `${damage} to be mended`)
+    }
+    await sleep(500)
+    begins.push(Date.now())
+    const [atDb, atOpen] = [await heardBy.db(), await heardBy.open()]
+    const forbidden = atDb.filter(({ flow }) => flow !== 'web:80')
+    const openFor = begins.slice(0, -1).map((begin, i) => Math.max(0, ...forbidden.filter(({ at }) => at >= begin && at < begins[i + 1]!).map(({ at }) => at - begin)))
+    expect(openFor).toSatisfy((times: number[]) => times.every((ms) => ms < 3000) && times.some((ms) => ms > 0))
+    expect(forbidden.filter(({ at }) => at < begins[0]!)).toEqual([])
+    expect(longestGap(atDb.filter(({ flow }) => flow === 'web:80'))).toBeLessThan(3000)
+    for (const name of ['web', 'other']) {
+      const numbers = atOpen.filter(({ flow }) => flow === `${name}:80`).map(({ number }) => number)
+      expect(numbers).toEqual(Array.from(numbers, (_, i) => (numbers[0] ?? 0) + i))
+    }
   })
 })
