@@ -125,11 +125,12 @@ export class AgentMachine implements AsyncDisposable {
     closeSync(log)
   }
 
+  /** Its API server may have been away: then an agent waits up to 30 s until it asks again. */
   async ready(): Promise<void> {
     await until(async () => {
       if (this.#agent?.exitCode !== null) throw new Error(`the agent ended: ${readFileSync(join(this.dir, 'agent.log'), 'utf8').slice(-2000)}`)
       return existsSync(this.conflist) && (await this.cni('STATUS')).code === 0
-    }, 'the agent to be ready')
+    }, 'the agent to be ready', 60_000)
   }
 
   /** kill -9 by the kernel's own measure: returns when the process is gone. */
