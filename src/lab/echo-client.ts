@@ -34,14 +34,13 @@ export async function askMany(host: string, argument: string, { count, withinMs 
 }
 
 /**
- * Sends datagrams from one port, one connection to the kernel, without waiting for their answers. Prints who answered, in order, and the longest time
- * without an answer: {"pods":["a","b"],"silenceMs":40}.
+ * Sends datagrams from one port, one connection to the kernel, without waiting for their answers, until stdin ends. Prints a line for each pod that is not the one that answered
+ * before, {"pod":"a"}, and last the longest time without an answer, from the first one on: {"silenceMs":40}.
  */
-export async function stream(host: string, argument: string, { localPort, forMs }: { localPort: number; forMs: number }): Promise<void> {
+export async function stream(host: string, argument: string, localPort: number): Promise<void> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
-  const pods: string[] = []
-  const end = Date.now() + forMs
-  let [last, silenceMs] = [Date.now(), 0]
+  let answering: string | undefined
+  let [last, silenceMs] = [Infinity, 0]
   const heard = (): void => {
     silenceMs = Math.max(silenceMs, Date.now() - last)
     last = Date.now()
@@ -49,15 +48,18 @@ export async function stream(host: string, argument: string, { localPort, forMs 
   socket.on('message', (text) => {
     heard()
     const { pod } = JSON.parse(text.toString()) as { pod: string }
-    if (pods.at(-1) !== pod) pods.push(pod)
+    if (pod !== answering) process.stdout.write(`${JSON.stringify({ pod })}\n`)
+    answering = pod
   })
   // Not connected: a refusal that comes while an endpoint dies is silence like any other.
   socket.bind(localPort)
   const { port } = target(argument)
-  for (; Date.now() < end; await sleep(beatMs)) socket.send('?', port, host)
+  const ending = new AbortController()
+  process.stdin.resume().on('end', () => ending.abort())
+  for (; !ending.signal.aborted; await sleep(beatMs)) socket.send('?', port, host)
   heard()
   socket.close()
-  process.stdout.write(`${JSON.stringify({ pods, silenceMs })}\n`)
+  process.stdout.write(`${JSON.stringify({ silenceMs })}\n`)
 }
 
 /** One question on a connection of its own, and its answer. */

@@ -4,7 +4,7 @@
 //   echo.mjs 8080/TCP 8080/UDP 53/UDP
 //   echo.mjs ask 172.30.1.2 8080/TCP
 //   echo.mjs many 172.30.1.2 8080/TCP 3000 5000      3,000 connections, each given up after 5,000 ms; what came, counted
-//   echo.mjs stream 172.30.1.2 8080/UDP 40000 2000   datagrams from port 40000 for 2,000 ms; who answered, and the longest silence
+//   echo.mjs stream 172.30.1.2 8080/UDP 40000        datagrams from port 40000 until stdin ends; who answers, and the longest silence
 import { createSocket } from 'node:dgram'
 import { createServer, type Socket } from 'node:net'
 import { ask, askMany, stream } from './echo-client.ts'
@@ -14,7 +14,7 @@ const { POD_NAME: pod = '', POD_NAMESPACE: namespace = '', NODE_NAME: node = '' 
 const [first = '', host = '', ...rest] = process.argv.slice(2)
 if (first === 'ask') ask(host, rest[0] ?? '')
 else if (first === 'many') await askMany(host, rest[0] ?? '', { count: Number(rest[1]), withinMs: Number(rest[2]) })
-else if (first === 'stream') await stream(host, rest[0] ?? '', { localPort: Number(rest[1]), forMs: Number(rest[2]) })
+else if (first === 'stream') await stream(host, rest[0] ?? '', Number(rest[1]))
 else for (const argument of process.argv.slice(2)) serve(argument)
 
 function serve(argument: string): void {

@@ -14,17 +14,16 @@ export const udpEndpointDies: Step = {
   async run(tour) {
     const client = tour.pod('tour-pair')
     const service = await settledService(tour, 'udp', 2)
-    const before = await tour.stream(client, service.clusterIp, 53, { localPort, forMs: 200 })
-    const [victim = ''] = before.pods
-    const streaming = tour.stream(client, service.clusterIp, 53, { localPort, forMs: 3500 })
-    // On a busy machine it takes a while until the client has started.
-    await tour.pause(1000)
+    await using stream = tour.stream(client, service.clusterIp, 53, localPort)
+    const victim = await tour.eventually('an endpoint answers', async () => stream.pods[0])
     await tour.deletePod(victim)
-    const during = await streaming
+    await tour.eventually('another endpoint answers', async () => stream.pods[1])
+    await tour.pause(longestSilenceMs)
+    const silenceMs = await stream.end()
     return {
-      ok: during.pods.length === 2 && during.pods[0] === victim && during.silenceMs <= longestSilenceMs,
+      ok: stream.pods.length === 2 && silenceMs <= longestSilenceMs,
       tried: `${describe(client)} sends to ${service.clusterIp}:53 from port ${localPort} every 10 ms, and ${victim}, which answers, is deleted`,
-      happened: `${during.pods.join(', then ')} answered; the longest silence was ${during.silenceMs} ms`,
+      happened: `${stream.pods.join(', then ')} answered; the longest silence was ${silenceMs} ms`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'udp', /KUBE-(SVC|SEP)/), await connections(tour, nodeOf(client), ['-p', 'udp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
     }
   },

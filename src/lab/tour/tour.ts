@@ -11,6 +11,7 @@ import { applyObject, deleteObject, type Manifest } from '../objects.ts'
 import { dist } from '../processes.ts'
 import { listNodes, listPods, type NodeView, type PodView, viewPod } from '../views.ts'
 import type { Exhibit } from './step.ts'
+import { UdpStream } from './udp-stream.ts'
 
 export const namespace = 'tour'
 const echo = [process.execPath, join(dist, 'echo.mjs')]
@@ -37,8 +38,6 @@ const manySchema = z.object({
 
 /** What came of many questions: the same answers counted. `port` is the one that the pod listens on. */
 export type ManyAnswers = z.infer<typeof manySchema>
-
-const streamSchema = z.object({ pods: z.array(z.string()), silenceMs: z.number() })
 
 interface PodSettings {
   readonly containers?: readonly object[]
@@ -123,9 +122,9 @@ export class Tour {
     return manySchema.parse(JSON.parse(await this.run(from, [...echo, 'many', address, `${port}/TCP`, String(count), String(withinMs)])))
   }
 
-  /** Sends datagrams from one port without waiting for answers: who answered, in order, and the longest silence. */
-  async stream(from: Place, address: string, port: number, settings: { localPort: number; forMs: number }): Promise<z.infer<typeof streamSchema>> {
-    return streamSchema.parse(JSON.parse(await this.run(from, [...echo, 'stream', address, `${port}/UDP`, String(settings.localPort), String(settings.forMs)])))
+  /** Sends datagrams from one port, without waiting for answers, until it is ended. */
+  stream(from: Place, address: string, port: number, localPort: number): UdpStream {
+    return new UdpStream(this.#enter(from, [...echo, 'stream', address, `${port}/UDP`, String(localPort)]))
   }
 
   async pause(ms: number): Promise<void> {
