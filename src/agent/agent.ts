@@ -9,12 +9,13 @@ import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
+import { legacyTables } from '../kernel/legacy-tables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
-import { missingCapabilities } from './capabilities.ts'
+import { capabilityProblems } from './capabilities.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
@@ -62,6 +63,9 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   // Policies ask for pods of all nodes.
   const pods = new Reflector({ api, path: '/api/v1/pods', ...(config.networkPolicy ? {} : { selector: { field: `spec.nodeName=${config.nodeName}` } }), project: projectPod, equals: samePod, log })
 
+  const lacking = capabilityProblems(readFileSync('/proc/self/status', 'utf8'), [...new Set([...legacyTables(4), ...legacyTables(6)])])
+  for (const sentence of lacking) log.error(sentence)
+
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, log })
@@ -78,7 +82,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })
-  const sources: Sources = { nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
+  const sources: Sources = { lacking, nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
   publishGauges(metrics, sources)
 
   await podNetwork.start()
@@ -86,8 +90,6 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
-  const lacking = missingCapabilities(readFileSync('/proc/self/status', 'utf8'))
-  if (lacking !== undefined) log.error(lacking)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(kernel, log)
 

@@ -7,10 +7,16 @@ const needed: readonly (readonly [bit: bigint, name: string, use: string])[] = [
   [21n, 'SYS_ADMIN', "to enter the pods' namespaces"],
 ]
 
-/** @param status /proc/self/status @returns a sentence; undefined where nothing is missing. */
-export function missingCapabilities(status: string): string | undefined {
+/** @param status /proc/self/status @param legacyTables that this node has @returns sentences */
+export function capabilityProblems(status: string, legacyTables: readonly string[]): readonly string[] {
   const held = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`)
   const missing = needed.filter(([bit]) => (held & (1n << bit)) === 0n)
-  if (missing.length === 0) return undefined
-  return `This process lacks the capabilities ${missing.map(([, name, use]) => `${name} (${use})`).join(', ')}: what it cannot change stays as it is; give its container those that deploy/base lists`
+  if (missing.length === 0) return []
+  const named = missing.map(([, name, use]) => `${name} (${use})`).join(', ')
+  // A backend that cannot be asked looks like one that nobody uses.
+  const unseen = legacyTables.length > 0 && missing.some(([, name]) => name === 'NET_RAW')
+  return [
+    `This process lacks the capabilities ${named}: what it cannot change stays as it is; give its container those that deploy/base lists`,
+    ...(unseen ? [`This node has rules in iptables-legacy (tables ${legacyTables.join(', ')}), which cannot be read without NET_RAW, so ours are written with iptables-nft, whichever the node uses; give the container NET_RAW, as deploy/base does, and restart the agent`] : []),
+  ]
 }

@@ -8,6 +8,8 @@ import type { PolicyEnforcer } from './policy-enforcer.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
 export interface Sources {
+  /** What this process may not do: a sentence each. */
+  readonly lacking: readonly string[]
   readonly nodes: Reflector<ClusterNode>
   readonly pods: Reflector<ClusterPod>
   readonly podNetwork: PodNetwork

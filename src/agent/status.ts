@@ -20,7 +20,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: Sources
     cniConfDir,
     healthAddress,
     missing: [...pass.missing],
-    problems: [...pass.problems],
+    problems: [...sources.lacking, ...pass.problems],
     peers: pass.peers,
     passedAt: pass.passedAt,
     changedAt: pass.changedAt,

@@ -29,6 +29,7 @@ const healthy: NodeFacts = {
   backend: 'nft',
   forwardChains: [{ family: 4, backend: 'nft', lines: ['-P FORWARD DROP', '-A FORWARD -m comment --comment "fairlead forwarding" -j FAIRLEAD-FORWARD', '-A FORWARD -j DROP'] }],
   otherBackendRules: 0,
+  otherBackendFailure: undefined,
   firewalls: [],
   cni: { directory: '/etc/cni/net.d', competing: [] },
   peers: [],

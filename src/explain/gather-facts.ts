@@ -46,6 +46,7 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
     backend,
     forwardChains: [...inForward.flat(), ...other.forwardChains],
     otherBackendRules: other.rules,
+    otherBackendFailure: other.failure,
     firewalls: await firewallsOf(kernel, [bridge, ...podCidrs.map(formatCidr)]),
     cni: { directory, competing: await competingConfigs(directory) },
     peers: agent === undefined ? [] : await probePeers(agent),
@@ -67,7 +68,7 @@ async function forwardOf(kernel: Kernel, family: Family, backend: IptablesBacken
 }
 
 /** What the backend holds that this node does not use. */
-async function otherBackend(families: readonly Family[], own: IptablesBackend): Promise<{ rules: number; forwardChains: ForwardChain[] }> {
+async function otherBackend(families: readonly Family[], own: IptablesBackend): Promise<{ rules: number; forwardChains: ForwardChain[]; failure?: string }> {
   const backend = own === 'nft' ? 'legacy' : 'nft'
   await using kernel = openKernel({ log: pino({ level: 'silent' }), iptables: backend })
   let rules = 0
@@ -80,8 +81,9 @@ async function otherBackend(families: readonly Family[], own: IptablesBackend): 
       }
     }
   } catch (error) {
+    if (!(error instanceof CommandError)) throw error
     // Without its program nobody can have made rules with it.
-    if (!(error instanceof CommandError && error.kind === 'not-installed')) throw error
+    if (error.kind !== 'not-installed') return { rules, forwardChains, failure: error.message }
   }
   return { rules, forwardChains }
 }

@@ -23,6 +23,8 @@ export interface NodeFacts {
   readonly forwardChains: readonly ForwardChain[]
   /** How many rules the other backend holds. */
   readonly otherBackendRules: number
+  /** Why they could not be read; undefined where they could. */
+  readonly otherBackendFailure: string | undefined
   /** Tables of nftables with a chain on the forward hook that are neither ours nor iptables'. */
   readonly firewalls: readonly Firewall[]
   readonly cni: { readonly directory: string; readonly competing: readonly string[] }

@@ -41,6 +41,12 @@ async function runOnce(machine: AgentMachine, pod: PodSpec, name: string): Promi
   return await machine.run(program, args)
 }
 
+/** As `kubectl exec` starts it: beside the agent, with what its container has. */
+async function doctorIn(machine: AgentMachine, capabilities?: readonly string[]): Promise<{ exitCode: number | null; stdout: string }> {
+  const [program, ...args] = [...into(machine, agentPod, agent, capabilities), join(root, 'bin/fairlead'), 'doctor']
+  return await machine.run(program, args)
+}
+
 /** A node on which a kubelet of that backend has left its hint, and mounts reach those who ask for it. */
 async function startNode(backend: string): Promise<AgentMachine> {
   const machine = await AgentMachine.start()
@@ -70,6 +76,7 @@ describeKernel('the DaemonSet', () => {
 
     expect(await machine.succeed('cat', ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv4/conf/cni0/rp_filter', '/proc/sys/net/ipv4/conf/fairlead.1/rp_filter'])).toBe('1\n2\n2\n')
     expect(machine.warnings).toEqual([])
+    expect(await doctorIn(machine)).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^ok {6}agent\n/) as string })
     for (const path of ['livez', 'readyz']) expect((await machine.run('socat', ['-', 'TCP:127.0.0.1:10256'], { input: `GET /${path} HTTP/1.0\r\n\r\n` })).stdout).toMatch(/^HTTP\/1\.1 200 /)
     const metrics = new Set([...(await machine.metrics()).matchAll(/^# TYPE ((?!process_|nodejs_)\w+)/gm)].map(([, name]) => name))
     const described = [...readFileSync(join(root, 'docs/operations.md'), 'utf8').matchAll(/^\| `((?:fairlead|kubeproxy)_\w+)` \|/gm)].map(([, name]) => name)
@@ -97,11 +104,17 @@ describeKernel('the DaemonSet', () => {
     expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ exitCode: 1, document: { msg: expect.stringMatching(/Operation not permitted/) as string } })
   }, 60_000)
 
-  test('without NET_RAW it does not see that the node uses iptables-legacy', async () => {
+  test('without NET_RAW it does not see that the node uses iptables-legacy, and agent and doctor say so', async () => {
     await using machine = await startNode('legacy')
     startAgent(machine, without('NET_RAW'))
     await machine.ready()
     expect(await machine.succeed('iptables-legacy-save', [])).not.toContain('FAIRLEAD')
+    const told = /This node has rules in iptables-legacy \(tables mangle\), which cannot be read without NET_RAW, so ours are written with iptables-nft/
+    expect(machine.warnings.filter((sentence) => told.test(sentence))).toHaveLength(1)
+    await machine.succeed('iptables-legacy', ['-A', 'INPUT', '-s', '192.0.2.1', '-j', 'ACCEPT'])
+    const { exitCode, stdout } = await doctorIn(machine, without('NET_RAW'))
+    expect([exitCode, stdout]).toEqual([1, expect.stringMatching(told)])
+    expect(stdout).toMatch(/the rules that this node has in iptables-legacy cannot be read \(.*\)\n +-> run the doctor as root with NET_ADMIN and NET_RAW/)
   }, 60_000)
 })
 

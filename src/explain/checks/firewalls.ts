@@ -40,10 +40,11 @@ function programOf(family: Family, backend: 'nft' | 'legacy'): string {
   return `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`
 }
 
-export function examineBackends({ backend, otherBackendRules }: NodeFacts): Check {
+export function examineBackends({ backend, otherBackendRules, otherBackendFailure }: NodeFacts): Check {
   const other = backend === 'nft' ? 'legacy' : 'nft'
+  const unread = otherBackendFailure === undefined ? [] : [{ problem: `the rules that this node has in iptables-${other} cannot be read (${otherBackendFailure})`, remedy: 'run the doctor as root with NET_ADMIN and NET_RAW, as in the container of deploy/base' }]
   const findings = otherBackendRules === 0 ? [] : [{ problem: `${otherBackendRules} rules are in iptables-${other}, while those of this node are in iptables-${backend}: both are in force`, remedy: `have whoever made them (iptables-${other}-save shows them) use iptables-${backend} (update-alternatives --config iptables), and flush them` }]
-  return { name: 'iptables backends', seenAs: 'rules that nobody finds, as a drop that `iptables -S` does not show', findings }
+  return { name: 'iptables backends', seenAs: 'rules that nobody finds, as a drop that `iptables -S` does not show', findings: [...findings, ...unread] }
 }
 
 export function examineFirewalls({ firewalls, bridge }: NodeFacts): Check {
