@@ -5,7 +5,7 @@ import { execaSync } from 'execa'
 import { isControlPlaneRunning } from './control-plane.ts'
 import { kubeconfigOf, type Lab, type Member, namespacePath, type NodeName, podNotesDirectory } from './layout.ts'
 import { inNode, nodesOf } from './nodes.ts'
-import { isIn, thisProgram } from './processes.ts'
+import { dist, isIn, thisProgram } from './processes.ts'
 import { podNoteFile, type PodNote, podNoteSchema } from './pod-note.ts'
 
 /** Goes on inside the control plane's namespace, where the API server can be reached: the same command line again, unless we are there already. */
@@ -43,8 +43,8 @@ export function kubectl(lab: Lab, args: readonly string[]): string[] {
 /** Replaces this process. Does not return. */
 export function become(command: readonly string[]): never {
   const [file = ''] = command
-  // Tools that pods and clients can count on: this Node, and what administrators have on their path.
-  const path = [dirname(process.execPath), process.env['PATH'], '/usr/sbin', '/sbin'].join(':')
+  // Tools that pods and clients can count on: this Node and this program, and what administrators have on their path.
+  const path = [dirname(process.execPath), process.env['PATH'], join(dist, '../bin'), '/usr/sbin', '/sbin'].join(':')
   if (process.execve === undefined) throw new Error("Expected a Node on Linux")
   return process.execve(findProgram(file), [...command], { ...process.env, PATH: path })
 }

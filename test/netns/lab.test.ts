@@ -46,6 +46,23 @@ describeKernel('lab', () => {
     expect(answer!.client).toMatch(new RegExp(`^${one.address}:`))
   })
 
+  test('the doctor finds nothing on a healthy node, and on a damaged one the damage and its remedy', async () => {
+    const doctor = async (): ReturnType<TestLab['run']> => await main.run(['node', 'node1', '--', 'fairlead', 'doctor'])
+    const healthy = await doctor()
+    expect([healthy.exitCode, healthy.stdout.split('\n').filter((line) => !line.startsWith('ok '))]).toEqual([0, []])
+    // No agent deletes another's rule.
+    const rule = ['-s', '172.16.0.0/12', '-j', 'DROP']
+    const onNode = async (...command: string[]): Promise<string> => await main.succeed(['node', 'node1', '--', 'iptables', '-w', ...command])
+    await onNode('-I', 'FORWARD', ...rule)
+    const damaged = await doctor()
+    await onNode('-D', 'FORWARD', ...rule)
+    expect([damaged.exitCode, damaged.stdout.split('\n').filter((line) => !line.startsWith('ok '))]).toEqual([1, [
+      expect.stringMatching(/^FAILED {2}FORWARD +seen as: pods that lose everything once Docker or a firewall has started$/),
+      '        FORWARD of iptables-nft has `-A FORWARD -s 172.16.0.0/12 -j DROP` before FAIRLEAD-FORWARD',
+      expect.stringMatching(/^ {8}-> iptables-nft -D FORWARD -s 172\.16\.0\.0\/12 -j DROP, and have whoever makes it append it/),
+    ]])
+  })
+
   test('a command in a pod keeps its exit code, and finds the pod\'s name and name server', async () => {
     const { exitCode, stdout } = await main.run(['exec', 'one', '--', 'sh', '-c', 'echo $POD_NAME on $NODE_NAME; cat /etc/resolv.conf; exit 7'])
     expect(exitCode).toBe(7)
