@@ -1,6 +1,9 @@
 // Real packets through the policy table of a node: who reaches whom, what becomes of open connections, and what happens when another program breaks it.
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { expect, test } from 'vitest'
 import { Policies } from '../../src/policy/policies.ts'
@@ -69,6 +72,21 @@ function ended(child: ChildProcess): AsyncDisposable {
       if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL')
       await gone
     },
+  }
+}
+
+/** What is logged to an nflog group, a line a packet. */
+async function logged(node: ScratchNamespace, group: number): Promise<AsyncDisposable & { readonly lines: readonly string[] }> {
+  const directory = mkdtempSync(join(tmpdir(), 'ft-nflog-'))
+  try {
+    execFileSync('gcc', ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-o', join(directory, 'nflog-reader'), join(import.meta.dirname, 'nflog-reader.c')])
+    const reader = spawn('nsenter', [`--net=${node.path}`, join(directory, 'nflog-reader'), String(group)], { stdio: ['ignore', 'pipe', 'inherit'], detached: true })
+    const lines: string[] = []
+    createInterface({ input: reader.stdout }).on('line', (line) => lines.push(line))
+    await until(() => lines.shift() === 'listening', 'the reader to listen')
+    return { ...ended(reader), lines }
+  } finally {
+    rmSync(directory, { recursive: true })
   }
 }
 
@@ -161,17 +179,24 @@ describeKernel('policies and packets', () => {
     expect(await seenFrom(webPod, '10.254.0.9:80')).toBe('10.244.1.1')
   })
 
-  test('what is denied is counted by pod and policies, and the kernel takes a log group for it', async () => {
+  test('what is denied is counted by pod and policies, and of each set of policies a sample is logged: who sent it, to whom, and what denied it', async () => {
     await using net = await rulesNode('nft')
-    const { pods: [webPod, dbPod] } = net
-    await net.serve(dbPod, 5000, { protocol: 'UDP' })
+    const { node, pods: [webPod], outside } = net
+    await outside.run('ip', ['route', 'add', '10.244.1.0/24', 'via', '192.168.0.21'])
     const policies = await enforced(net, shop().policy('shop/deny', { podSelector: { matchLabels: { app: 'db' } } }).policy('shop/more', { podSelector: {}, ingress: [] }), { log: { group: 7, perSecond: 1 } })
-    expect(await table(net)).toContain('limit rate 1/second log prefix "fairlead ingress shop: deny, more " group 7')
-    expect(await seenFrom(webPod, `${db}:5000`, { protocol: 'UDP' })).toBeUndefined()
+    await using log = await logged(node, 7)
+    // The kernel gives a flood five at once, and from then on as many as it says.
+    await webPod.run('bash', ['-c', `for i in {1..60}; do echo x >/dev/udp/${db}/5000; done`])
+    await outside.run('bash', ['-c', `for i in {1..3}; do echo x >/dev/udp/${web}/5000; done`])
+    await until(() => log.lines.filter((line) => line.startsWith(outsideAddress)).length === 3, 'the last packets to be logged')
+    const [ofDb, ofWeb] = [`${web} ${db} 17 fairlead ingress shop: deny, more `, `${outsideAddress} ${web} 17 fairlead ingress shop: more `]
+    const count = (line: string): number => log.lines.filter((each) => each === line).length
+    expect(log.lines.filter((line) => line !== ofDb && line !== ofWeb)).toEqual([])
+    expect(count(ofDb)).toSatisfy((packets: number) => packets >= 5 && packets < 60)
     await policies.look('whole')
     expect(policies.denials).toEqual([
-      { direction: 'ingress', namespace: 'shop', pod: 'web', policies: ['more'], packets: 0 },
-      { direction: 'ingress', namespace: 'shop', pod: 'db', policies: ['deny', 'more'], packets: 1 },
+      { direction: 'ingress', namespace: 'shop', pod: 'web', policies: ['more'], packets: 3 },
+      { direction: 'ingress', namespace: 'shop', pod: 'db', policies: ['deny', 'more'], packets: 60 },
     ])
   })
 

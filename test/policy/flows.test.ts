@@ -6,6 +6,8 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { agentPidFile, labNamed, namespacePath } from '../../src/lab/layout.ts'
 import { describeKernel } from '../netns/scratch.ts'
 import { named, namespaced, outOfXa, policy, xaFrom } from './cases/policy-case.ts'
+import { outsiders } from './matrix-cells.ts'
+import { hostPort } from './matrix-cluster.ts'
 import { MatrixLab } from './matrix-lab.ts'
 import type { NetworkPolicy, Protocol } from './network-policy.ts'
 import type { Outcome, Question } from './prober.ts'
@@ -82,6 +84,39 @@ describeKernel('policies and what changes under them', () => {
     await matrix.settle()
     expect(await matrix.prober.ask([question('y/b', 'x/a', 'TCP', false), question('y/a', 'x/a')])).toEqual(['silent', { open: 'x/a' }])
     await matrix.api.request('PATCH', status, { status: { phase: 'Running' } })
+  })
+
+  /** Who of them gets in at x/a's host port on node1. */
+  async function getIn(...who: readonly string[]): Promise<string[]> {
+    const protocols = ['TCP', 'UDP'] as const
+    const asked = who.flatMap((name) => protocols.map((protocol): Question => ({ from: outsiders[name] === undefined ? name : 'outside', source: outsiders[name] ?? '-', address: '192.168.0.21', port: hostPort, protocol, expected: false })))
+    const outcomes = await matrix.prober.ask(asked)
+    const open = asked.map((_, i) => JSON.stringify(outcomes[i]) === '{"open":"x/a"}')
+    return who.flatMap((name, i) => {
+      const by = protocols.filter((_, j) => open[i * protocols.length + j])
+      return by.length === 0 ? [] : [by.length === protocols.length ? name : `${name} by ${by.join()} alone`]
+    })
+  }
+
+  // x/a, x/c and y/b are on node1, the others on node2.
+  const everybody = ['outside', 'elsewhere', 'node1', 'node2', 'x/b', 'x/c', 'y/a', 'y/b']
+  test.each<[string, NetworkPolicy, readonly string[]]>([
+    ['nobody: its own node alone', xaFrom({ ipBlock: { cidr: '203.0.113.1/32' } }), ['node1']],
+    ['one client outside', xaFrom({ ipBlock: { cidr: `${outsiders['outside']}/32` } }), ['outside', 'node1']],
+    ['pods: of its own node those, by their own addresses; of another node none, for they come with that node\'s', xaFrom({ podSelector: named('c') }, { podSelector: named('b') }), ['node1', 'x/c']],
+    ['another node, and so all of its pods', xaFrom({ ipBlock: { cidr: '192.168.0.22/32' } }), ['node1', 'node2', 'x/b', 'y/a']],
+    ['the pod network: pods of its own node alone', xaFrom({ ipBlock: { cidr: '172.30.0.0/16' } }), ['node1', 'x/c', 'y/b']],
+  ])('a host port of a pod whose policy admits %s', async (_, admitting, expected) => {
+    await vi.waitFor(async () => expect(await getIn(...everybody)).toEqual(everybody), settled)
+    await put(admitting)
+    await vi.waitFor(async () => expect(await getIn(...everybody)).toEqual(expected), settled)
+  })
+
+  test("a pod's egress to a host port: to the pod behind it on its own node, to the node itself on another", async () => {
+    await put(policy('x', { podSelector: named('c'), policyTypes: ['Egress'], egress: [{ to: [{ podSelector: named('a') }] }] }), policy('y', { podSelector: named('a'), policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr: '192.168.0.21/32' } }] }] }))
+    await vi.waitFor(async () => expect(await getIn('x/c', 'y/a')).toEqual(['x/c', 'y/a']), settled)
+    await put(policy('x', { podSelector: named('c'), policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr: '192.168.0.21/32' } }] }] }), policy('y', { podSelector: named('a'), policyTypes: ['Egress'], egress: [{ to: [{ namespaceSelector: {}, podSelector: named('a') }] }] }))
+    expect(await getIn('x/c', 'y/a')).toEqual([])
   })
 
   // The policy selects x/a, would let x/b in, and has something wrong in it.

@@ -31,6 +31,9 @@ export const pods: readonly Unplaced[] = Object.keys(namespaces).flatMap((namesp
 /** Looks like x/a to every selector, but has its node's network. */
 export const hostPod: Unplaced = { namespace: 'x', name: 'host', labels: { pod: 'a', ...roles['a'] }, node: 'node2', ports: [], hostNetwork: true }
 
+/** Of x/a's port 80, over TCP and UDP, on its node. */
+export const hostPort = 18_080
+
 /** What a Service of each pod listens on for the pod's ports. */
 export function servicePort(port: number): number {
   return 8000 + port
@@ -42,7 +45,8 @@ export function namespaceManifest(name: string, labels: Labels): object {
 
 /** The pod has a namespace and does nothing there: the prober does. */
 export function podManifest({ namespace, name, labels, node, ports, hostNetwork = false }: Unplaced): object {
-  const container = { name: 'idle', image: 'idle', command: ['sleep', 'infinity'], ports }
+  const isPublished = ({ name: port, protocol, containerPort }: Pod['ports'][number]): boolean => `${namespace}/${name}` === 'x/a' && containerPort === 80 && port.startsWith('serve') && protocol !== 'SCTP'
+  const container = { name: 'idle', image: 'idle', command: ['sleep', 'infinity'], ports: ports.map((port) => (isPublished(port) ? { ...port, hostPort } : port)) }
   return { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name, labels: { ...labels, service: name } }, spec: { nodeName: node, hostNetwork, terminationGracePeriodSeconds: 1, containers: [container] } }
 }
 
