@@ -15,7 +15,7 @@ export interface TunnelAddress {
 }
 
 /** The tunnel address of a family is the network address of the node's first podCIDR of it, as the overlay gives it. */
-export function tunnelAddresses(nodes: Iterable<ClusterNode>): TunnelAddress[] {
+export function tunnelAddresses(nodes: Iterable<Pick<ClusterNode, 'name' | 'podCidrs' | 'internalAddresses'>>): TunnelAddress[] {
   // In one order: that of the nodes means nothing.
   const sorted = [...nodes].toSorted((a, b) => (a.name < b.name ? -1 : 1))
   return sorted.flatMap(({ podCidrs, internalAddresses }) =>
@@ -28,8 +28,12 @@ export function tunnelAddresses(nodes: Iterable<ClusterNode>): TunnelAddress[] {
 
 /** The addresses of one family that any of the blocks means, as nft writes intervals: "10.0.0.0-10.0.255.255". */
 export function blockIntervals(blocks: readonly BlockPeer[], family: Family, tunnels: readonly TunnelAddress[]): string[] {
-  const meant = blocks.filter(({ cidr }) => cidr.family === family).flatMap(({ cidr, except }) => difference(meaning(cidr, tunnels), except.flatMap((each) => meaning(each, tunnels))))
-  return union(meant).map(({ first, last }) => interval(addressFromBigInt(first, family), addressFromBigInt(last, family)))
+  return union(blockRanges(blocks, family, tunnels)).map(({ first, last }) => interval(addressFromBigInt(first, family), addressFromBigInt(last, family)))
+}
+
+/** The same as numbers, in no order. */
+export function blockRanges(blocks: readonly BlockPeer[], family: Family, tunnels: readonly TunnelAddress[]): Range[] {
+  return blocks.filter(({ cidr }) => cidr.family === family).flatMap(({ cidr, except }) => difference(meaning(cidr, tunnels), except.flatMap((each) => meaning(each, tunnels))))
 }
 
 /** As nft writes an interval, or a single value. */

@@ -32,7 +32,8 @@ export async function observeSets(kernel: Kernel, names: readonly { kind: 'set' 
   return setsOf(lists.flatMap((objects) => objects ?? []))
 }
 
-function setsOf(objects: readonly NftObject[]): ReadonlyMap<string, ReadonlyMap<string, string>> {
+/** Set or map -> its elements, as {@link TableSet} has them. */
+export function setsOf(objects: readonly NftObject[]): ReadonlyMap<string, ReadonlyMap<string, string>> {
   return new Map(objects.flatMap(({ set, map }) => [set, map].flatMap((each) => (each === undefined ? [] : [[text(each['name']), elementsOf(each)] as const]))))
 }
 

@@ -106,11 +106,11 @@ class RuleMatches {
   }
 }
 
-function isBlock(peer: PolicyPeer): peer is BlockPeer {
+export function isBlock(peer: PolicyPeer): peer is BlockPeer {
   return 'cidr' in peer
 }
 
-function isNumbered(port: PolicyPort): port is NumberedPort {
+export function isNumbered(port: PolicyPort): port is NumberedPort {
   return 'first' in port
 }
 

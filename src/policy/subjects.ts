@@ -55,13 +55,15 @@ export class Subjects {
 }
 
 function judge(local: LocalPod, object: ClusterPod | undefined, policies: readonly ClusterNetworkPolicy[]): Subject {
-  const isolation = (direction: Direction): Isolation => {
-    const concerned = policies.filter((policy) => policy[direction] !== undefined)
-    if (object === undefined) return concerned.length > 0 ? 'held' : undefined
-    const selecting = concerned.filter(({ podSelector }) => selects(podSelector, object.labels))
-    return selecting.length > 0 ? selecting : undefined
-  }
-  return { local, ingress: isolation('ingress'), egress: isolation('egress') }
+  return { local, ingress: isolationOf('ingress', object, policies), egress: isolationOf('egress', object, policies) }
+}
+
+/** @param policies all of the pod's namespace */
+export function isolationOf(direction: Direction, pod: Pick<ClusterPod, 'labels'> | undefined, policies: readonly ClusterNetworkPolicy[]): Isolation {
+  const concerned = policies.filter((policy) => policy[direction] !== undefined)
+  if (pod === undefined) return concerned.length > 0 ? 'held' : undefined
+  const selecting = concerned.filter(({ podSelector }) => selects(podSelector, pod.labels))
+  return selecting.length > 0 ? selecting : undefined
 }
 
 /** Sorted by name. The list of a namespace in which nothing changed stays the same object. */
