@@ -23,6 +23,7 @@ import { healthHandler } from './health.ts'
 import { listen, parseListenAddress } from './http-listener.ts'
 import { reportLeftovers } from './leftovers.ts'
 import { LiveConfig } from './live-config.ts'
+import { lookUp } from './lookup.ts'
 import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
@@ -86,7 +87,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   publishGauges(metrics, sources)
 
   await podNetwork.start()
-  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: () => describeAgent(live.current, api.server, sources) }, log)
+  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: () => describeAgent(live.current, api.server, sources), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)

@@ -1,4 +1,4 @@
-// The unix socket that the CNI binary talks to: the request's body goes to the pod network as it came, the answer goes back as it is. People's programs ask it for the agent's status.
+// The unix socket that the CNI binary talks to: the request's body goes to the pod network as it came, the answer goes back as it is. People's programs ask it for the agent's status, and for names of the cluster.
 import { rm } from 'node:fs/promises'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Logger } from 'pino'
@@ -11,6 +11,8 @@ const maxBodyBytes = 4 << 20
 export interface SocketHandler {
   /** What `GET /status` answers, as JSON. */
   status(): object
+  /** What `GET /lookup?of=X` answers, as JSON. @param of names or addresses, as often as `of` was given */
+  lookup(of: readonly string[]): object
   handle(body: Buffer): Promise<{ status: number; body: string }>
 }
 
@@ -58,10 +60,11 @@ export class CniSocket implements AsyncDisposable {
   }
 }
 
-const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB, or GET /status' })
+const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB, GET /status or GET /lookup' })
 
 async function answer(request: IncomingMessage, handler: SocketHandler): Promise<{ status: number; body: string }> {
   if (request.method === 'GET' && request.url === '/status') return { status: 200, body: JSON.stringify(handler.status()) }
+  if (request.method === 'GET' && request.url?.startsWith('/lookup?') === true) return { status: 200, body: JSON.stringify(handler.lookup(new URL(request.url, 'http://agent').searchParams.getAll('of'))) }
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
@@ -70,6 +73,6 @@ async function answer(request: IncomingMessage, handler: SocketHandler): Promise
     if (bytes <= maxBodyBytes) chunks.push(chunk)
   }
   if (bytes > maxBodyBytes) throw new RangeError(`body of more than ${maxBodyBytes} bytes`)
-  if (request.method !== 'POST' || request.url !== '/cni') throw new TypeError(`expected POST /cni or GET /status, got ${request.method} ${request.url}`)
+  if (request.method !== 'POST' || request.url !== '/cni') throw new TypeError(`expected POST /cni, GET /status or GET /lookup, got ${request.method} ${request.url}`)
   return handler.handle(Buffer.concat(chunks))
 }
