@@ -7,6 +7,7 @@ import { installCommand } from './install-command.ts'
 import { labCommand } from './lab-commands.ts'
 import { renderCommand } from './render-command.ts'
 import { statusCommand } from './status-command.ts'
+import { traceCommand } from './trace-command.ts'
 import { version } from './version.ts'
 
 const program = new Command('fairlead')
@@ -22,6 +23,7 @@ const program = new Command('fairlead')
   .addCommand(labCommand())
   .addCommand(renderCommand())
   .addCommand(statusCommand())
+  .addCommand(traceCommand())
 
 saysAndExitsLikeUs(program)
 try {

@@ -1,0 +1,85 @@
+// The edge: what a trace asks is read from the kernel as it is, and from the agent. Nothing is changed.
+import { CommandError } from '../../kernel/command-error.ts'
+import type { Kernel } from '../../kernel/kernel.ts'
+import { lookUpRoute } from '../../kernel/route-lookup.ts'
+import { parseInterfaceName } from '../../net/interface-name.ts'
+import { policyTable } from '../../policy/table.ts'
+import type { Found } from '../../agent/lookup-shape.ts'
+import type { Answer, AnswerTo, Question, Walk } from './question.ts'
+
+/** From so many chains on a whole table is read at once. */
+const manyChains = 30
+
+export class Answers {
+  readonly #kernel: Kernel
+  readonly #lookUp: (of: readonly string[]) => Promise<readonly Found[]>
+  /** What was read once is not asked for again: a trace is of one moment. */
+  readonly #known = new Map<string, Promise<Answer>>()
+  readonly #chains = new Map<string, readonly string[] | undefined>()
+
+  /** @param lookUp asks the agent */
+  constructor(kernel: Kernel, lookUp: (of: readonly string[]) => Promise<readonly Found[]>) {
+    this.#kernel = kernel
+    this.#lookUp = lookUp
+  }
+
+  async drive<T>(walk: Walk<T>): Promise<T> {
+    let step = walk.next()
+    while (step.done !== true) step = walk.next(await this.#answer(step.value))
+    return step.value
+  }
+
+  async #answer(question: Question): Promise<Answer> {
+    if (question.kind === 'chains') return this.#chainsOf(question)
+    const key = JSON.stringify(question)
+    const answer = this.#known.get(key) ?? this.#read(question)
+    this.#known.set(key, answer)
+    return answer
+  }
+
+  async #read(question: Exclude<Question, { kind: 'chains' }>): Promise<Answer> {
+    const kernel = this.#kernel
+    switch (question.kind) {
+      case 'route':
+        return lookUpRoute(question)
+      case 'links':
+        return kernel.links()
+      case 'linksIn':
+        return orNone(kernel.linksIn(question.netns))
+      case 'neighbours':
+        return orNone(kernel.neighbours(question.family, parseInterfaceName(question.device)))
+      case 'fdb':
+        return orNone(kernel.fdb(parseInterfaceName(question.device)))
+      case 'policyTable':
+        return kernel.listNft(`table ${policyTable}`)
+      case 'sysctl':
+        return (await kernel.readSysctl(question.key))?.trim()
+      case 'lookup':
+        return this.#lookUp(question.of)
+    }
+  }
+
+  async #chainsOf({ family, table, names }: Extract<Question, { kind: 'chains' }>): Promise<AnswerTo<'chains'>> {
+    const keyOf = (name: string): string => `${family} ${table} ${name}`
+    const unread = names.filter((name) => !this.#chains.has(keyOf(name)))
+    if (unread.length >= manyChains) {
+      const wanted = new Map(unread.map((name): [string, string[]] => [name, []]))
+      await this.#kernel.readTable(family, table, (line) => wanted.get(/^(?::|-A )(\S+)/.exec(line)?.[1] ?? '')?.push(line))
+      for (const [name, lines] of wanted) this.#chains.set(keyOf(name), lines.length === 0 ? undefined : lines)
+    } else for (const name of unread) this.#chains.set(keyOf(name), await this.#kernel.rulesOf(family, table, name))
+    return new Map(names.flatMap((name) => {
+      const lines = this.#chains.get(keyOf(name))
+      return lines === undefined ? [] : [[name, lines] as const]
+    }))
+  }
+}
+
+/** Of what is not there. */
+async function orNone<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer
+  } catch (error) {
+    if (error instanceof CommandError && (error.kind === 'missing' || error.kind === 'other')) return undefined
+    throw error
+  }
+}

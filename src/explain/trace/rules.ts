@@ -1,0 +1,58 @@
+// iptables, hook by hook: the live chains, as far as the packet meets them.
+import type { IptablesTable } from '../../kernel/kernel.ts'
+import { type MetRule, type RuleWalk, type RuleWay, walkRules } from '../../kernel/rule-walk.ts'
+import type { Flow, Here } from './flow.ts'
+import type { Broken, Hop } from './hop.ts'
+import { ask, type Walk } from './question.ts'
+
+export type Hook = 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING'
+
+/** What becomes of the packet in one table of one hook. Reads the chains that it comes through, and no others. */
+export function* walkHook(flow: Flow, table: IptablesTable, hook: Hook, outDevice?: string): Walk<RuleWalk> {
+  const { family, source, destination, protocol, port, device: inDevice, mark, translated } = flow
+  const own = new Set((yield* ask('links', {})).flatMap(({ addresses }) => addresses.map(({ address }) => address)))
+  const packet = { source, destination, protocol, port, inDevice, outDevice, mark, translated, isOwn: (address: typeof source) => own.has(address) || address.startsWith('127.') }
+  const chains = new Map<string, readonly string[]>()
+  let policy: 'accept' | 'drop' = 'accept'
+  for (;;) {
+    const walk = walkRules(chains, hook, packet, policy)
+    if (walk.missing.size === 0) return walk
+    const found = yield* ask('chains', { family, table, names: [...walk.missing] })
+    if (found.get(hook)?.[0] === `-P ${hook} DROP`) policy = 'drop'
+    for (const name of walk.missing) chains.set(name, (found.get(name) ?? []).filter((line) => line.startsWith('-A ')).map((line) => line.slice(`-A ${name} `.length)))
+  }
+}
+
+/** The way that a table leaves a packet which no dice are thrown for. */
+export function onlyWay({ ways }: RuleWalk): RuleWay {
+  return ways.reduce((best, way) => (way.chance > best.chance ? way : best))
+}
+
+/** One for each rule that did something. */
+export function ruleHops(here: Here, { family }: Flow, table: IptablesTable, { met, end }: RuleWay): Hop[] {
+  const stopped = end.kind === 'drop' || end.kind === 'reject'
+  return met.map((rule, i) => ({
+    at: `${table} ${rule.chain}`,
+    object: textOf(rule),
+    command: `${here.iptables[family]} -t ${table} -S ${rule.chain}`,
+    ...(stopped && i === met.length - 1 ? { broken: brokenBy(here, family === 4 ? 4 : 6, table, rule, end.kind === 'reject') } : {}),
+  }))
+}
+
+export function percent(share: number): string {
+  return `${Number((share * 100).toFixed(share < 0.1 ? 1 : 0))} %`
+}
+
+function textOf({ chain, rule }: MetRule): string {
+  return rule.startsWith('-P ') ? rule : `-A ${chain} ${rule}`
+}
+
+function brokenBy(here: Here, family: 4 | 6, table: IptablesTable, rule: MetRule, refused: boolean): Broken {
+  const comment = /--comment "((?:[^"\\]|\\.)*)"/.exec(rule.rule)?.[1] ?? ''
+  const [, namespace = '', service = '', what] = /^([^/ ]+)\/([^: ]+)\S* (has no (?:local )?endpoints)$/.exec(comment) ?? []
+  const fate = refused ? 'the client is refused' : 'the packet is dropped, and the client hears nothing'
+  if (what !== undefined) return { problem: `Service ${namespace}/${service} ${what}: ${fate}`, remedy: `find out why no pod of it is ready${what.includes('local') ? ' on this node' : ''}: kubectl -n ${namespace} get endpointslices -l kubernetes.io/service-name=${service}` }
+  if (rule.chain === 'KUBE-PROXY-FIREWALL') return { problem: `${comment === '' ? 'the load balancer' : comment.split(' ')[0]} lets this client not in: ${fate}`, remedy: 'add its address to spec.loadBalancerSourceRanges of the Service' }
+  if (rule.rule.startsWith('-P ')) return { problem: `no rule of chain ${rule.chain} accepts the packet, and the chain's policy drops it`, remedy: `${here.iptables[family]} -P ${rule.chain} ACCEPT, or find who set it so` }
+  return { problem: `a rule of chain ${rule.chain}${comment === '' ? '' : ` ("${comment}")`} stops it: ${fate}`, remedy: `if it should pass, change what made the rule: ${here.iptables[family]} -t ${table} -S ${rule.chain}` }
+}
