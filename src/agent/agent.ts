@@ -16,6 +16,7 @@ import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { capabilityProblems } from './capabilities.ts'
+import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
@@ -72,7 +73,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, log })
   const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log }) }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
-  const pass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, metrics, log })
+  const checksums = new ChecksumWatch({ live, kernel, nodes: () => [...nodes.snapshot.values()], ready: () => pass.missing.length === 0, apply: () => loop.trigger(), log })
+  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, checksumOffload: () => checksums.wanted, metrics, log })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new ReconcileLoop({
     pass: async () => {
@@ -108,7 +110,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), watch])
+  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), checksums.run(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 

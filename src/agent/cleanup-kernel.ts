@@ -6,6 +6,7 @@ import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from 
 import type { NftObject } from '../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
 import { quoteWord } from '../kernel/shell-words.ts'
+import { txChecksumCommand } from '../kernel/tx-checksum.ts'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 
@@ -32,6 +33,15 @@ export class AccountedKernel implements Kernel {
   async writeSysctl(key: string, value: string): Promise<void> {
     if (!this.#dryRun) await this.#kernel.writeSysctl(key, value)
     this.#commands.push(`sysctl -w ${key}=${value}`)
+  }
+
+  async txChecksum(device: InterfaceName): Promise<boolean | undefined> {
+    return this.#kernel.txChecksum(device)
+  }
+
+  async setTxChecksum(device: InterfaceName, on: boolean): Promise<void> {
+    if (!this.#dryRun) await this.#kernel.setTxChecksum(device, on)
+    this.#commands.push(txChecksumCommand(device, on).join(' '))
   }
 
   async restoreRules(family: Family, text: string): Promise<void> {

@@ -26,6 +26,7 @@ export const configKeys = {
   vni: { live: true, schema: integer(1, 16_777_215).default(1), help: 'VXLAN network identifier, the same on all nodes' },
   vxlanPort: { live: true, schema: integer(1, 65_535).default(8472), help: 'UDP port of the VXLAN, the same on all nodes' },
   vxlanDevice: { live: true, schema: interfaceName.prefault('fairlead.1'), help: 'name of the VXLAN device' },
+  checksumOffload: { live: true, schema: z.enum(['keep', 'off', 'auto'], 'keep, off or auto').default('keep'), help: 'checksums of what goes into the tunnel: keep (left to the network card), off (computed before it, at a fifth of the throughput) or auto (off where exchanges with other nodes show that the card miscalculates them)' },
   mtu: { live: true, schema: z.union([z.literal('auto'), integer(576, 65_535)], { error: 'auto or a whole number from 576 to 65535' }).default('auto'), help: "MTU of pods (auto: the underlay's, less the tunnel's header)" },
   bridge: { schema: interfaceName.prefault('cni0'), help: 'name of the bridge that joins the pods of this node' },
   takeOver: { live: true, schema: boolean.default(false), help: "use a bridge of that name that another program made, and replace other programs' CNI configuration" },

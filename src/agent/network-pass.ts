@@ -5,6 +5,7 @@ import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
+import type { ChecksumOffload } from '../overlay/checksum-offload.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
 import { conflist, competingConfigs, installConflist, setAside } from '../pods/cni/conflist.ts'
 import { BridgeConflictError } from '../pods/bridge/diff.ts'
@@ -33,6 +34,7 @@ export class NetworkPass {
   readonly #metrics: Metrics
   readonly #log: Logger
   readonly #reports: Reports
+  readonly #checksumOffload: () => ChecksumOffload
   /** The settings, as text, by which all rules were last read, and when (ms, performance.now). */
   #rulesRead = { known: '', at: -Infinity }
   /** What still keeps pods from being served; empty once the first pass has gone through. */
@@ -42,10 +44,11 @@ export class NetworkPass {
   passedAt: number | undefined
   changedAt: number | undefined
 
-  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; metrics: Metrics; log: Logger }) {
+  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; checksumOffload: () => ChecksumOffload; metrics: Metrics; log: Logger }) {
     this.#live = parts.live
     this.#kernel = parts.kernel
     this.#rooms = parts.rooms
+    this.#checksumOffload = parts.checksumOffload
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#reports = new Reports(parts.log)
@@ -139,8 +142,9 @@ export class NetworkPass {
 
   async #overlay(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
     const { nodeName, overlay: mode, vni, vxlanPort: port, vxlanDevice: device, mtu } = this.#config
+    const checksumOffload = this.#checksumOffload()
     const families = [...new Set(own.podCidrs.map(({ family }) => family))]
-    const result = await this.#timed('overlay', () => this.#rooms.overlay.reconcile({ nodeName, mode, vni, port, device, mtu, families }, nodes))
+    const result = await this.#timed('overlay', () => this.#rooms.overlay.reconcile({ nodeName, mode, vni, port, device, checksumOffload, mtu, families }, nodes))
     this.#reports.say('overlay', result.problems)
     this.#account('overlay', result)
     this.peers = result.peers

@@ -1,8 +1,8 @@
 // GET /status and GET /lookup on the agent's socket.
 import { request } from 'node:http'
+import { exchange } from '../agent/http-exchange.ts'
 import { type Found, lookupShape } from '../agent/lookup-shape.ts'
 import { type AgentStatus, agentStatusShape } from '../agent/status-shape.ts'
-import { exchange } from './exchange.ts'
 
 /** As it was sent: JSON. @throws {Error} where no agent answers, or one of a version that knows no status. */
 export async function statusText(stateDir: string): Promise<string> {

@@ -1,4 +1,5 @@
 // What was tried with another node, and what both ends counted meanwhile.
+import type { TunnelCounters } from '../kernel/tunnel-counters.ts'
 import type { Address } from '../net/address.ts'
 
 export interface PeerProbe {
@@ -12,11 +13,5 @@ export interface PeerProbe {
   /** The same with packets as large as the path is said to carry. */
   readonly large: string | undefined
   /** During one more try with small packets; undefined where none was needed, or the peer could not be asked. */
-  readonly counted: { readonly here: Counted; readonly there: Counted } | undefined
-}
-
-export interface Counted {
-  /** Packets out of the tunnel. */
-  readonly received: number
-  readonly checksumErrors: number
+  readonly counted: { readonly here: TunnelCounters; readonly there: TunnelCounters } | undefined
 }

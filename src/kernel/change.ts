@@ -17,3 +17,14 @@ export interface Change {
   /** The object in words, for errors: "route 10.244.2.0/24". */
   readonly object: string
 }
+
+/** Cuts the changes where their tool changes, so that they keep their order. */
+export function runsOfOneTool(changes: readonly Change[]): { tool: Tool; run: Change[] }[] {
+  const runs: { tool: Tool; run: Change[] }[] = []
+  for (const change of changes) {
+    const last = runs.at(-1)
+    if (last?.tool === change.tool) last.run.push(change)
+    else runs.push({ tool: change.tool, run: [change] })
+  }
+  return runs
+}

@@ -27,6 +27,10 @@ export interface Kernel extends AsyncDisposable {
   neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]>
   fdb(device: InterfaceName): Promise<readonly FdbEntry[]>
 
+  /** Whether the checksums of what the device sends are left to what is under it; undefined where there is no choice. */
+  txChecksum(device: InterfaceName): Promise<boolean | undefined>
+  setTxChecksum(device: InterfaceName, on: boolean): Promise<void>
+
   /** @param key as a path below /proc/sys: "net/ipv4/ip_forward". Undefined where the kernel has no such key. */
   readSysctl(key: string): Promise<string | undefined>
   writeSysctl(key: string, value: string): Promise<void>

@@ -75,6 +75,11 @@ export function setAlias(name: InterfaceName, alias: string): Change {
   return link(name, `set ${name} alias ${alias.replaceAll(/[^\w/.-]/g, '').slice(0, 255) || '-'}`)
 }
 
+/** `ip link set X alias ""` */
+export function clearAlias(name: InterfaceName): Change {
+  return link(name, `set ${name} alias ""`)
+}
+
 /** `ip link del X` */
 export function deleteLink(name: InterfaceName): Change {
   return link(name, `del ${name}`)

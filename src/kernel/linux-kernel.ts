@@ -4,7 +4,7 @@ import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { applyOnce, type BatchOnceOptions } from './batch-once.ts'
 import { BatchSession } from './batch-session.ts'
-import type { Change, Tool } from './change.ts'
+import { type Change, runsOfOneTool, type Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
 import { chooseBackend, hasRules, isInOtherBackend, restoreRules, rulesOfChain } from './iptables.ts'
@@ -25,6 +25,7 @@ import { ShellWorkers } from './shell-workers.ts'
 import { applyDespiteStaleNames } from './stale-names.ts'
 import { readOwnSysctl, readSysctlInside, writeOwnSysctl, writeSysctlInside } from './sysctl.ts'
 import { logVersions } from './tool-versions.ts'
+import { readTxChecksum, txChecksumCommand, writeTxChecksum } from './tx-checksum.ts'
 
 export interface KernelOptions {
   /** Path of the network namespace; ours where not given. */
@@ -99,6 +100,15 @@ class LinuxKernel implements Kernel {
 
   async fdb(device: InterfaceName): Promise<readonly FdbEntry[]> {
     return readFdb(this.#reader(), device)
+  }
+
+  async txChecksum(device: InterfaceName): Promise<boolean | undefined> {
+    return readTxChecksum(this.#quick, device, this.#inside())
+  }
+
+  async setTxChecksum(device: InterfaceName, on: boolean): Promise<void> {
+    await writeTxChecksum(this.#quick, device, on, this.#inside())
+    this.#log.debug([...this.#enter, ...txChecksumCommand(device, on)].join(' '))
   }
 
   async readSysctl(key: string): Promise<string | undefined> {
@@ -232,15 +242,4 @@ class LinuxKernel implements Kernel {
 
 function enterPath(netns: string): readonly string[] {
   return ['nsenter', `--net=${safePath(netns)}`]
-}
-
-/** Cuts the changes where their tool changes, so that they keep their order. */
-function runsOfOneTool(changes: readonly Change[]): { tool: Tool; run: Change[] }[] {
-  const runs: { tool: Tool; run: Change[] }[] = []
-  for (const change of changes) {
-    const last = runs.at(-1)
-    if (last?.tool === change.tool) last.run.push(change)
-    else runs.push({ tool: change.tool, run: [change] })
-  }
-  return runs
 }

@@ -158,6 +158,7 @@ const settings: fc.Arbitrary<OverlaySettings> = fc.record({
   vni: fc.constantFrom(1, 7),
   port: fc.constantFrom(8472, 4789),
   device: fc.constant(fairlead1),
+  checksumOffload: fc.constant('keep'),
   mtu: fc.constantFrom<OverlaySettings['mtu'][]>('auto', 1400),
   families,
 })
@@ -336,7 +337,7 @@ test('the MTU follows underlay and family, and a wish beyond it is cut with a wo
   expect(await overlayOn(kernel).reconcile({ ...vxlan, mtu: 9000 }, [node(0)])).toMatchObject({ podMtu: 8950, problems: ['Option mtu asks for 9000 bytes but the underlay carries 8950, which is used; lower mtu or raise the underlay\'s'] })
 })
 
-const vxlan: OverlaySettings = { nodeName: self, mode: 'vxlan', vni: 1, port: 8472, device: fairlead1, mtu: 'auto', families: [4] }
+const vxlan: OverlaySettings = { nodeName: self, mode: 'vxlan', vni: 1, port: 8472, device: fairlead1, checksumOffload: 'keep', mtu: 'auto', families: [4] }
 
 function node(i: number): ClusterNode {
   return {

@@ -20,6 +20,7 @@ import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { type Applied, applyOverlay } from './apply.ts'
+import { settleChecksumOffload } from './checksum-offload.ts'
 import { isOurs } from './conflict.ts'
 import { desiredOverlay } from './desired.ts'
 import { observeOverlay } from './observe.ts'
@@ -62,7 +63,9 @@ export class Overlay {
     }
     this.#known = { podMtu: state.podMtu, peers: state.peers }
     const applied = await applyOverlay(this.#kernel, settings.device, state, observed)
+    const link = observed.links.find((link) => isOurs(link, settings.device))
+    const offload = applied.ready && state.device !== undefined ? await settleChecksumOffload({ kernel: this.#kernel, log: this.#log }, settings.device, settings.checksumOffload, link) : []
     this.#log.debug({ changes: applied.changes.length, failures: applied.failures.length, ...this.#known }, 'overlay pass')
-    return { ...applied, ...this.#known, problems: [...problems, ...applied.problems] }
+    return { ...applied, ...this.#known, problems: [...problems, ...applied.problems, ...offload] }
   }
 }

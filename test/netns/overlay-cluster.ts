@@ -53,7 +53,7 @@ export async function underlay(): Promise<Underlay> {
   }
 }
 
-const defaults: Omit<OverlaySettings, 'nodeName'> = { mode: 'vxlan', vni: 1, port: 8472, device: parseInterfaceName('fairlead.1'), mtu: 'auto', families: [4] }
+const defaults: Omit<OverlaySettings, 'nodeName'> = { mode: 'vxlan', vni: 1, port: 8472, device: parseInterfaceName('fairlead.1'), checksumOffload: 'keep', mtu: 'auto', families: [4] }
 
 /** Gives the pod the second address of each podCIDR, and the node's end of its wire the first. */
 export async function addressPod(namespace: ScratchNamespace, pod: ScratchNamespace, { podCidrs }: ClusterNode): Promise<void> {

@@ -39,7 +39,7 @@ export function examineChecksums({ agent, peers, device }: NodeFacts): Check {
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const findings = peers.filter(isBroken).map(({ node, counted }) => {
     const sender = (counted?.there.checksumErrors ?? 0) > 0 ? agent.node : node
-    return { problem: `TCP between ${agent.node} and ${node} arrives with wrong checksums: the network card of ${sender} miscalculates those inside of the tunnel`, remedy: `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off, and update the driver of its network card` }
+    return { problem: `what goes through the tunnel between ${agent.node} and ${node} arrives with wrong checksums: the network card of ${sender} miscalculates them`, remedy: `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off (its agent does it where checksumOffload is auto), and update the driver of its network card` }
   })
   return { ...base, findings }
 }
