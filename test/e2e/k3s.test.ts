@@ -11,7 +11,7 @@ import { kubectlMissing } from '../deploy/folders.ts'
 import { type Cluster, image, install, realCluster, restartAgents } from './cluster.ts'
 import { askAll, startWorkload } from './matrix.ts'
 
-const k3s = process.env['K3S_IMAGE'] ?? 'rancher/k3s:v1.36.1-k3s1'
+const k3s = process.env['K3S_IMAGE'] ?? 'rancher/k3s:v1.36.3-k3s1'
 /** As deploy/k3s/config.yaml has it; the rest of k3s' own is not needed here. */
 const server = ['server', '--flannel-backend=none', '--disable-network-policy', '--disable-kube-proxy', '--disable=traefik,servicelb,metrics-server,local-storage']
 
@@ -25,11 +25,12 @@ function missing(): string | undefined {
 const reason = missing()
 // oxlint-disable-next-line vitest/valid-title -- the title says why it is skipped
 describe.skipIf(reason !== undefined)(reason === undefined ? 'k3s' : `k3s (skipped: ${reason})`, () => {
-  const dir = mkdtempSync(join(tmpdir(), 'fairlead-k3s-'))
+  let dir: string
   let container: StartedK3sContainer
   let cluster: Cluster
 
   beforeAll(async () => {
+    dir = mkdtempSync(join(tmpdir(), 'fairlead-k3s-'))
     const archive = join(dir, 'fairlead.tar')
     await execa('docker', ['save', '--output', archive, image])
     // What lies there when k3s starts is in its containerd.
