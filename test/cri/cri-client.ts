@@ -29,7 +29,9 @@ export interface ContainerConfig {
       readonly capabilities: { readonly addCapabilities: readonly string[]; readonly dropCapabilities: readonly string[] }
       readonly namespaceOptions: NamespaceOptions
       readonly readonlyRootfs: boolean
+      readonly noNewPrivs: boolean
       readonly readonlyPaths: readonly string[]
+      readonly seccomp: { readonly profileType: 'RuntimeDefault' }
     }
   }
 }

@@ -73,6 +73,8 @@ describeRuntime('the image', () => {
       await startDaemonPod(node)
       await expect.poll(() => node.networkReady(), { timeout: 30_000 }).toEqual({ status: true, message: '' })
       expect(await node.succeed('ls /opt/cni/bin')).toBe('fairlead-cni\nloopback')
+      const { stdout } = await node.cri.call('ExecSync', { containerId: pods.get(node)!.agent, cmd: ['grep', '^Seccomp:', '/proc/self/status'], timeout: 10 })
+      expect(stdout.toString()).toBe('Seccomp:\t2\n')
     }
   }, 120_000)
 

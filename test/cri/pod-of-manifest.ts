@@ -15,7 +15,7 @@ export interface Surroundings {
 
 /** A container of a pod in the node's own network namespace. */
 export function containerConfigOf(pod: PodSpec, { name, args = [], securityContext, volumeMounts }: Container, { image, attempt, env, configMaps }: Surroundings): ContainerConfig {
-  const { capabilities, readOnlyRootFilesystem } = securityContext
+  const { capabilities, readOnlyRootFilesystem, allowPrivilegeEscalation = true } = securityContext
   return {
     metadata: { name, attempt },
     image: { image },
@@ -33,7 +33,9 @@ export function containerConfigOf(pod: PodSpec, { name, args = [], securityConte
         capabilities: { addCapabilities: capabilities.add ?? [], dropCapabilities: capabilities.drop },
         namespaceOptions: { network: 'NODE' },
         readonlyRootfs: readOnlyRootFilesystem,
+        noNewPrivs: !allowPrivilegeEscalation,
         readonlyPaths,
+        seccomp: { profileType: pod.securityContext.seccompProfile.type },
       },
     },
   }

@@ -2,6 +2,7 @@
 import { quoteWord } from '../../src/kernel/shell-words.ts'
 
 export interface PodSpec {
+  readonly securityContext: { readonly seccompProfile: { readonly type: 'RuntimeDefault' } }
   readonly initContainers?: readonly Container[]
   readonly containers: readonly Container[]
   readonly volumes: readonly Volume[]
@@ -10,7 +11,7 @@ export interface PodSpec {
 export interface Container {
   readonly name: string
   readonly args?: readonly string[]
-  readonly securityContext: { readonly readOnlyRootFilesystem: true; readonly capabilities: { readonly drop: readonly ['ALL']; readonly add?: readonly string[] } }
+  readonly securityContext: { readonly readOnlyRootFilesystem: true; readonly allowPrivilegeEscalation?: boolean; readonly capabilities: { readonly drop: readonly ['ALL']; readonly add?: readonly string[] } }
   readonly volumeMounts: readonly { readonly name: string; readonly mountPath: string; readonly readOnly?: boolean; readonly mountPropagation?: 'HostToContainer' }[]
 }
 
