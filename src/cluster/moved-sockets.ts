@@ -3,7 +3,8 @@
 import type { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
-const checkMs = 1000
+/** A look costs a millisecond where a hundred pods have their links. */
+const checkMs = 3000
 
 export class MovedSockets {
   readonly #open = new Set<Socket>()
