@@ -2,7 +2,8 @@
 //
 // The kernel forgets them when a chain is written anew (one of its endpoints changed); what they said until then is kept here, but for what came between
 // the last look and the writing. Looking costs a process each, on iptables-legacy in proportion to the whole table: so chains are read one at a time, in
-// turn, and the pause after each grows with what the last one cost. A few Services are up to date within seconds, thousands within minutes or hours.
+// turn, and the pause after each grows with what the last one cost. A few Services are up to date within seconds, a thousand within the hour; with more no number is
+// recent whatever it costs, so it may cost less.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -22,11 +23,12 @@ export interface ConnectionCount extends CountedChain {
 export interface ConnectionCountersSettings {
   readonly kernel: Pick<Kernel, 'rulesOf'>
   readonly log: Pick<Logger, 'debug'>
-  /** The share of time that looking may take. */
-  readonly share?: number
   /** ms between two looks at least. */
   readonly leastPauseMs?: number
 }
+
+/** Chains. */
+const many = 1000
 
 interface Count {
   counted: CountedChain
@@ -41,7 +43,7 @@ export class ConnectionCounters {
   #turn: string[] = []
 
   constructor(settings: ConnectionCountersSettings) {
-    this.#settings = { share: 0.0025, leastPauseMs: 200, ...settings }
+    this.#settings = { leastPauseMs: 200, ...settings }
   }
 
   /** Which chains there are now. A chain that goes takes its count with it. */
@@ -64,8 +66,8 @@ export class ConnectionCounters {
     while (!signal.aborted) {
       const begin = performance.now()
       await this.lookAtNext().catch((error: unknown) => this.#settings.log.debug({ err: error }, 'the counters of a chain could not be read'))
-      const { share, leastPauseMs } = this.#settings
-      await sleep(Math.max(leastPauseMs, (performance.now() - begin) / share), undefined, { signal }).catch(() => undefined)
+      const share = this.#counts.size <= many ? 0.0025 : 0.0005
+      await sleep(Math.max(this.#settings.leastPauseMs, (performance.now() - begin) / share), undefined, { signal }).catch(() => undefined)
     }
   }
 
