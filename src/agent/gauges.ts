@@ -20,7 +20,8 @@ export function publishGauges(metrics: Metrics, sources: Sources): void {
   metrics.gauge('fairlead_object_problems', 'What is wrong with objects of the API server as they are now, by reason: each was said in the log once', ['resource', 'reason'], () => {
     const problems = Object.entries(reflectors).flatMap(([resource, reflector]) => reflector.problems.map(({ reason }) => ({ resource, reason })))
     const between = (serviceProxy?.problems ?? []).map(({ reason }) => ({ resource: 'services', reason }))
-    return counted([...problems, ...between])
+    const orphans = (serviceProxy?.sliceProblems ?? []).map(({ reason }) => ({ resource: 'endpointslices', reason }))
+    return counted([...problems, ...between, ...orphans])
   })
   metrics.gauge('fairlead_ipam_addresses', 'Addresses of this node by pool and state', ['pool', 'state'], () =>
     podNetwork.ipamStatus().flatMap(({ podCidr, size, used, resting }) =>

@@ -13,6 +13,7 @@ import type { ClusterService } from '../cluster/service.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
+import { OrphanSlices } from '../services/orphan-slices.ts'
 import { Services } from '../services/services.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
@@ -38,6 +39,7 @@ export class ServiceProxy {
   /** Undefined where nothing depends on them. An older API server has none: then nothing is refused. */
   readonly serviceCidrs: Reflector<ServiceCidrs> | undefined
   readonly #status: ProxyStatus
+  readonly #orphans: OrphanSlices
   #rules: Services | undefined
   #loop: SyncLoop | undefined
   /** Claims of Services that others have, as of the last sync that went through. */
@@ -50,6 +52,10 @@ export class ServiceProxy {
     this.services = new Reflector({ api, path: '/api/v1/services', selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' }, project: projectService, equals: sameService, log })
     this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
     if (parts.live.current.refuseUnassigned) this.serviceCidrs = new Reflector({ api, path: '/apis/networking.k8s.io/v1/servicecidrs', project: projectServiceCidr, equals: sameServiceCidrs, log })
+    this.#orphans = new OrphanSlices(async ({ namespace, name }) => {
+      const { items } = await api.request<{ items: readonly unknown[] }>('GET', `/api/v1/namespaces/${namespace}/services`, { query: { fieldSelector: `metadata.name=${name}` } })
+      return items.length > 0
+    })
     this.#status = new ProxyStatus({
       ...parts,
       nodeName: parts.live.current.nodeName,
@@ -74,6 +80,11 @@ export class ServiceProxy {
     return [...this.#conflicts, ...this.#status.problems]
   }
 
+  /** Slices of Services that do not exist. */
+  get sliceProblems(): readonly Problem[] {
+    return this.#orphans.problems
+  }
+
   /** Asks for a sync of everything that has changed. */
   trigger(): void {
     this.#loop?.trigger()
@@ -92,7 +103,7 @@ export class ServiceProxy {
     await Promise.race([Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]), stopped])
     this.#loop = new SyncLoop({
       sync: () => this.#sync(),
-      audit: async () => void (await this.#rules?.audit()),
+      audit: () => this.#audit(),
       auditDue: () => this.#rules?.auditDue,
       onError: (error) => this.#failed(error),
       clock: systemClock,
@@ -127,6 +138,18 @@ export class ServiceProxy {
     this.#reports.say('services', problems.map(({ sentence }) => sentence))
     this.#reports.say('service rules', [])
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
+  }
+
+  async #audit(): Promise<void> {
+    await this.#rules?.audit()
+    // It asks the API server, for whose answer no rule waits.
+    void this.#lookForOrphans()
+  }
+
+  async #lookForOrphans(): Promise<void> {
+    const { services, slices } = this.#snapshots()
+    await this.#orphans.look(services, slices, Date.now())
+    this.#reports.say('slices', this.#orphans.problems.map(({ sentence }) => sentence))
   }
 
   #snapshots(): ProxySnapshots {

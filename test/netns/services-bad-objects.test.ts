@@ -29,6 +29,7 @@ const wrong = {
   'endpointslices endpoint-out-of-reach': 3,
   'endpointslices slice-port': 1,
   'endpointslices slice-without-service': 1,
+  'endpointslices slice-of-missing-service': 1,
   'services service-port': 1,
   'services node-port-taken': 1,
   'services external-ip-taken': 1,
@@ -37,6 +38,7 @@ const sentences = [
   ...['fd00::5', '127.0.0.1', '169.254.1.1', '0.0.0.0'].map((address) => `EndpointSlice default/web-1: endpoints \`["${address}"]\` is left out: `),
   'EndpointSlice default/web-1: ports `{"name":"zero","port":0,"protocol":"TCP"}` is left out: Expected a port from 1 to 65535',
   'EndpointSlice default/stray-1 is left out: it names no Service; give it the label kubernetes.io/service-name',
+  'EndpointSlice default/lost-1 is left out: Service default/lost, which it names, does not exist; create it, or correct the label kubernetes.io/service-name',
   'Service default/web: spec.ports `{"name":"zero","port":0,"protocol":"TCP"}` is left out: Expected a port from 1 to 65535',
   'Service default/second does not get node port 30100/tcp: default/first has it already; give one of them another',
   'Service default/late does not get external IP 192.168.99.50 with port 80/tcp: default/early has it already; give one of them another',
@@ -51,6 +53,10 @@ describeKernel('objects that make no sense', () => {
     await machine.store(stored(service('web', { clusterIP: '10.254.1.1', clusterIPs: ['10.254.1.1'], ports: [{ name: '', port: 80, protocol: 'TCP' }, zero] })))
     await machine.store(stored(slice('web', [...good, ...misfit], { ports: [{ name: '', port: 8080, protocol: 'TCP' }, zero] })))
     await machine.store(stored(slice('stray', good), { labels: {} }))
+    await machine.store(stored(slice('lost', good)))
+    // Not watched, and so not seen; nothing is wrong with it.
+    await machine.store(stored(service('headless', { clusterIP: 'None', clusterIPs: ['None'], ports: [{ name: '', port: 80, protocol: 'TCP' }] })))
+    await machine.store(stored(slice('headless', good)))
     await machine.store(stored(nodePort('first', '10.254.1.2', 30_100)))
     await machine.store(stored(nodePort('second', '10.254.1.3', 30_100)))
     await machine.store(stored(external('early', '10.254.1.4', '192.168.99.50')))
@@ -58,7 +64,7 @@ describeKernel('objects that make no sense', () => {
     for (const name of ['first', 'second', 'early', 'late']) await machine.api('POST', slicesPath, slice(name, good))
     machine.startAgent({ flags: detectLocalFlags })
     await machine.ready()
-    await vi.waitFor(async () => expect(await counts()).toEqual(wrong), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect(await counts()).toEqual(wrong), { timeout: 40_000, interval: 100 })
 
     // Two endpoints for each of five Services, and nothing that leads to the others.
     expect((await nat()).match(/DNAT --to-destination \S+/g)?.toSorted()).toEqual(good.flatMap((address) => Array.from({ length: 5 }, () => `DNAT --to-destination ${address}:8080`)))
@@ -77,12 +83,13 @@ describeKernel('objects that make no sense', () => {
     await machine.store(stored(service('web', { clusterIP: '10.254.1.1', clusterIPs: ['10.254.1.1'], ports: [{ name: '', port: 80, protocol: 'TCP' }, { ...zero, port: 81 }] })))
     await machine.store(stored(slice('web', [...good, '10.99.2.4'], { ports: [{ name: '', port: 8080, protocol: 'TCP' }, { ...zero, port: 8081 }] })))
     await machine.store(stored(slice('stray', good), { labels: { 'kubernetes.io/service-name': 'later-1' } }))
+    await machine.store(stored(service('lost', { clusterIP: '10.254.1.6', clusterIPs: ['10.254.1.6'], ports: [{ name: '', port: 80, protocol: 'TCP' }] })))
     await machine.store(stored(nodePort('second', '10.254.1.3', 30_101)))
     await machine.store(stored(external('late', '10.254.1.5', '192.168.99.51'), { creationTimestamp: '2026-01-02T00:00:00Z' }))
     await vi.waitFor(async () => {
       expect(await counts()).toEqual({})
       const all = await nat()
-      for (const corrected of ['default/web:zero cluster IP" -m tcp --dport 81', '10.99.2.4:8080', '10.99.2.4:8081', 'default/second" -m tcp --dport 30101', '-d 192.168.99.51/32']) expect(all).toContain(corrected)
+      for (const corrected of ['default/web:zero cluster IP" -m tcp --dport 81', '10.99.2.4:8080', '10.99.2.4:8081', 'default/second" -m tcp --dport 30101', 'default/lost ->', '-d 192.168.99.51/32']) expect(all).toContain(corrected)
       expect(all).toContain('default/later-1 ->')
     }, { timeout: 20_000, interval: 100 })
     expect(machine.log.filter(({ msg }) => msg.startsWith('no longer: Service default/')).map(({ msg }) => msg)).toEqual(sentences.slice(-2).map((sentence) => `no longer: ${sentence}`))
