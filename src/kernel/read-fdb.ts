@@ -10,8 +10,7 @@ const entryShape = z.object({ mac: z.string(), dst: z.string().optional(), flags
 
 /** @throws {CommandError} of kind `missing` when there is no such device. */
 export async function readFdb(reader: Reader, device: InterfaceName): Promise<readonly FdbEntry[]> {
-  const entries = await readList(reader, ['bridge', '-j', 'fdb', 'show', 'dev', device], entryShape)
-  return entries.map(({ mac, dst, flags, state }) => ({
+  return readList(reader, ['bridge', '-j', 'fdb', 'show', 'dev', device], entryShape, ({ mac, dst, flags, state }) => ({
     mac: parseMac(mac),
     destination: dst === undefined ? undefined : canonicalAddress(dst),
     self: flags.includes('self'),

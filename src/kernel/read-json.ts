@@ -8,17 +8,30 @@ import type { ShellWorkers } from './shell-workers.ts'
 export interface Reader {
   readonly workers: ShellWorkers
   readonly options: ShellCommandOptions
+  /** Large answers, as they were last given: one that comes again word for word is not read again. Nothing is kept where not given. */
+  readonly answers?: Answers
 }
 
+/** By command: what it printed, and the list that was made of it. */
+export type Answers = Map<string, { readonly stdout: string; readonly list: readonly unknown[] }>
+
+/** Characters; a hundred peers' entries. */
+const large = 16_384
+
 /**
- * Runs the command until the kernel has given it a consistent dump, and parses what it printed; nothing means an empty list.
+ * Runs the command until the kernel has given it a consistent dump, and reads what it printed, item by item; nothing means an empty list.
  * @throws {CommandError} also where the output is not of the shape.
  */
-export async function readList<T>(reader: Reader, words: readonly string[], shape: z.ZodType<T>): Promise<T[]> {
+export async function readList<Raw, T>(reader: Reader, words: readonly string[], shape: z.ZodType<Raw>, read: (raw: Raw) => T): Promise<readonly T[]> {
   let { stdout, stderr } = await runInShell(reader.workers, words, reader.options)
   // The list changed while the kernel was writing it. On a node where it always does, the fourth answer has to do.
   for (let again = 0; again < 3 && stderr.includes('Dump was interrupted'); again++) ({ stdout, stderr } = await runInShell(reader.workers, words, reader.options))
-  return parseList(words.join(' '), stdout, shape)
+  const command = words.join(' ')
+  const last = reader.answers?.get(command)
+  if (last?.stdout === stdout) return last.list as readonly T[]
+  const list = parseList(command, stdout, shape).map(read)
+  if (stdout.length >= large) reader.answers?.set(command, { stdout, list })
+  return list
 }
 
 /** What the command printed; nothing means an empty list. @throws {CommandError} where the output is not of the shape. */

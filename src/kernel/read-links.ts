@@ -30,8 +30,7 @@ const linkShape = z.object({
 })
 
 export async function readLinks(reader: Reader): Promise<readonly Link[]> {
-  const links = await readList(reader, ['ip', '-j', '-N', '-d', 'addr', 'show'], linkShape)
-  return links.map(linkOf)
+  return readList(reader, ['ip', '-j', '-N', '-d', 'addr', 'show'], linkShape, linkOf)
 }
 
 function linkOf(raw: z.infer<typeof linkShape>): Link {

@@ -10,8 +10,7 @@ const neighbourShape = z.object({ dst: z.string(), lladdr: z.string().optional()
 
 /** @throws {CommandError} of kind `missing` when there is no such device. */
 export async function readNeighbours(reader: Reader, family: Family, device: InterfaceName): Promise<readonly Neighbour[]> {
-  const neighbours = await readList(reader, ['ip', '-j', `-${family}`, 'neigh', 'show', 'dev', device], neighbourShape)
-  return neighbours.map(({ dst, lladdr, state }) => ({
+  return readList(reader, ['ip', '-j', `-${family}`, 'neigh', 'show', 'dev', device], neighbourShape, ({ dst, lladdr, state }) => ({
     address: parseAddress(dst),
     mac: lladdr === undefined ? undefined : parseMac(lladdr),
     permanent: state.includes('PERMANENT'),

@@ -24,8 +24,7 @@ export async function readRoutes(reader: Reader, family: Family, filter: { ours?
   const words = ['ip', '-j', '-N', '-d', `-${family}`, 'route', 'show']
   if (filter.ours === true) words.push('proto', String(ourProtocol))
   if (filter.device !== undefined) words.push('dev', filter.device)
-  const routes = await readList(reader, words, routeShape)
-  return routes.map((raw) => ({
+  return readList(reader, words, routeShape, (raw) => ({
     family,
     destination: destinationOf(raw.dst, family),
     gateway: optionalAddress(raw.gateway ?? raw.via?.host),

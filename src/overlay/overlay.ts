@@ -16,13 +16,15 @@
 //
 // In mode auto each node decides for itself and per peer. The device stays, even if nobody is behind it now: a peer whose netmask makes
 // it choose otherwise still reaches us, and a node that joins elsewhere costs three entries and no new link.
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { Link } from '../kernel/observed.ts'
 import { type Applied, applyOverlay } from './apply.ts'
 import { settleChecksumOffload } from './checksum-offload.ts'
 import { isOurs } from './conflict.ts'
-import { desiredOverlay } from './desired.ts'
+import { type DesiredOverlay, desiredOverlay } from './desired.ts'
 import { observeOverlay } from './observe.ts'
 import type { OverlaySettings } from './settings.ts'
 
@@ -33,7 +35,7 @@ export interface OverlayResult extends Applied {
   readonly peers: number
 }
 
-/** Keeps the kernel as the nodes say. It remembers nothing it decides by: each pass looks at all there is and changes what differs. */
+/** Keeps the kernel as the nodes say. It remembers nothing of the kernel: each pass looks at all there is and changes what differs. */
 export class Overlay {
   readonly #kernel: Kernel
   readonly #log: Logger
@@ -41,6 +43,8 @@ export class Overlay {
   #last: Promise<unknown> = Promise.resolve()
   /** For passes that find this node's own part unknown. */
   #known: { podMtu: number; peers: number } | undefined
+  /** What was last derived, and from what: of a thousand nodes that costs more than the look, and as a rule nothing has changed. */
+  #derived: { settings: OverlaySettings; nodes: readonly ClusterNode[]; links: readonly Link[]; desired: DesiredOverlay } | undefined
 
   constructor({ kernel, log }: { kernel: Kernel; log: Logger }) {
     this.#kernel = kernel
@@ -56,7 +60,7 @@ export class Overlay {
 
   async #pass(settings: OverlaySettings, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
     const observed = await observeOverlay(this.#kernel, settings.device)
-    const { state, problems } = desiredOverlay(settings, nodes, observed.links)
+    const { state, problems } = this.#desired(settings, nodes, observed.links)
     if (state === undefined) {
       const device = observed.links.find((link) => isOurs(link, settings.device))
       return { changes: [], failures: [], problems, podMtu: this.#known?.podMtu ?? device?.mtu ?? 1280, peers: this.#known?.peers ?? 0, ready: false }
@@ -67,5 +71,14 @@ export class Overlay {
     const offload = applied.ready && state.device !== undefined ? await settleChecksumOffload({ kernel: this.#kernel, log: this.#log }, settings.device, settings.checksumOffload, link) : []
     this.#log.debug({ changes: applied.changes.length, failures: applied.failures.length, ...this.#known }, 'overlay pass')
     return { ...applied, ...this.#known, problems: [...problems, ...applied.problems, ...offload] }
+  }
+
+  #desired(settings: OverlaySettings, nodes: readonly ClusterNode[], links: readonly Link[]): DesiredOverlay {
+    const last = this.#derived
+    const same = last !== undefined && nodes.length === last.nodes.length && nodes.every((node, i) => node === last.nodes[i]) && isDeepStrictEqual([settings, links], [last.settings, last.links])
+    if (same) return last.desired
+    const desired = desiredOverlay(settings, nodes, links)
+    this.#derived = { settings, nodes, links, desired }
+    return desired
   }
 }
