@@ -27,10 +27,12 @@ await build({
   banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
 })
 // Another architecture's image brings a compiler of its own.
-execFileSync(process.env['MUSL_GCC'] ?? 'musl-gcc', [
-  '-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror',
-  '-o', `${root}/dist/fairlead-cni`, `${root}/cmd/fairlead-cni/main.c`,
-], { stdio: 'inherit' })
+for (const name of ['fairlead-cni', 'rules-stamp']) {
+  execFileSync(process.env['MUSL_GCC'] ?? 'musl-gcc', [
+    '-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror',
+    '-o', `${root}/dist/${name}`, `${root}/cmd/${name}/main.c`,
+  ], { stdio: 'inherit' })
+}
 
 /** Where the image is built there is no repository: its recipe is told. */
 function describeCommit(): string {

@@ -100,6 +100,10 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.hasRules(family, rules)
   }
 
+  async foreignWrites(): Promise<number | undefined> {
+    return this.#kernel.foreignWrites()
+  }
+
   async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {
     await this.#kernel.readTable(family, table, seen)
   }

@@ -1,15 +1,16 @@
 // What has to lie on the node before a runtime can call us: the CNI binary and the directories. The CNI configuration is the agent's affair, for its presence says
 // that pods can be served.
 import { access, chmod, lstat, mkdir, open, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { builtPrograms } from '../kernel/programs.ts'
 
 /** As the CNI configuration names it. */
 export const cniBinaryName = 'fairlead-cni'
 /** Runtimes call a plugin of this name for lo. Ours is a link to the binary, which tells it from others' and makes it follow every upgrade. */
 export const loopbackName = 'loopback'
 
-/** Where the build puts the binary: beside the bundle; from source it is the checkout's dist. */
-export const builtCniBinary = join(basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist'), cniBinaryName)
+/** Where the build puts the binary. */
+export const builtCniBinary = join(builtPrograms, cniBinaryName)
 
 export interface InstallOptions {
   /** The binary to install. */

@@ -26,6 +26,9 @@ export interface Rooms {
 
 /** Up to so many the interval is as configured; with more it grows, so that idle passes cost the same. */
 const ordinaryPeers = 250
+/** So many times as long as it took to read all rules, nobody reads them again where nothing tells of a change. */
+const restPerCost = 1000
+const longestRestMs = 3_600_000
 
 export class NetworkPass {
   readonly #live: LiveConfig
@@ -35,8 +38,8 @@ export class NetworkPass {
   readonly #log: Logger
   readonly #reports: Reports
   readonly #checksumOffload: () => ChecksumOffload
-  /** The settings, as text, by which all rules were last read, and when (ms, performance.now). */
-  #rulesRead = { known: '', at: -Infinity }
+  /** The settings, as text, by which all rules were last read, when (ms, performance.now), how long it took (ms), and how often others had written before. */
+  #rulesRead: { known: string; at: number; cost: number; writes: number | undefined } = { known: '', at: -Infinity, cost: 0, writes: undefined }
   /** What still keeps pods from being served; empty once the first pass has gone through. */
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
@@ -172,14 +175,24 @@ export class NetworkPass {
     const podNetworks: readonly Cidr[] = nodes.flatMap((node) => node.podCidrs)
     const settings = { localPodCidrs: own.podCidrs, podNetworks, nonMasqueradeCidrs: nonMasqueradeCIDRs, bridge, masquerade, localhostHostPorts }
     const known = JSON.stringify(settings)
-    // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods. All chains are read each interval, or when one is hurt.
-    const due = known !== this.#rulesRead.known || performance.now() - this.#rulesRead.at >= this.#config.resyncSeconds * 1000
-    if (!due && (await this.intact())) return
+    // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods.
+    const writes = await this.#kernel.foreignWrites()
+    if (known === this.#rulesRead.known && !this.#mayHaveChanged(writes) && (await this.intact())) return
     this.#rooms.rules.configure(settings)
+    const begin = performance.now()
     const { repaired } = await this.#timed('rules', () => this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]))
     this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired)
     if (repaired > 0) this.changedAt = Date.now()
-    this.#rulesRead = { known, at: performance.now() }
+    const at = performance.now()
+    this.#rulesRead = { known, at, cost: at - begin, writes }
+  }
+
+  /** Whether all rules are to be read: each interval, where others have written since; and now and then, since legacy does not tell of every write, and reads a whole table for each chain. */
+  #mayHaveChanged(writes: number | undefined): boolean {
+    const { at, cost, writes: before } = this.#rulesRead
+    const rest = performance.now() - at
+    if (rest < this.#config.resyncSeconds * 1000) return false
+    return writes === undefined || writes !== before || rest >= Math.min(cost * restPerCost, longestRestMs)
   }
 
   /** Last: from here on the runtime sends us pods. */

@@ -9,13 +9,14 @@ import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
 import { chooseBackend, hasRules, isInOtherBackend, restoreRules, rulesOfChain } from './iptables.ts'
 import { readTableLines } from './iptables-save.ts'
+import { ForeignWrites } from './foreign-writes.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
 import { applyNft, listNft, type NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
-import type { Reader } from './read-json.ts'
+import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
 import { readNeighbours } from './read-neighbours.ts'
 import { readRoutes } from './read-routes.ts'
@@ -51,6 +52,8 @@ class LinuxKernel implements Kernel {
   readonly #quick = new ShellWorkers(2)
   /** For those that walk whole tables. */
   readonly #slow = new ShellWorkers(1)
+  readonly #foreignWrites: ForeignWrites
+  readonly #answers: Answers = new Map()
   readonly #listeners: (() => void)[] = []
   #monitor: Monitor | undefined
   #rulesetWatch: RulesetWatch | undefined
@@ -63,6 +66,7 @@ class LinuxKernel implements Kernel {
     this.#enter = options.netns === undefined ? [] : enterPath(options.netns)
     const session = (tool: Tool) => new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
     this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
+    this.#foreignWrites = new ForeignWrites({ workers: this.#quick, enter: this.#enter, backend: async () => this.iptablesBackend(), log: this.#log })
     if (options.iptables !== undefined) this.#backend = Promise.resolve(options.iptables)
     if (options.netns === undefined) void logVersions(this.#slow, this.#log)
   }
@@ -83,7 +87,7 @@ class LinuxKernel implements Kernel {
   }
 
   async linksIn(netns: string): Promise<readonly Link[]> {
-    return readLinks(this.#reader(enterPath(netns)))
+    return readLinks(this.#readerIn(netns))
   }
 
   async routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]> {
@@ -91,7 +95,7 @@ class LinuxKernel implements Kernel {
   }
 
   async routesIn(netns: string, family: Family): Promise<readonly Route[]> {
-    return readRoutes(this.#reader(enterPath(netns)), family)
+    return readRoutes(this.#readerIn(netns), family)
   }
 
   async neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]> {
@@ -126,7 +130,7 @@ class LinuxKernel implements Kernel {
     const begin = performance.now()
     let ok = false
     try {
-      await restoreRules(this.#quick, backend, family, text, this.#enter)
+      await this.#foreignWrites.apartFrom(async () => restoreRules(this.#quick, backend, family, text, this.#enter))
       ok = true
       this.#log.debug({ input: text }, `${[...this.#enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`)
     } finally {
@@ -153,6 +157,10 @@ class LinuxKernel implements Kernel {
     return hasRules(this.#slow, await this.iptablesBackend(), family, rules, this.#inside())
   }
 
+  async foreignWrites(): Promise<number | undefined> {
+    return this.#foreignWrites.count()
+  }
+
   async iptablesBackend(): Promise<IptablesBackend> {
     this.#backend ??= chooseBackend(this.#slow, this.#inside()).catch((error: unknown) => {
       this.#backend = undefined
@@ -165,7 +173,7 @@ class LinuxKernel implements Kernel {
     const begin = performance.now()
     let ok = false
     try {
-      const transact = async (): Promise<void> => applyNft(this.#quick, text, this.#enter)
+      const transact = async (): Promise<void> => this.#foreignWrites.apartFrom(async () => applyNft(this.#quick, text, this.#enter))
       await (this.#rulesetWatch?.ours(transact) ?? transact())
       ok = true
       this.#log.debug({ input: text }, [...this.#enter, 'nft -f -'].join(' '))
@@ -231,8 +239,12 @@ class LinuxKernel implements Kernel {
     return { workers: this.#quick, enter, log: this.#log, observe: this.#observe }
   }
 
-  #reader(enter = this.#enter): Reader {
-    return { workers: this.#quick, options: this.#inside(enter) }
+  #reader(): Reader {
+    return { workers: this.#quick, options: this.#inside(), answers: this.#answers }
+  }
+
+  #readerIn(netns: string): Reader {
+    return { workers: this.#quick, options: this.#inside(enterPath(netns)) }
   }
 
   #inside(enter = this.#enter): ShellCommandOptions {

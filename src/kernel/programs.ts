@@ -1,11 +1,14 @@
 // Where the programs we drive are, found once, and how their children are started.
 import { type ChildProcess, spawn, type StdioOptions } from 'node:child_process'
 import { accessSync, constants } from 'node:fs'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { CommandError } from './command-error.ts'
 
 /** Messages are read by {@link classifyFailure}, so they must come untranslated. */
 export const programEnvironment: NodeJS.ProcessEnv = { ...process.env, LC_ALL: 'C' }
+
+/** Where the build puts our own programs: beside the bundle; from source it is the checkout's dist. */
+export const builtPrograms = basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
 
 // A pod's or a systemd unit's PATH often lacks the sbin directories.
 const directories = [...new Set([...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/bin', '/sbin', '/bin'])].filter((path) => path.startsWith('/'))

@@ -51,6 +51,35 @@ describeKernel('iptables rules', () => {
   })
 
   test.each([
+    { backend: 'nft', program: 'iptables-nft' },
+    { backend: 'nft', program: 'ip6tables-nft' },
+    { backend: 'legacy', program: 'iptables-legacy' },
+    { backend: 'legacy', program: 'ip6tables-legacy' },
+  ] as const)('$program: writes of others are counted, ours are not', async ({ backend, program }) => {
+    await using ns = await scratchNamespace({ iptables: backend })
+    const { kernel } = ns
+    const rule = ['FORWARD', '-s', program.startsWith('ip6') ? 'fd00::/8' : '10.0.0.0/8', '-j', 'ACCEPT']
+    await ns.run(program, ['-A', ...rule])
+    const before = await kernel.foreignWrites()
+    expect(before).toEqual(expect.any(Number))
+    const count = async () => Number(await kernel.foreignWrites()) - Number(before)
+    await kernel.restoreRules(4, good)
+    await kernel.restoreRules(6, good)
+    await kernel.hasRules(4, [{ table: 'nat', rule: '-A OUTPUT -j ACCEPT' }])
+    await kernel.rulesOf(6, 'nat', 'FAIRLEAD-TEST')
+    expect(await count()).toBe(0)
+    await ns.run(program, ['-D', ...rule])
+    expect(await count()).toBe(1)
+    // One that falls between two writes of ours is none of these.
+    await ns.run(program, ['-A', ...rule])
+    await kernel.restoreRules(4, good)
+    expect(await count()).toBe(2)
+    await ns.run(program, ['-t', 'nat', '-F'])
+    expect(await count()).toBe(3)
+    expect(await count()).toBe(3)
+  })
+
+  test.each([
     { who: 'nobody', shell: 'true', backend: 'nft' },
     { who: 'kubelet, on legacy', shell: 'iptables-legacy -t mangle -N KUBE-IPTABLES-HINT; iptables-nft -N OTHER; iptables-nft -A OTHER -j ACCEPT', backend: 'legacy' },
     { who: 'kubelet on nft, and kube-proxy on legacy', shell: 'iptables-nft -t mangle -N KUBE-KUBELET-CANARY; iptables-legacy -t mangle -N KUBE-PROXY-CANARY', backend: 'nft' },

@@ -14,10 +14,13 @@ export class FakeIptables {
   /** Awaited by each restore: a test can hold it back. */
   gate: Promise<void> = Promise.resolve()
   reads = 0
+  /** How often others have written; undefined where this kernel does not tell. */
+  foreignWrites: number | undefined
+  looks = 0
 
   /** The part of the Kernel that the rules ask for. */
   get kernel(): Kernel {
-    const asked: Pick<Kernel, 'restoreRules' | 'rulesOf' | 'hasRules' | 'deleteUdpConntrack'> = {
+    const asked: Pick<Kernel, 'restoreRules' | 'rulesOf' | 'hasRules' | 'foreignWrites' | 'deleteUdpConntrack'> = {
       restoreRules: async (family, text) => {
         this.restores.push(text)
         await this.gate
@@ -28,7 +31,9 @@ export class FakeIptables {
         const rules = this.chains.get(`${family} ${table} ${chain}`)
         return rules ?? (chain.startsWith('FAIRLEAD-') ? undefined : [])
       },
+      foreignWrites: async () => this.foreignWrites,
       hasRules: async (family, rules) => {
+        this.looks++
         const held = (table: string) => [...this.chains].filter(([key]) => key.startsWith(`${family} ${table} `)).flatMap(([, all]) => all)
         return rules.every(({ table, rule }) => held(table).includes(this.print(rule)))
       },

@@ -163,6 +163,21 @@ test('a flush of ours or of a built-in chain is noticed without reading a chain'
   expect(iptables.reads).toBe(reads)
 })
 
+test('where the kernel tells that nobody else has written, nothing is looked at again', async () => {
+  const iptables = new FakeIptables()
+  iptables.foreignWrites = 3
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  expect(await rules.intact()).toBe(true)
+  const { looks } = iptables
+  expect(await rules.intact()).toBe(true)
+  expect(iptables.looks).toBe(looks)
+  iptables.chains.set('4 nat FAIRLEAD-EGRESS', [])
+  iptables.foreignWrites = 4
+  // As long as it stays damaged: one look does not make it good.
+  for (const again of [1, 2]) expect([again, await rules.intact()]).toEqual([again, false])
+})
+
 test('an iptables that prints rules in its own way is written to once, not for ever', async () => {
   const iptables = new FakeIptables()
   iptables.print = (rule) => rule.replace('-m tcp --dport', '--dport').replace('0x2000/0x2000', '8192/8192').replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')

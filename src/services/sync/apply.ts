@@ -128,6 +128,12 @@ export class FamilyTables {
     return this.#kernel.hasRules(this.family, [...jumps, ...roots])
   }
 
+  /** How often others have written rules (see {@link Kernel.foreignWrites}), as far as that tells whether another look is needed. @throws {CommandError} */
+  async foreignWrites(depth: 'roots' | 'whole'): Promise<number | undefined> {
+    if (depth === 'whole' && (await this.#kernel.iptablesBackend()) === 'legacy') return undefined
+    return this.#kernel.foreignWrites()
+  }
+
   /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
   async clean(): Promise<Written> {
     if ((await this.#rulesIn('mangle', marker)) === undefined) return nothing

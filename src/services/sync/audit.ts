@@ -1,8 +1,9 @@
 // When the rules are looked at, to find what another program has flushed, deleted or changed.
 //
-// Nobody tells us of it. So what everything hangs from is looked at every 2 s, in one process start, and every rule of every table each 25 s. Above 6,000 chains (1,000
-// Services with 3 endpoints have about that many) the periods stretch until looking costs no more than 0.1 % of a core each: legacy reads the whole table whatever
-// is asked, nft takes seconds to print tens of thousands of chains.
+// Nobody tells us of it. What everything hangs from is looked at every 2 s, in one process start, and every rule of every table each 25 s; neither where the kernel says
+// that nobody else has written since all was found well, which costs the same however many rules there are (legacy does not say it of every single rule, so these are read
+// all the same). Above 6,000 chains (1,000 Services with 3 endpoints have about that many) a look rests after it was made, so that even on a node where others
+// write all the time it costs a small share of a core: legacy reads the whole table whatever is asked, nft takes seconds to print tens of thousands of chains.
 import { type FamilyTables, tables, type Written } from './apply.ts'
 
 export interface AuditResult {
@@ -11,62 +12,102 @@ export interface AuditResult {
   readonly written: readonly Written[]
 }
 
+type Depth = 'roots' | 'whole'
+
 interface Look {
-  readonly depth: 'roots' | 'whole'
-  /** ms between two looks at tables of ordinary size. */
+  readonly depth: Depth
+  /** ms from asking whether to look to asking again. */
   readonly period: number
   due: number
   /** ms that the last look took. */
   cost: number
+  /** Not made again before. */
+  restsUntil: number
+  /** How often others had written when it last found all well. */
+  wellAt: number | undefined
 }
 
+/** What the looks ask of {@link FamilyTables}. */
+export type AuditedTables = Pick<FamilyTables, 'audit' | 'foreignWrites' | 'looksWhole' | 'size'>
+
 const ordinaryChains = 6000
-const restPerCost = 1000
-const longestPeriod = 1_200_000
+/** A look rests so many times as long as it took: 1,000 where it may be made again and again, 100 where only the first after somebody else has written is made. */
+const restPerCost = { blind: 1000, told: 100 }
+const longestRest = 1_200_000
 
 export class Audit {
-  readonly #tables: FamilyTables
-  readonly #looks: readonly Look[]
+  readonly #tables: AuditedTables
+  readonly #roots: Look
+  readonly #whole: Look
   readonly #now: () => number
 
   /** @param parts.now ms since the epoch @param parts.syncCost ms that the first sync took: until there was a look at every rule, it is taken to cost as much */
-  constructor(parts: { tables: FamilyTables; now: () => number; syncCost: number }) {
+  constructor(parts: { tables: AuditedTables; now: () => number; syncCost: number }) {
     this.#tables = parts.tables
     this.#now = parts.now
-    const look = (depth: Look['depth'], period: number, cost: number): Look => ({ depth, period, due: 0, cost })
-    this.#looks = [look('roots', 2000, 0), look('whole', 25_000, parts.syncCost)]
-    for (const each of this.#looks) each.due = parts.now() + this.#periodOf(each)
+    const begin = parts.now()
+    const look = (depth: Depth, period: number, cost: number): Look => ({ depth, period, cost, due: begin + period, restsUntil: begin + this.#restOf(cost, restPerCost.blind), wellAt: undefined })
+    this.#roots = look('roots', 2000, 0)
+    this.#whole = look('whole', 25_000, parts.syncCost)
   }
 
-  /** When the next look is due, on the clock that was given. */
+  /** When to {@link run}, on the clock that was given. */
   get due(): number {
-    return Math.min(...this.#looks.map(({ due }) => due))
+    return Math.min(this.#roots.due, this.#whole.due)
   }
 
   /** ms from one look at every rule to the next: how long a single changed rule may stay. */
   get period(): number {
-    return Math.max(...this.#looks.map((look) => this.#periodOf(look)))
+    return Math.max(this.#whole.period, this.#restOf(this.#whole.cost, restPerCost.blind))
   }
 
   /** Looks as deep as is due, or at everything, and mends what is not as it should be. @throws {CommandError} */
-  async run(whole: boolean): Promise<AuditResult> {
-    const due = this.#looks.findLast((look) => (whole && look.depth === 'whole') || look.due <= this.#now())
-    if (due === undefined) return nothingFound
+  async run(everything: boolean): Promise<AuditResult> {
+    const now = this.#now()
+    if (everything) return this.#lookAtAll(await this.#tables.foreignWrites('whole'))
+    const look = [this.#whole, this.#roots].find(({ due }) => due <= now)
+    if (look === undefined) return nothingFound
+    look.due = now + look.period
+    if (now < look.restsUntil) return nothingFound
+    const writes = await this.#tables.foreignWrites(look.depth)
+    if (writes !== undefined && writes === look.wellAt) return nothingFound
+    return look.depth === 'whole' || !(await this.#rootsAreWell(writes)) ? this.#lookAtAll(writes) : nothingFound
+  }
+
+  async #rootsAreWell(writes: number | undefined): Promise<boolean> {
+    const look = this.#roots
+    const well = await this.#timed(look, writes === undefined ? restPerCost.blind : restPerCost.told, async () => this.#tables.looksWhole())
+    if (well) look.wellAt = writes
+    // What was damaged may be damaged again.
+    else look.restsUntil = 0
+    return well
+  }
+
+  /** @param writes how often others had written before */
+  async #lookAtAll(writes: number | undefined): Promise<AuditResult> {
+    const look = this.#whole
+    const results = await this.#timed(look, restPerCost.blind, async () => {
+      const results: { table: string; repaired: readonly string[]; written: Written }[] = []
+      for (const table of tables) results.push({ table, ...(await this.#tables.audit(table)) })
+      return results
+    })
+    const repaired = results.flatMap(({ table, repaired }) => repaired.map((what) => `${table} ${what}`))
+    if (writes !== undefined) look.wellAt = this.#roots.wellAt = writes
+    return { repaired, written: results.map(({ written }) => written) }
+  }
+
+  async #timed<T>(look: Look, restPerCost: number, work: () => Promise<T>): Promise<T> {
     const begin = this.#now()
-    const result = due.depth === 'roots' && (await this.#tables.looksWhole()) ? nothingFound : await this.#everything()
-    due.cost = this.#now() - begin
-    due.due = this.#now() + this.#periodOf(due)
+    const result = await work()
+    const end = this.#now()
+    look.cost = end - begin
+    look.due = end + look.period
+    look.restsUntil = end + this.#restOf(look.cost, restPerCost)
     return result
   }
 
-  async #everything(): Promise<AuditResult> {
-    const results: { table: string; repaired: readonly string[]; written: Written }[] = []
-    for (const table of tables) results.push({ table, ...(await this.#tables.audit(table)) })
-    return { repaired: results.flatMap(({ table, repaired }) => repaired.map((what) => `${table} ${what}`)), written: results.map(({ written }) => written) }
-  }
-
-  #periodOf({ period, cost }: Look): number {
-    return this.#tables.size('nat') <= ordinaryChains ? period : Math.min(longestPeriod, Math.max(period, cost * restPerCost))
+  #restOf(cost: number, perCost: number): number {
+    return this.#tables.size('nat') <= ordinaryChains ? 0 : Math.min(longestRest, cost * perCost)
   }
 }
 
