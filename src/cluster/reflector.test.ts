@@ -346,6 +346,19 @@ test('a long outage is waited out with growing pauses, one request each and one 
   expect(warnings()).toHaveLength(1)
 })
 
+test('a kind that the server does not have is asked for with growing pauses and one warning, until an upgrade brings it', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  const notFound: Fault = (response) => response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n')
+  server.faults.push(...Array.from({ length: 30 }, () => notFound))
+  const { reflector, start, clock, warnings } = reflectorOf(server)
+  void start()
+  await converged(reflector, server)
+  expect(server.requests).toHaveLength(31)
+  expect(clock.sleeps.slice(10).every((ms) => ms >= 15_000)).toBe(true)
+  expect(warnings()).toEqual([expect.stringContaining('404')])
+})
+
 test('a place that is refused three times is given up for a list', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server)
