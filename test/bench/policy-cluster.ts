@@ -1,29 +1,42 @@
 // A cluster of many policies and pods, for benchmarks: fifty namespaces of equal size, each with policies of every kind.
 import { addressFromBigInt, addressToBigInt, parseAddress } from '../../src/net/address.ts'
 import type { LocalPod } from '../../src/policy/local-pod.ts'
-import { ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
+import { type ScratchPod, wired } from '../../src/policy/scratch-cluster.ts'
 
 const namespaces = 50
 const apps = 10
 
-export interface PolicyCluster {
-  readonly cluster: ScratchCluster
+/** Takes objects, one after the other. */
+export interface PolicyObjects {
+  namespace(name: string, labels: string): unknown
+  pod(key: string, pod: Required<Pick<ScratchPod, 'labels' | 'node' | 'ports'>> & { readonly address: string }): unknown
+  policy(key: string, spec: object): unknown
+}
+
+export interface PolicyClusterSize {
+  readonly policies: number
+  readonly pods: number
+  /** How many of the pods are this node's: of every namespace and app alike. */
+  readonly locals: number
+}
+
+export interface PolicyCluster<T> {
+  readonly cluster: T
   /** This node's pods. */
   readonly locals: LocalPod[]
   /** One pod more, at the end of the list. @returns its key */
   readonly add: (local: boolean) => string
 }
 
-/** @param locals how many of the pods are this node's: of every namespace and app alike */
-export function policyCluster(size: { policies: number; pods: number; locals: number }): PolicyCluster {
-  const cluster = new ScratchCluster()
+/** @param nodes names of this node and of another */
+export function policyCluster<T extends PolicyObjects>(cluster: T, size: PolicyClusterSize, nodes: readonly [string, string] = ['n1', 'n2']): PolicyCluster<T> {
   const locals: LocalPod[] = []
   for (let n = 0; n < namespaces; n++) cluster.namespace(`ns-${n}`, `team=t${n % 5}`)
   let count = 0
   const add = (local: boolean): string => {
     const n = count++
     const [key, address] = [`ns-${n % namespaces}/pod-${n}`, addressFromBigInt(addressToBigInt(parseAddress('10.100.0.0')) + BigInt(n), 4)]
-    cluster.pod(key, { labels: `app=app-${Math.floor(n / namespaces) % apps},pod-template-hash=h${n % 97},release=r${n % 7}`, node: local ? 'n1' : 'n2', address, ports: [{ name: 'http', containerPort: 8080 }] })
+    cluster.pod(key, { labels: `app=app-${Math.floor(n / namespaces) % apps},pod-template-hash=h${n % 97},release=r${n % 7}`, node: local ? nodes[0] : nodes[1], address, ports: [{ name: 'http', containerPort: 8080 }] })
     if (local) locals.push(wired(key, address))
     return key
   }

@@ -1,6 +1,7 @@
 // A cluster for the agent under test, written to its API server as a user and the controllers would: Services on scattered ClusterIPs, a slice each, and Nodes.
 import type { ApiConnection } from '../../src/cluster/api-connection.ts'
 import { addressFromBigInt, addressToBigInt, parseAddress } from '../../src/net/address.ts'
+import { each } from './api-server.ts'
 
 const namespace = 'bench'
 const endpointsEach = 3
@@ -50,15 +51,6 @@ function sliceObject(n: number, addresses: readonly string[]) {
 function nodeObject(n: number) {
   const podCIDR = `10.${128 + (n >> 8)}.${n & 255}.0/24`
   return { apiVersion: 'v1', kind: 'Node', metadata: { name: `node-${n}` }, spec: { podCIDR, podCIDRs: [podCIDR] }, status: { addresses: [{ type: 'InternalIP', address: offset('172.16.0.0', n) }] } }
-}
-
-/** For 1 to count, some at a time. */
-async function each(count: number, work: (n: number) => Promise<unknown>): Promise<void> {
-  let next = 1
-  const worker = async (): Promise<void> => {
-    while (next <= count) await work(next++)
-  }
-  await Promise.all(Array.from({ length: 16 }, worker))
 }
 
 function offset(base: string, by: number): string {

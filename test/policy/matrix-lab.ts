@@ -7,11 +7,11 @@ import { type Lab, labNamed, namespacePath, nodePidFile, parseNodeName, podNotes
 import { podNoteFile, podNoteSchema } from '../../src/lab/pod-note.ts'
 import { type LabNode, TestLab } from '../netns/test-lab.ts'
 import { LabApi } from './lab-api.ts'
-import { addressesOf, type Asked, cellsOf, nameOf, outsiders } from './matrix-cells.ts'
-import { isRight, tableOfDifferences, type Verdict } from './matrix.ts'
+import { type Asked, cellsOf, differencesOf, labNode, nameOf, outsiders, verdictsOf } from './matrix-cells.ts'
+import type { Verdict } from './matrix.ts'
 import { hostPod, namespaceManifest, namespaces, podManifest, pods, ports, serviceManifest } from './matrix-cluster.ts'
 import { type Labels, manifestOf, type NetworkPolicy } from './network-policy.ts'
-import { allowed, type Cluster, type Pod } from './oracle.ts'
+import type { Pod } from './oracle.ts'
 import { Prober, type Question } from './prober.ts'
 
 /** One pod on each node that no policy of a test concerns: see {@link MatrixLab.settle}. */
@@ -123,21 +123,14 @@ export class MatrixLab implements AsyncDisposable {
 
   /** What came of every cell, beside what the oracle says of the policies that were applied. */
   async verdicts(): Promise<Verdict[]> {
-    const nodes = Object.fromEntries(this.#nodes.map((node) => [node.name, addressesOf(node)]))
+    const nodes = Object.fromEntries(this.#nodes.map(labNode).map(({ name, address, remote, bridge }) => [name, [address, remote, bridge]]))
     const namespaces = Object.fromEntries(Object.entries(this.#namespaces).map(([name, labels]) => [name, { ...labels, 'kubernetes.io/metadata.name': name }]))
-    const cluster: Cluster = { namespaces, nodes, pods: this.#pods, policies: this.#policies }
-    const expected = this.#cells.map(({ flow, place }) => (allowed(cluster, flow) ? place : undefined))
-    const outcomes = await this.prober.ask(this.#cells.map(({ question }, i) => ({ ...question, expected: expected[i] !== undefined })))
-    return this.#cells.map(({ cell }, i) => ({ cell, expected: expected[i], outcome: outcomes[i] ?? 'silent' }))
+    return await verdictsOf(this.prober, this.#cells, { namespaces, nodes, pods: this.#pods, policies: this.#policies })
   }
 
-  /** The cells that are wrong, as a table. A packet that got lost on a busy machine may be sent again; one that passed and should not have may not. */
+  /** The cells that are wrong, as a table. */
   async differences(): Promise<string> {
-    for (let triesLeft = 3; ; triesLeft--) {
-      const verdicts = await this.verdicts()
-      const wrong = verdicts.filter((verdict) => !isRight(verdict))
-      if (triesLeft === 0 || wrong.length === 0 || wrong.some(({ expected }) => expected === undefined)) return tableOfDifferences(verdicts)
-    }
+    return await differencesOf(async () => await this.verdicts())
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -160,7 +153,7 @@ export class MatrixLab implements AsyncDisposable {
       const { spec } = (await this.api.request('GET', `/api/v1/namespaces/${namespace}/services/${name}`)) as { spec: { clusterIP: string } }
       services.set(`${namespace}/${name}`, spec.clusterIP)
     }
-    this.#cells = cellsOf({ pods: this.pods, nodes: this.#nodes, services })
+    this.#cells = cellsOf({ pods: this.pods, nodes: this.#nodes.map(labNode), services })
   }
 
   /** The pod's network namespace, through its node's view of the files. */

@@ -1,6 +1,6 @@
 // Packets for the reachability matrix. One process stands in every network namespace at once: a socket stays in the namespace that it was made in, so all clients and servers
 // are sockets of this process, and a denied cell costs no more than the common wait. SCTP is crafted (this needs no SCTP in the kernel): an INIT goes out of a raw socket,
-// and whoever gets it answers with an INIT ACK.
+// and whoever gets it answers with an INIT ACK. Both families are spoken: addresses of IPv4 are kept as IPv6 maps them (::ffff:10.0.0.1), which sockets understand.
 //
 // Commands on stdin, a line each; answers on stdout:
 //   place PATH                               a network namespace; places are counted from 0
@@ -28,18 +28,20 @@
 #include <unistd.h>
 
 enum { MAX_PLACES = 256, MAX_FLOWS = 16384, MAX_HELD = 256, MAX_FILES = 32768, QUIET_MS = 40 };
-enum kind { LISTENER, CONNECTION, DATAGRAMS, RAW, CLIENT };
+enum kind { LISTENER, CONNECTION, DATAGRAMS, RAW, RAW6, CLIENT };
 enum state { WAITING, ARRIVED, OPEN, REFUSED };
 
 struct flow {
   int protocol, place, fd, who;
-  struct sockaddr_in from, to;
+  struct sockaddr_in6 from, to;
   uint32_t serial;
   enum state state;
   bool expected, held, connected;
 };
 
-static int places, namespaces[MAX_PLACES], raws[MAX_PLACES];
+static int places, namespaces[MAX_PLACES];
+// By family: raw sockets alone have one of their own each.
+static int raws[MAX_PLACES], raws6[MAX_PLACES];
 static struct flow flows[MAX_FLOWS], held[MAX_HELD];
 // What a go is about: pointers into flows or held.
 static struct flow *asked[MAX_FLOWS];
@@ -65,29 +67,68 @@ static void watch(int fd, enum kind kind, uint32_t value, uint32_t events) {
   if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) != 0) die("epoll_ctl");
 }
 
-static int open_socket(int place, int type, int protocol) {
+static int open_socket(int place, int family, int type, int protocol) {
   enter(place);
-  int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
+  int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol), off = 0;
   if (fd < 0) die("socket");
+  if (family == AF_INET6 && type != SOCK_RAW && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off) != 0) die("IPV6_V6ONLY");
   return fd;
+}
+
+static struct in6_addr mapped(uint32_t address) {
+  struct in6_addr result = {.s6_addr = {[10] = 0xff, [11] = 0xff}};
+  memcpy(&result.s6_addr[12], &address, 4);
+  return result;
+}
+
+static struct in_addr unmapped(struct in6_addr address) {
+  struct in_addr result;
+  memcpy(&result, &address.s6_addr[12], 4);
+  return result;
 }
 
 // The address that a datagram was sent to is the one that its answer comes from: a node has several.
 static void want_destination(int fd) {
   int on = 1;
-  if (setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof on) != 0) die("IP_PKTINFO");
+  if (setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &on, sizeof on) != 0) die("IPV6_RECVPKTINFO");
 }
 
-static void send_from(int fd, struct in_addr from, struct sockaddr_in to, void *data, size_t length) {
-  union { char room[CMSG_SPACE(sizeof(struct in_pktinfo))]; struct cmsghdr align; } control = {0};
-  struct iovec part = {data, length};
-  struct msghdr message = {.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-  struct cmsghdr *header = CMSG_FIRSTHDR(&message);
-  struct in_pktinfo info = {.ipi_spec_dst = from};
-  *header = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof info), .cmsg_level = IPPROTO_IP, .cmsg_type = IP_PKTINFO};
-  memcpy(CMSG_DATA(header), &info, sizeof info);
+union control { char room[CMSG_SPACE(sizeof(struct in6_pktinfo))]; struct cmsghdr align; };
+
+static void send_with(int fd, struct msghdr message, int level, int type, const void *info, size_t length) {
+  union control control = {0};
+  message.msg_control = control.room;
+  message.msg_controllen = CMSG_SPACE(length);
+  *CMSG_FIRSTHDR(&message) = (struct cmsghdr){.cmsg_len = CMSG_LEN(length), .cmsg_level = level, .cmsg_type = type};
+  memcpy(CMSG_DATA(CMSG_FIRSTHDR(&message)), info, length);
   // What the rules refuse is seen by the answer that does not come.
   (void)sendmsg(fd, &message, 0);
+}
+
+static void send_from(int fd, struct in6_addr from, struct sockaddr_in6 to, void *data, size_t length) {
+  struct in6_pktinfo info = {.ipi6_addr = from};
+  struct iovec part = {data, length};
+  send_with(fd, (struct msghdr){.msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &part, .msg_iovlen = 1}, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof info);
+}
+
+// A raw socket of IPv4 knows no mapped addresses.
+static void send_raw4(int fd, struct in_addr from, struct in_addr to, void *data, size_t length) {
+  struct in_pktinfo info = {.ipi_spec_dst = from};
+  struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr = to};
+  struct iovec part = {data, length};
+  send_with(fd, (struct msghdr){.msg_name = &name, .msg_namelen = sizeof name, .msg_iov = &part, .msg_iovlen = 1}, IPPROTO_IP, IP_PKTINFO, &info, sizeof info);
+}
+
+// A datagram with who sent it and where to. Returns its length, or less than 0.
+static ssize_t receive_at(int fd, void *data, size_t length, struct sockaddr_in6 *from, struct in6_addr *to) {
+  union control control;
+  struct iovec part = {data, length};
+  struct msghdr message = {.msg_name = from, .msg_namelen = sizeof *from, .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
+  ssize_t got = recvmsg(fd, &message, 0);
+  struct in6_pktinfo info = {0};
+  if (got >= 0 && CMSG_FIRSTHDR(&message) != NULL) memcpy(&info, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof info);
+  *to = info.ipi6_addr;
+  return got;
 }
 
 // RFC 9260: common header, and an INIT or INIT ACK chunk without parameters.
@@ -110,7 +151,7 @@ static uint32_t crc32c(const uint8_t *data, size_t length) {
   return ~crc;
 }
 
-static void send_sctp(int place, struct in_addr from, struct in_addr to, struct sctp packet) {
+static void send_sctp(int place, struct in6_addr from, struct in6_addr to, struct sctp packet) {
   packet.length = htons(20);
   packet.window = htonl(65536);
   packet.streams_out = packet.streams_in = htons(1);
@@ -120,20 +161,24 @@ static void send_sctp(int place, struct in_addr from, struct in_addr to, struct 
   uint8_t bytes[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
   memcpy(&packet.checksum, bytes, 4);
   enter(place);
-  send_from(raws[place], from, (struct sockaddr_in){.sin_family = AF_INET, .sin_addr = to}, &packet, sizeof packet);
+  if (IN6_IS_ADDR_V4MAPPED(&to)) send_raw4(raws[place], unmapped(from), unmapped(to), &packet, sizeof packet);
+  else send_from(raws6[place], from, (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_addr = to}, &packet, sizeof packet);
 }
 
 static void add_place(const char *path) {
   if (places == MAX_PLACES) die("too many places");
   int place = places++;
   if ((namespaces[place] = open(path, O_RDONLY | O_CLOEXEC)) < 0) die(path);
-  raws[place] = open_socket(place, SOCK_RAW, IPPROTO_SCTP);
+  raws[place] = open_socket(place, AF_INET, SOCK_RAW, IPPROTO_SCTP);
+  raws6[place] = open_socket(place, AF_INET6, SOCK_RAW, IPPROTO_SCTP);
+  want_destination(raws6[place]);
   watch(raws[place], RAW, (uint32_t)place, EPOLLIN);
+  watch(raws6[place], RAW6, (uint32_t)place, EPOLLIN);
 }
 
 static void serve(int place, int port) {
-  struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  int listener = open_socket(place, SOCK_STREAM, 0), datagrams = open_socket(place, SOCK_DGRAM, 0), on = 1;
+  struct sockaddr_in6 here = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  int listener = open_socket(place, AF_INET6, SOCK_STREAM, 0), datagrams = open_socket(place, AF_INET6, SOCK_DGRAM, 0), on = 1;
   setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   want_destination(datagrams);
   if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 4096) != 0) die("listen");
@@ -161,8 +206,8 @@ static void hear_refusal(struct flow *flow) {
 
 static void ask(struct flow *flow) {
   if (flow->protocol == IPPROTO_SCTP) {
-    struct sctp init = {.source = flow->from.sin_port, .destination = flow->to.sin_port, .type = 1, .initiate = htonl(flow->serial)};
-    send_sctp(flow->place, flow->from.sin_addr, flow->to.sin_addr, init);
+    struct sctp init = {.source = flow->from.sin6_port, .destination = flow->to.sin6_port, .type = 1, .initiate = htonl(flow->serial)};
+    send_sctp(flow->place, flow->from.sin6_addr, flow->to.sin6_addr, init);
   } else if (send(flow->fd, &flow->serial, sizeof flow->serial, MSG_NOSIGNAL) < 0 && errno != EAGAIN) set(flow, REFUSED, 0);
 }
 
@@ -171,8 +216,8 @@ static void start(struct flow *flow) {
   flow->serial = serial++;
   flow->state = WAITING;
   if (flow->fd < 0 && flow->protocol != IPPROTO_SCTP) {
-    flow->fd = open_socket(flow->place, flow->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, 0);
-    if (flow->from.sin_addr.s_addr != 0 && bind(flow->fd, (struct sockaddr *)&flow->from, sizeof flow->from) != 0) die("bind");
+    flow->fd = open_socket(flow->place, AF_INET6, flow->protocol == IPPROTO_TCP ? SOCK_STREAM : SOCK_DGRAM, 0);
+    if (!IN6_IS_ADDR_UNSPECIFIED(&flow->from.sin6_addr) && bind(flow->fd, (struct sockaddr *)&flow->from, sizeof flow->from) != 0) die("bind");
     if (connect(flow->fd, (struct sockaddr *)&flow->to, sizeof flow->to) != 0 && errno != EINPROGRESS) return set(flow, REFUSED, 0);
     bool stream = flow->protocol == IPPROTO_TCP;
     by_file[flow->fd] = flow;
@@ -205,20 +250,32 @@ static void on_connection(int fd, int place) {
 
 static void on_datagrams(int fd, int place) {
   uint32_t question;
-  struct sockaddr_in from;
-  union { char room[CMSG_SPACE(sizeof(struct in_pktinfo))]; struct cmsghdr align; } control;
-  for (;;) {
-    struct iovec part = {&question, sizeof question};
-    struct msghdr message = {.msg_name = &from, .msg_namelen = sizeof from, .msg_iov = &part, .msg_iovlen = 1, .msg_control = control.room, .msg_controllen = sizeof control.room};
-    if (recvmsg(fd, &message, 0) != (ssize_t)sizeof question) return;
-    struct in_pktinfo info;
-    memcpy(&info, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof info);
+  struct sockaddr_in6 from;
+  struct in6_addr to;
+  while (receive_at(fd, &question, sizeof question, &from, &to) == (ssize_t)sizeof question) {
     uint32_t answer[2] = {question, (uint32_t)place};
     set(asked_by(question), ARRIVED, place);
-    send_from(fd, info.ipi_addr, from, answer, sizeof answer);
+    send_from(fd, to, from, answer, sizeof answer);
   }
 }
 
+static void on_sctp(int place, struct in6_addr from, struct in6_addr to, struct sctp packet) {
+  uint32_t checksum = packet.checksum;
+  packet.checksum = 0;
+  uint32_t crc = crc32c((uint8_t *)&packet, sizeof packet);
+  uint8_t bytes[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
+  if (memcmp(&checksum, bytes, 4) != 0) return;
+  if (packet.type == 1) {
+    set(asked_by(ntohl(packet.initiate)), ARRIVED, place);
+    struct sctp answer = {.source = packet.destination, .destination = packet.source, .tag = packet.initiate, .type = 2, .initiate = htonl((uint32_t)place + 1)};
+    send_sctp(place, to, from, answer);
+  } else if (packet.type == 2) {
+    struct flow *flow = asked_by(ntohl(packet.tag));
+    if (flow != NULL && flow->place == place) set(flow, OPEN, (int)ntohl(packet.initiate) - 1);
+  }
+}
+
+// With its IP header before it.
 static void on_raw(int place) {
   uint8_t buffer[2048];
   ssize_t got;
@@ -229,20 +286,17 @@ static void on_raw(int place) {
     size_t header = ip.ihl * 4u;
     if ((size_t)got < header + sizeof packet) continue;
     memcpy(&packet, buffer + header, sizeof packet);
-    uint32_t checksum = packet.checksum;
-    packet.checksum = 0;
-    uint32_t crc = crc32c((uint8_t *)&packet, sizeof packet);
-    uint8_t bytes[4] = {(uint8_t)crc, (uint8_t)(crc >> 8), (uint8_t)(crc >> 16), (uint8_t)(crc >> 24)};
-    if (memcmp(&checksum, bytes, 4) != 0) continue;
-    if (packet.type == 1) {
-      set(asked_by(ntohl(packet.initiate)), ARRIVED, place);
-      struct sctp answer = {.source = packet.destination, .destination = packet.source, .tag = packet.initiate, .type = 2, .initiate = htonl((uint32_t)place + 1)};
-      send_sctp(place, (struct in_addr){ip.daddr}, (struct in_addr){ip.saddr}, answer);
-    } else if (packet.type == 2) {
-      struct flow *flow = asked_by(ntohl(packet.tag));
-      if (flow != NULL && flow->place == place) set(flow, OPEN, (int)ntohl(packet.initiate) - 1);
-    }
+    on_sctp(place, mapped(ip.saddr), mapped(ip.daddr), packet);
   }
+}
+
+// Without.
+static void on_raw6(int place) {
+  struct sctp packet;
+  struct sockaddr_in6 from;
+  struct in6_addr to;
+  ssize_t got;
+  while ((got = receive_at(raws6[place], &packet, sizeof packet, &from, &to)) >= 0) if (got == (ssize_t)sizeof packet) on_sctp(place, from.sin6_addr, to, packet);
 }
 
 static long now(void) {
@@ -272,6 +326,7 @@ static void run(long within) {
       else if (kind == CONNECTION) on_connection(fd, (int)value);
       else if (kind == DATAGRAMS) on_datagrams(fd, (int)value);
       else if (kind == RAW) on_raw((int)value);
+      else if (kind == RAW6) on_raw6((int)value);
       else for (int peer; (peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0;) watch(peer, CONNECTION, value, EPOLLIN);
     }
     long time = now();
@@ -296,15 +351,23 @@ static void report(void) {
   asked_count = flow_count = 0;
 }
 
+static struct in6_addr parse(const char *text) {
+  struct in6_addr address;
+  struct in_addr four;
+  if (inet_pton(AF_INET, text, &four) == 1) return mapped(four.s_addr);
+  if (inet_pton(AF_INET6, text, &address) != 1) die(text);
+  return address;
+}
+
 static void add_flow(bool keep, int place, const char *from, const char *to, int port, const char *protocol, int expected) {
   if (flow_count == MAX_FLOWS || held_count == MAX_HELD || asked_count == MAX_FLOWS) die("too many flows");
   struct flow *flow = keep ? &held[held_count++] : &flows[flow_count++];
   int number = strcmp(protocol, "TCP") == 0 ? IPPROTO_TCP : strcmp(protocol, "UDP") == 0 ? IPPROTO_UDP : IPPROTO_SCTP;
-  *flow = (struct flow){.protocol = number, .place = place, .fd = -1, .from.sin_family = AF_INET, .to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)}, .expected = expected, .held = keep};
+  *flow = (struct flow){.protocol = number, .place = place, .fd = -1, .from.sin6_family = AF_INET6, .to = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port), .sin6_addr = parse(to)}, .expected = expected, .held = keep};
   // Ports of crafted flows are ours to choose: one after the other, below those that the kernel gives.
   static uint16_t next_port;
-  if (number == IPPROTO_SCTP) flow->from.sin_port = htons((uint16_t)(2048 + next_port++ % 30000));
-  if (inet_pton(AF_INET, strcmp(from, "-") == 0 ? "0.0.0.0" : from, &flow->from.sin_addr) != 1 || inet_pton(AF_INET, to, &flow->to.sin_addr) != 1) die("address");
+  if (number == IPPROTO_SCTP) flow->from.sin6_port = htons((uint16_t)(2048 + next_port++ % 30000));
+  if (strcmp(from, "-") != 0) flow->from.sin6_addr = parse(from);
   asked[asked_count++] = flow;
 }
 
