@@ -218,6 +218,6 @@ function isHeld({ ingress, egress }: Subject): boolean {
 }
 
 /** Undefined with a runtime that names no pod: then there is nothing that a policy could select. */
-export function localPodOf({ pod, addresses, podMac }: Attachment): LocalPod | undefined {
-  return pod === undefined ? undefined : { key: `${pod.namespace}/${pod.name}`, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: linkLocalOf(podMac) }
+export function localPodOf({ pod, addresses, podMac, hostInterface }: Attachment): LocalPod | undefined {
+  return pod === undefined ? undefined : { key: `${pod.namespace}/${pod.name}`, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: linkLocalOf(podMac), port: hostInterface }
 }

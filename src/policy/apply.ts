@@ -15,6 +15,7 @@ interface Damage {
 }
 
 export class AppliedTable {
+  readonly #name: string
   readonly #kernel: Kernel
   readonly #log: Logger
   /** What we have written last, as far as nobody has touched it. */
@@ -24,14 +25,16 @@ export class AppliedTable {
   /** Chain -> how the kernel showed it when it was seen first after it had been written. */
   readonly #seen = new Map<string, { chain: TableChain; handles: readonly string[] }>()
 
-  constructor(parts: { kernel: Kernel; log: Logger }) {
+  /** @param name with its family */
+  constructor(name: string, parts: { kernel: Kernel; log: Logger }) {
+    this.#name = name
     this.#kernel = parts.kernel
     this.#log = parts.log
   }
 
   /** Brings the kernel to the table. @throws {CommandError}; the next call then writes all of it. */
   async write(table: PolicyTable | undefined): Promise<TableDiff> {
-    const diff = diffTables(this.#held, table)
+    const diff = diffTables(this.#held, table, this.#name)
     this.#forgetRewritten(table)
     if (diff.text !== '') await this.#apply(diff, table)
     this.#held = table ?? 'absent'
@@ -41,16 +44,22 @@ export class AppliedTable {
 
   /**
    * What another program has changed of the last table written.
-   * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing
+   * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing; or nothing, and only what is counted is read
    * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link write} mends them. @throws {CommandError}
    */
   async look(which: Look): Promise<{ damaged: readonly string[]; counts: ObservedTable['counts'] }> {
     const written = this.#written
     if (written === undefined || typeof this.#held === 'string') return { damaged: [], counts: new Map() }
-    const observed = which === 'whole' ? await observeTable(this.#kernel) : undefined
+    if (which === 'counts') return { damaged: [], counts: await this.#counts(written) }
+    const observed = which === 'whole' ? await observeTable(this.#kernel, this.#name) : undefined
     const damage = which === 'whole' ? damageOf(written, observed, this.#seen) : await this.#lookAtMaps(written)
     if (damage !== undefined) this.#held = damage.left
     return { damaged: damage?.what ?? [], counts: observed?.counts ?? new Map<string, never>() }
+  }
+
+  async #counts({ sets }: PolicyTable): Promise<ObservedTable['counts']> {
+    const counted = [...sets].filter(([, { declaration, elements }]) => declaration.includes('counter') && elements.size > 0)
+    return (await observeSets(this.#kernel, this.#name, counted.map(([name, { kind }]) => ({ kind, name })))).counts
   }
 
   async #apply(diff: TableDiff, table: PolicyTable | undefined): Promise<void> {
@@ -62,9 +71,9 @@ export class AppliedTable {
       // A node that has no nft holds no table of ours either.
       if (table === undefined && error instanceof CommandError && error.kind === 'not-installed') return
       if (typeof held === 'string' || !(error instanceof CommandError)) throw error
-      this.#log.info({ stderr: error.stderr }, 'the policy table is not as we left it; it is written anew')
+      this.#log.info({ table: this.#name, stderr: error.stderr }, 'the policy table is not as we left it; it is written anew')
       this.#seen.clear()
-      await this.#kernel.applyNft(diffTables('unknown', table).text)
+      await this.#kernel.applyNft(diffTables('unknown', table, this.#name).text)
     }
   }
 
@@ -75,7 +84,7 @@ export class AppliedTable {
 
   async #lookAtMaps(written: PolicyTable): Promise<Damage | undefined> {
     const maps = [...written.sets].filter(([, { kind }]) => kind === 'map').map(([name]) => ({ kind: 'map' as const, name }))
-    const seen = await observeSets(this.#kernel, maps)
+    const { sets: seen } = await observeSets(this.#kernel, this.#name, maps)
     const gone = maps.filter(({ name }) => !seen.has(name))
     if (gone.length > 0) return { what: gone.length === maps.length ? ['table'] : gone.map(({ name }) => `map ${name}`), left: 'unknown' }
     const damaged = maps.filter(({ name }) => !sameElements(seen.get(name), written.sets.get(name)?.elements))
@@ -114,8 +123,8 @@ export function damageOf(written: PolicyTable, observed: ObservedTable | undefin
   }
   if (what.length === 0) return undefined
   // A base chain without its hook, or with another policy, cannot be mended by its rules.
-  const base = [...written.chains].find(([, { declaration }]) => declaration.startsWith('type'))?.[0] ?? ''
-  return { what, left: what.includes(`chain ${base}`) ? 'unknown' : { sets, chains } }
+  const isBroken = [...written.chains].some(([name, { declaration }]) => declaration.startsWith('type') && what.includes(`chain ${name}`))
+  return { what, left: isBroken ? 'unknown' : { sets, chains } }
 }
 
 function sameElements(a: ReadonlyMap<string, string> | undefined, b: ReadonlyMap<string, string> | undefined): boolean {

@@ -1,6 +1,7 @@
 // The chains of the table. Those of policy sets are named after what is in them: pods under the same policies share one, and one that is in use never changes.
 import type { ClusterNetworkPolicy } from '../cluster/network-policy.ts'
 import type { Family } from '../net/address.ts'
+import { linkTypes } from './link-types.ts'
 import { renderPolicy, type RenderContext, type RenderedPolicy } from './policy-rules.ts'
 import type { SetSource } from './set-source.ts'
 import type { DenialLog, PolicySettings } from './settings.ts'
@@ -15,9 +16,6 @@ export interface PolicyChain {
 
 /** Where the packets of a direction end that no policy admits. */
 export const denyChain: Readonly<Record<Direction, string>> = { ingress: 'deny-ingress', egress: 'deny-egress' }
-
-/** ICMPv6 that IPv6 does not work without on a link: listeners, and neighbours finding each other. What else it needs, errors, is related to connections. */
-const linkTypes = ['130-137', '143']
 
 /** Those that packets are told apart in: IPv6 also where pods have no address of it but the one each link has. */
 export function mapFamilies({ families }: PolicySettings): readonly Family[] {

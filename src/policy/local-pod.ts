@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { ClusterPod } from '../cluster/pod.ts'
 import type { Address } from '../net/address.ts'
+import type { InterfaceName } from '../net/interface-name.ts'
 
 export interface LocalPod {
   /** "ns/name" */
@@ -12,6 +13,8 @@ export interface LocalPod {
   readonly addresses: readonly Address[]
   /** What its interface calls itself on the bridge, where IPv6 is not switched off: its neighbours there could reach it by that. */
   readonly linkLocal: Address | undefined
+  /** Its wire's end on the bridge; undefined for a pod that another program has wired. */
+  readonly port: InterfaceName | undefined
 }
 
 /** What the API server says of the pod; undefined while it says nothing, or only of an earlier pod of that name. */
@@ -39,7 +42,7 @@ export function localPods(wired: Iterable<LocalPod>, pods: ReadonlyMap<string, C
   for (const [key, pod] of pods) {
     if (pod.node !== nodeName || names.has(key) || !ownsAddresses(pod)) continue
     const addresses = pod.addresses.filter((address) => !claimed.has(address))
-    if (addresses.length > 0) add(addresses.join(), { key, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: undefined })
+    if (addresses.length > 0) add(addresses.join(), { key, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: undefined, port: undefined })
   }
   return locals
 }

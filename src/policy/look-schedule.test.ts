@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { LookSchedule } from './look-schedule.ts'
+import { type Look, LookSchedule } from './look-schedule.ts'
 
 interface Scene {
-  readonly costs: Readonly<Record<'maps' | 'whole', number>>
+  readonly costs: Partial<Readonly<Record<Look, number>>>
   readonly untilMs: number
   readonly told?: boolean
   /** When another program changes something. */
@@ -29,7 +29,7 @@ async function looks({ costs, untilMs, told = false, disturbances = [] }: Scene)
     now = Math.max(now, due)
     await schedule.run(async (which) => {
       seen.push([which, now])
-      now += costs[which]
+      now += costs[which] ?? 0
       pass(now)
     })
   }
@@ -51,6 +51,11 @@ test('however much it costs, everything is looked at each resync', async () => {
 
 test('where changes are told of, what was written is looked at once, and then nothing before the resync', async () => {
   expect(await looks({ costs: { maps: 5, whole: 10 }, untilMs: 20_000, told: true })).toEqual([['whole', 1500], ['whole', 16_510]])
+})
+
+test('everything seldom where that costs much; what is counted as often as anything is read', async () => {
+  const seen = await looks({ costs: { counts: 10, whole: 100 }, untilMs: 60_000, told: true })
+  expect(seen).toEqual([['whole', 1500], ['counts', 16_600], ['counts', 31_610], ['whole', 41_600], ['counts', 56_700]])
 })
 
 test('a change that is told of is looked at at once, and one during a look after three times what that took', async () => {

@@ -1,11 +1,13 @@
-// When to look for damage, and how closely. Where every change of another program's is told of, a look at everything follows at once, and only what we have written last is
-// looked at without. Elsewhere the maps where packets are told apart are read every 1.5 s, in a few milliseconds; everything as often, unless reading it takes so long that it
+// When to look for damage, and how closely. Where every change of another program's is told of, a look at everything follows at once; without one, what we have written is looked
+// at once, and then so rarely that it costs next to nothing; what is counted is read in between. Elsewhere the maps where packets are told apart are read every 1.5 s, in a few milliseconds; everything as often, unless reading it takes so long that it
 // would cost more than a hundredth of a core.
 
-export type Look = 'maps' | 'whole'
+/** Of denied packets; of where packets are told apart; at everything. */
+export type Look = 'counts' | 'maps' | 'whole'
 
 const shortestMs = 1500
 const costShare = 100
+const toldShare = 400
 /** A program that changes rules all the time makes us look for a quarter of ours. */
 const hurriedMs = 300
 const hurriedShare = 3
@@ -13,7 +15,7 @@ const hurriedShare = 3
 const remembered = 8
 
 export interface LookScheduleOptions {
-  /** ms; everything is read so often anyway. */
+  /** ms; so often something is read anyway, and everything where it is not told. */
   readonly longestMs: number
   /** Whether another program's changes are {@link LookSchedule.disturbed told of} now. */
   readonly told: () => boolean
@@ -57,7 +59,7 @@ export class LookSchedule {
   /** Runs what is due. */
   async run<T>(look: (which: Look) => Promise<T>): Promise<T> {
     const begin = this.#now()
-    const which = begin >= this.#wholeDue ? 'whole' : 'maps'
+    const which = begin >= this.#wholeDue ? 'whole' : this.#told() ? 'counts' : 'maps'
     const before = { disturbed: this.#disturbed, fresh: this.#fresh }
     if (which === 'whole') this.#disturbed = this.#fresh = false
     try {
@@ -76,11 +78,13 @@ export class LookSchedule {
   }
 
   get #wholeDue(): number {
-    return this.#lastWhole + Math.min(this.#disturbed ? this.#spaced(hurriedMs, hurriedShare) : this.#quietMs, this.#longestMs)
+    return this.#lastWhole + this.#wholePeriod
   }
 
-  get #quietMs(): number {
-    return this.#told() && !this.#fresh ? this.#longestMs : this.#spaced(shortestMs, costShare)
+  get #wholePeriod(): number {
+    if (this.#disturbed) return Math.min(this.#spaced(hurriedMs, hurriedShare), this.#longestMs)
+    if (this.#told() && !this.#fresh) return this.#spaced(this.#longestMs, toldShare)
+    return Math.min(this.#spaced(shortestMs, costShare), this.#longestMs)
   }
 
   /** ms from one look at everything to the next. */

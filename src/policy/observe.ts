@@ -1,11 +1,10 @@
-// What the kernel holds of our table. Rules are told by their handles: nft prints them in words of its own, but one that was changed, or taken out and put back, has another
+// What the kernel holds of a table of ours. Rules are told by their handles: nft prints them in words of its own, but one that was changed, or taken out and put back, has another
 // handle. So what they should be is what they were right after we wrote them, as many as we wrote.
 import { canonicalAddress } from '../net/address.ts'
 import { nthAddress, cidrSize, cidrOf } from '../net/cidr.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { NftFields, NftObject } from '../kernel/nftables.ts'
 import { interval } from './ip-blocks.ts'
-import { policyTable } from './table.ts'
 
 export interface ObservedTable {
   /** Set or map -> its elements, as {@link TableSet} has them. */
@@ -17,8 +16,8 @@ export interface ObservedTable {
 }
 
 /** Everything. nft reads a table as large as hundreds of isolated pods make it in half a second. @returns undefined where there is no such table. @throws {CommandError} */
-export async function observeTable(kernel: Kernel): Promise<ObservedTable | undefined> {
-  const objects = await kernel.listNft(`table ${policyTable}`)
+export async function observeTable(kernel: Kernel, table: string): Promise<ObservedTable | undefined> {
+  const objects = await kernel.listNft(`table ${table}`)
   if (objects === undefined) return undefined
   const chains = new Map<string, string[]>()
   for (const { chain } of objects) if (chain !== undefined) chains.set(text(chain['name']), hookOf(chain))
@@ -27,9 +26,10 @@ export async function observeTable(kernel: Kernel): Promise<ObservedTable | unde
 }
 
 /** A few maps or sets alone, which takes milliseconds; those that are not there are left out. @throws {CommandError} */
-export async function observeSets(kernel: Kernel, names: readonly { kind: 'set' | 'map'; name: string }[]): Promise<ObservedTable['sets']> {
-  const lists = await Promise.all(names.map(async ({ kind, name }) => kernel.listNft(`${kind} ${policyTable} ${name}`)))
-  return setsOf(lists.flatMap((objects) => objects ?? []))
+export async function observeSets(kernel: Kernel, table: string, names: readonly { kind: 'set' | 'map'; name: string }[]): Promise<Pick<ObservedTable, 'sets' | 'counts'>> {
+  const lists = await Promise.all(names.map(async ({ kind, name }) => kernel.listNft(`${kind} ${table} ${name}`)))
+  const objects = lists.flatMap((objects) => objects ?? [])
+  return { sets: setsOf(objects), counts: countsOf(objects) }
 }
 
 /** Set or map -> its elements, as {@link TableSet} has them. */

@@ -1,4 +1,4 @@
-// NetworkPolicies -> the nftables table `inet fairlead` of this node.
+// NetworkPolicies -> the nftables table `inet fairlead` of this node, and `bridge fairlead` (wires.ts), which holds pods to their addresses.
 //
 // A packet from pod 10.244.1.5 to pod 10.244.2.9, on the node of either, when forwarded (bridged packets are too, by bridge-nf-call-iptables):
 //   1. A reply, or what is related to a connection, is let through: the connection was judged by its client's packets, and each of these still is.
@@ -34,6 +34,7 @@ import type { RenderContext } from './policy-rules.ts'
 import type { PolicySettings } from './settings.ts'
 import { type Subject, Subjects } from './subjects.ts'
 import { policyTable } from './table.ts'
+import { wiresOf, wireTable } from './wires.ts'
 
 export interface PolicySnapshots {
   readonly policies: ReadonlyMap<string, ClusterNetworkPolicy>
@@ -48,6 +49,10 @@ export class Policies {
   readonly #subjects = new Subjects()
   readonly #desired = new Desired(this.#members)
   readonly #applied: AppliedTable
+  readonly #wires: AppliedTable
+  readonly #log: Logger
+  /** The kernel has no nftables for bridges. */
+  #wireless = false
   readonly #denials = new Denials()
   #settings: PolicySettings | undefined
   #context: RenderContext = { families: [], tunnels: [] }
@@ -57,7 +62,9 @@ export class Policies {
 
   constructor(parts: { kernel: Kernel; log: Logger }) {
     this.#kernel = parts.kernel
-    this.#applied = new AppliedTable(parts)
+    this.#applied = new AppliedTable(policyTable, parts)
+    this.#wires = new AppliedTable(wireTable, parts)
+    this.#log = parts.log
   }
 
   /** Pods of this node that policies isolate, as of the last {@link sync} that went through. */
@@ -82,34 +89,51 @@ export class Policies {
     this.#locals = localPods(wired, pods, settings.nodeName, this.#locals)
     const subjects = this.#subjects.update(this.#locals.values(), pods, policies)
     this.#members.update(pods, namespaces, this.#knownAddresses(pods))
-    const diff = await this.#applied.write(this.#desired.plan(subjects, settings, this.#contextOf(settings, nodes)))
+    const diffs = [await this.#applied.write(this.#desired.plan(subjects, settings, this.#contextOf(settings, nodes))), await this.#writeWires(subjects)]
     this.#isolated = subjects.filter(({ ingress, egress }) => ingress !== undefined || egress !== undefined)
-    return diff
+    const sum = (count: (diff: TableDiff) => number): number => diffs.reduce((total, diff) => total + count(diff), 0)
+    return { text: diffs.map(({ text }) => text).join(''), elements: sum(({ elements }) => elements), chains: sum(({ chains }) => chains), sets: sum(({ sets }) => sets) }
   }
 
   /** Looks for what another program has changed; the next {@link sync} mends it. @returns a name for each. @throws {CommandError} */
   async look(which: Look): Promise<readonly string[]> {
     const { damaged, counts } = await this.#applied.look(which)
-    if (which === 'whole') this.#denials.note(counts, this.#isolated)
-    return damaged
+    if (which === 'maps') return damaged
+    this.#denials.note(counts, this.#isolated)
+    if (which === 'counts') return []
+    const wires = await this.#wires.look(which)
+    return [...damaged, ...wires.damaged.map((each) => `${each} of ${wireTable}`)]
   }
 
-  /** As of the last look at everything. */
+  /** As of the last look at them or at everything. */
   get denials(): readonly Denial[] {
     return this.#denials.readings
   }
 
-  /** Removes the table. @returns whether there was one. @throws {CommandError} */
+  /** Removes the tables. @returns whether there was one. @throws {CommandError} */
   async clean(): Promise<boolean> {
+    const found: string[] = []
     try {
-      if ((await this.#kernel.listNft(`table ${policyTable}`)) === undefined) return false
+      for (const table of [policyTable, wireTable]) if ((await this.#kernel.listNft(`table ${table}`)) !== undefined) found.push(table)
     } catch (error) {
       // A node that has no nft holds no table of ours either.
       if (error instanceof CommandError && error.kind === 'not-installed') return false
       throw error
     }
-    await this.#kernel.applyNft(`delete table ${policyTable}\n`)
-    return true
+    if (found.length > 0) await this.#kernel.applyNft(found.map((table) => `delete table ${table}\n`).join(''))
+    return found.length > 0
+  }
+
+  /** Where the kernel cannot, it is said once, and all else holds. */
+  async #writeWires(subjects: readonly Subject[]): Promise<TableDiff> {
+    try {
+      if (!this.#wireless) return await this.#wires.write(wiresOf(subjects))
+    } catch (error) {
+      if (!(error instanceof CommandError && error.stderr.includes('not supported'))) throw error
+      this.#wireless = true
+      this.#log.warn('the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): a pod that policies isolate can send with the address of another, and gets broadcasts; all else of policies holds')
+    }
+    return { text: '', elements: 0, chains: 0, sets: 0 }
   }
 
   /** For pods that we have wired ourselves: sooner than the API server says. */

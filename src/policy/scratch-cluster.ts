@@ -68,7 +68,7 @@ export class ScratchCluster {
 
 /** A pod that this node has wired. */
 export function wired(key: string, ...addresses: readonly string[]): LocalPod {
-  return { key, namespace: key.split('/')[0] ?? '', uid: undefined, addresses: addresses.map(parseAddress), linkLocal: undefined }
+  return { key, namespace: key.split('/')[0] ?? '', uid: undefined, addresses: addresses.map(parseAddress), linkLocal: undefined, port: undefined }
 }
 
 function labelsOf(text: string): Record<string, string> {

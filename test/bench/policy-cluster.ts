@@ -1,5 +1,6 @@
 // A cluster of many policies and pods, for benchmarks: fifty namespaces of equal size, each with policies of every kind.
 import { addressFromBigInt, addressToBigInt, parseAddress } from '../../src/net/address.ts'
+import { parseInterfaceName } from '../../src/net/interface-name.ts'
 import type { LocalPod } from '../../src/policy/local-pod.ts'
 import { type ScratchPod, wired } from '../../src/policy/scratch-cluster.ts'
 
@@ -37,7 +38,7 @@ export function policyCluster<T extends PolicyObjects>(cluster: T, size: PolicyC
     const n = count++
     const [key, address] = [`ns-${n % namespaces}/pod-${n}`, addressFromBigInt(addressToBigInt(parseAddress('10.100.0.0')) + BigInt(n), 4)]
     cluster.pod(key, { labels: `app=app-${Math.floor(n / namespaces) % apps},pod-template-hash=h${n % 97},release=r${n % 7}`, node: local ? nodes[0] : nodes[1], address, ports: [{ name: 'http', containerPort: 8080 }] })
-    if (local) locals.push(wired(key, address))
+    if (local) locals.push({ ...wired(key, address), port: parseInterfaceName(`veth${n}`) })
     return key
   }
   for (let n = 0; n < size.pods; n++) add(n < size.locals)

@@ -77,6 +77,7 @@ async function inKernel(): Promise<BenchRow[]> {
   const [ours, whole]: [number[], number[]] = [[], []]
   for (let run = 0; run < 9; run++) {
     const key = add(true)
+    nft.inKernel()
     await policies.sync(cluster.snapshots, locals)
     ours.push(nft.inKernel())
     // It knows of no table yet, and so writes all of it.
@@ -186,7 +187,7 @@ class Bed implements AsyncDisposable {
 
   /** us of the median packet. */
   async packets(how: 'new' | 'open'): Promise<number> {
-    const { stdout } = await runProgram('nsenter', [`--net=${`${this.path}-a`}`, packetsProgram(), server, '3000', how])
+    const { stdout } = await runProgram('nsenter', [`--net=${this.path}-a`, packetsProgram(), server, '3000', how])
     return Number(stdout) / 1000
   }
 

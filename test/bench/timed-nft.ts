@@ -8,15 +8,17 @@ const times = '/run/netlink-time'
 
 export interface TimedNft {
   readonly kernel: Kernel
-  /** ms of the last transaction: its netlink calls. */
+  /** ms of the transactions since it was asked last: their netlink calls. */
   readonly inKernel: () => number
 }
 
 export function timedNft(kernel: Kernel, netns: string): TimedNft {
   if (!existsSync(library)) execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', library, `${import.meta.dirname}/netlink-time.c`])
+  let total = 0
   const applyNft = async (text: string): Promise<void> => {
     rmSync(times, { force: true })
     execFileSync('nsenter', [`--net=${netns}`, 'nft', '-f', '-'], { input: text, env: { ...process.env, LD_PRELOAD: library, NETLINK_TIME: times } })
+    total += Number(readFileSync(times, 'utf8').split(' ')[0]) / 1e6
   }
   const timed = new Proxy(kernel, {
     get(target, key) {
@@ -24,5 +26,10 @@ export function timedNft(kernel: Kernel, netns: string): TimedNft {
       return typeof value === 'function' ? (value.bind(target) as unknown) : value
     },
   })
-  return { kernel: timed, inKernel: () => Number(readFileSync(times, 'utf8').split(' ')[0]) / 1e6 }
+  const inKernel = (): number => {
+    const since = total
+    total = 0
+    return since
+  }
+  return { kernel: timed, inKernel }
 }
