@@ -35,6 +35,8 @@ import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { ReconcileLoop } from './reconcile-loop.ts'
+import { Repairs } from './repairs.ts'
+import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import type { Sources } from './sources.ts'
 import { guardState } from './state-guard.ts'
@@ -68,13 +70,14 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const lacking = capabilityProblems(readFileSync('/proc/self/status', 'utf8'), [...new Set([...legacyTables(4), ...legacyTables(6)])])
   for (const sentence of lacking) log.error(sentence)
 
+  const repairs = new Repairs()
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
-  const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, log })
+  const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, repairs, log })
   const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log }) }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const checksums = new ChecksumWatch({ live, kernel, nodes: () => [...nodes.snapshot.values()], ready: () => pass.missing.length === 0, apply: () => loop.trigger(), log })
-  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, checksumOffload: () => checksums.wanted, metrics, log })
+  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, checksumOffload: () => checksums.wanted, repairs, metrics, log })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new ReconcileLoop({
     pass: async () => {
@@ -84,12 +87,12 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
-  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, log })
-  const sources: Sources = { lacking, nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
+  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, repairs, log })
+  const sources: Sources = { lacking, repairs, nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
   publishGauges(metrics, sources)
 
   await podNetwork.start()
-  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: () => describeAgent(live.current, api.server, sources), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
+  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: async () => describeAgent(live.current, api.server, { ...sources, serviceBlocks: await serviceBlocks(api) }), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
@@ -104,7 +107,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   kernel.onChange(() => loop.trigger())
   const ending = new AbortController()
   const stop = AbortSignal.any([signal, ending.signal])
-  const look = async (): Promise<boolean> => (await guardState({ stateDir: config.stateDir, lock, socket, podNetwork }, log)) && (await pass.intact())
+  const look = async (): Promise<boolean> => (await guardState({ stateDir: config.stateDir, lock, socket, podNetwork, repairs }, log)) && (await pass.intact())
   const watch = patrol({ look, onDamage: () => loop.trigger(), longestMs: config.resyncSeconds * 1000 }, stop).catch((error: unknown) => {
     // Another agent has the node: nothing of ours may go on.
     ending.abort(error)

@@ -10,7 +10,7 @@ const maxBodyBytes = 4 << 20
 
 export interface SocketHandler {
   /** What `GET /status` answers, as JSON. */
-  status(): object
+  status(): Promise<object>
   /** What `GET /lookup?of=X` answers, as JSON. @param of names or addresses, as often as `of` was given */
   lookup(of: readonly string[]): object
   handle(body: Buffer): Promise<{ status: number; body: string }>
@@ -63,7 +63,7 @@ export class CniSocket implements AsyncDisposable {
 const unreadable = JSON.stringify({ cniVersion: '1.0.0', code: 5, msg: 'the agent could not read the request', details: 'expected POST /cni with a body of at most 4 MiB, GET /status or GET /lookup' })
 
 async function answer(request: IncomingMessage, handler: SocketHandler): Promise<{ status: number; body: string }> {
-  if (request.method === 'GET' && request.url === '/status') return { status: 200, body: JSON.stringify(handler.status()) }
+  if (request.method === 'GET' && request.url === '/status') return { status: 200, body: JSON.stringify(await handler.status()) }
   if (request.method === 'GET' && request.url?.startsWith('/lookup?') === true) return { status: 200, body: JSON.stringify(handler.lookup(new URL(request.url, 'http://agent').searchParams.getAll('of'))) }
   const chunks: Buffer[] = []
   let bytes = 0

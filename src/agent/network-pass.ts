@@ -16,6 +16,7 @@ import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from './metrics.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
+import type { Repairs } from './repairs.ts'
 import { Reports } from './reports.ts'
 
 export interface Rooms {
@@ -38,6 +39,11 @@ export class NetworkPass {
   readonly #log: Logger
   readonly #reports: Reports
   readonly #checksumOffload: () => ChecksumOffload
+  readonly #repairs: Repairs
+  /** What the last pass that went through had before it; undefined before one has. */
+  #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
+  /** Whether this pass has the same: then what it finds to change is another's doing. */
+  #again = false
   /** The settings, as text, by which all rules were last read, when (ms, performance.now), how long it took (ms), and how often others had written before. */
   #rulesRead: { known: string; at: number; cost: number; writes: number | undefined } = { known: '', at: -Infinity, cost: 0, writes: undefined }
   /** What still keeps pods from being served; empty once the first pass has gone through. */
@@ -47,11 +53,12 @@ export class NetworkPass {
   passedAt: number | undefined
   changedAt: number | undefined
 
-  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; checksumOffload: () => ChecksumOffload; metrics: Metrics; log: Logger }) {
+  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; checksumOffload: () => ChecksumOffload; repairs: Repairs; metrics: Metrics; log: Logger }) {
     this.#live = parts.live
     this.#kernel = parts.kernel
     this.#rooms = parts.rooms
     this.#checksumOffload = parts.checksumOffload
+    this.#repairs = parts.repairs
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#reports = new Reports(parts.log)
@@ -73,8 +80,11 @@ export class NetworkPass {
 
   /** @param nodes all Nodes of the cluster, own one included. @throws what kept the pass from its end; that has been reported then. */
   async run(nodes: readonly ClusterNode[]): Promise<void> {
+    const config = this.#config
+    this.#again = this.#settled?.config === config && this.#settled.nodes.length === nodes.length && nodes.every((node, i) => node === this.#settled?.nodes[i])
     try {
       await this.#run(nodes)
+      this.#settled = { config, nodes }
       this.passedAt = Date.now()
       this.#reports.say('pass', [])
     } catch (error) {
@@ -181,8 +191,9 @@ export class NetworkPass {
     this.#rooms.rules.configure(settings)
     const begin = performance.now()
     const { repaired } = await this.#timed('rules', () => this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]))
-    this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired)
-    if (repaired > 0) this.changedAt = Date.now()
+    this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired.length)
+    this.#repairs.note('rules', repaired)
+    if (repaired.length > 0) this.changedAt = Date.now()
     const at = performance.now()
     this.#rulesRead = { known, at, cost: at - begin, writes }
   }
@@ -209,10 +220,10 @@ export class NetworkPass {
 
   #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {
     const failed = new Set(result.failures.map(({ change }) => change))
-    if (result.changes.length > failed.size) this.changedAt = Date.now()
-    for (const change of result.changes) {
-      if (failed.has(change)) continue
-      const { kind, tool, line } = change
+    const made = result.changes.filter((change) => !failed.has(change))
+    if (made.length > 0) this.changedAt = Date.now()
+    if (this.#again) this.#repairs.note(room, made.map(({ tool, line }) => `${tool} ${line}`))
+    for (const { kind, tool, line } of made) {
       this.#metrics.reconcileChanges.inc({ room, kind })
       this.#log.info({ room, command: `${tool} ${line}` }, 'repaired')
     }

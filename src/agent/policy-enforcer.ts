@@ -20,6 +20,7 @@ import type { Subject } from '../policy/subjects.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from './metrics.ts'
 import { policySettings } from './policy-options.ts'
+import type { Repairs } from './repairs.ts'
 import { Reports } from './reports.ts'
 import { SyncLoop } from './sync-loop.ts'
 
@@ -32,6 +33,7 @@ export interface PolicyEnforcerParts {
   readonly pods: Reflector<ClusterPod>
   readonly attachments: () => Iterable<Attachment>
   readonly metrics: Metrics
+  readonly repairs: Repairs
   readonly log: Logger
 }
 
@@ -194,6 +196,7 @@ export class PolicyEnforcer {
     const damaged = await this.#looks?.run((which) => this.#policies.look(which))
     if (damaged === undefined || damaged.length === 0) return
     await this.#sync()
+    this.#parts.repairs.note('policy', damaged)
     this.#parts.log.warn({ room: 'policy', damaged }, 'what another program had changed of the policy rules is put back')
   }
 

@@ -18,6 +18,7 @@ import { Services } from '../services/services.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
+import type { Repairs } from './repairs.ts'
 import { Reports } from './reports.ts'
 import { servicesOptions } from './services-options.ts'
 import { SyncLoop } from './sync-loop.ts'
@@ -28,6 +29,7 @@ export interface ServiceProxyParts {
   readonly kernel: Kernel
   readonly nodes: Reflector<ClusterNode>
   readonly metrics: ProxyMetrics
+  readonly repairs: Repairs
   readonly log: Logger
 }
 
@@ -141,7 +143,7 @@ export class ServiceProxy {
   }
 
   async #audit(): Promise<void> {
-    await this.#rules?.audit()
+    this.#parts.repairs.note('services', (await this.#rules?.audit()) ?? [])
     // It asks the API server, for whose answer no rule waits.
     void this.#lookForOrphans()
   }

@@ -5,11 +5,13 @@ import type { Reflector } from '../cluster/reflector.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { NetworkPass } from './network-pass.ts'
 import type { PolicyEnforcer } from './policy-enforcer.ts'
+import type { Repairs } from './repairs.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
 export interface Sources {
   /** What this process may not do: a sentence each. */
   readonly lacking: readonly string[]
+  readonly repairs: Repairs
   readonly nodes: Reflector<ClusterNode>
   readonly pods: Reflector<ClusterPod>
   readonly podNetwork: PodNetwork

@@ -4,19 +4,22 @@ import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { CniSocket } from './cni-socket.ts'
 import { type NodeLock, NodeTakenError } from './node-lock.ts'
+import type { Repairs } from './repairs.ts'
 
 export interface Guarded {
   readonly stateDir: string
   readonly lock: NodeLock
   readonly socket: CniSocket
   readonly podNetwork: { restoreFiles(): boolean }
+  readonly repairs: Repairs
 }
 
 /** Puts back what is missing. A few looks at /run where nothing is. @returns whether all was there. @throws {NodeTakenError} when another agent has come in meanwhile. */
 export async function guardState(guarded: Guarded, log: Logger): Promise<boolean> {
-  const { stateDir } = guarded
+  const { stateDir, repairs } = guarded
   try {
     const restored = await restore(guarded)
+    repairs.note('state', restored)
     if (restored.length > 0) log.warn({ restored }, `${stateDir} was emptied by another program: ${restored.join(', ')} put back`)
     return restored.length === 0
   } catch (error) {

@@ -27,6 +27,8 @@ export const agentStatusShape = z.object({
   /** ms since the epoch: when a pass over the network last went through, and when one last had something to put right. */
   passedAt: z.number().optional(),
   changedAt: z.number().optional(),
+  /** What was not as the agent had left it, by room, since it started. */
+  repairs: z.array(z.object({ room: z.string(), count: z.number(), lastAt: z.number(), last: z.string() })).default([]),
   /** All of the cluster. */
   nodes: z.array(z.object({ name: z.string(), uid: z.string(), createdAt: z.number(), podCidrs: z.array(cidr), internalAddresses: z.array(address) })),
   pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
@@ -45,6 +47,8 @@ export const agentStatusShape = z.object({
   ),
   /** The cluster IPs of all Services; empty where they are another's. */
   serviceAddresses: z.array(address),
+  /** The blocks that they are from; empty where the API server has none, or did not say. */
+  serviceCidrs: z.array(cidr).default([]),
   /** Empty where policies are another's. */
   idlePolicies: z.array(z.object({ policy: z.string(), problem: z.string(), remedy: z.string() })),
 })

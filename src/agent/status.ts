@@ -1,12 +1,17 @@
 // The agent as it is now, for those who ask on its socket.
-import { formatCidr } from '../net/cidr.ts'
+import { type Cidr, formatCidr } from '../net/cidr.ts'
 import { idlePolicies } from '../policy/idle-policies.ts'
 import type { AgentConfig } from './config.ts'
 import { reflectorsOf, type Sources } from './sources.ts'
 import type { AgentStatusText } from './status-shape.ts'
 
+interface StatusSources extends Sources {
+  /** That cluster IPs are taken from; empty where they are not known. */
+  readonly serviceBlocks: readonly Cidr[]
+}
+
 /** @param api the address of the API server */
-export function describeAgent(config: AgentConfig, api: string, sources: Sources): AgentStatusText {
+export function describeAgent(config: AgentConfig, api: string, sources: StatusSources): AgentStatusText {
   const { podNetwork, overlay, vxlanPort, vxlanDevice, bridge, cniConfDir, healthAddress } = config
   const { nodes, pods, pass, policy, serviceProxy } = sources
   return {
@@ -24,6 +29,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: Sources
     peers: pass.peers,
     passedAt: pass.passedAt,
     changedAt: pass.changedAt,
+    repairs: [...sources.repairs.all],
     nodes: Array.from(nodes.snapshot.values(), ({ name, uid, createdAt, podCidrs, internalAddresses }) => ({ name, uid, createdAt, podCidrs: podCidrs.map(formatCidr), internalAddresses: [...internalAddresses] })),
     pools: sources.podNetwork.ipamStatus().map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
     attachments: sources.podNetwork.attachments.size,
@@ -32,6 +38,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: Sources
       return { resource, state, objects, relists, reconnects, lastEventAt, lastError }
     }),
     serviceAddresses: Array.from(serviceProxy?.services.snapshot.values() ?? [], ({ clusterIps }) => clusterIps).flat(),
+    serviceCidrs: sources.serviceBlocks.map(formatCidr),
     idlePolicies: policy?.policies.synced && pods.synced ? idlePolicies(policy.policies.snapshot.values(), pods.snapshot.values()) : [],
   }
 }

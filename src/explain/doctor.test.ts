@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { agentStatusShape } from '../agent/status-shape.ts'
 import { parseAddress } from '../net/address.ts'
+import { parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'
 import { examine, formatChecks } from './doctor.ts'
 import { dropsOf } from './nft-drops.ts'
@@ -66,6 +67,12 @@ test('what the agent itself says is wrong is told, its remedy apart', () => {
 
 test('a cluster IP among the pods is found', () => {
   expect(found({ agent: { ...agent, serviceAddresses: [parseAddress('10.244.2.9')] } })).toEqual([expect.stringMatching(/^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24, which belongs to the pods of node b/)])
+})
+
+test('a block of cluster IPs that has a part in common with pods is found, and a cluster IP of no block', () => {
+  const at = (...serviceCidrs: string[]) => found({ agent: { ...agent, serviceAddresses: ['10.244.2.9', '10.96.0.1'].map(parseAddress), serviceCidrs: serviceCidrs.map(parseCidr) } })
+  expect(at('10.96.0.0/16', '10.244.0.0/16')).toEqual([expect.stringMatching(/^networks: the block of cluster IPs 10\.244\.0\.0\/16 overlaps 10\.244\.1\.0\/24, which belongs to the pods of node a -> give Services another/)])
+  expect(at('10.96.0.0/16')).toEqual([expect.stringMatching(/^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24/)])
 })
 
 test('a drop in the backend that is not used counts, since ours does not accept there', () => {

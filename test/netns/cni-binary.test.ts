@@ -130,7 +130,7 @@ describe.each([
     const path = join(dir, 'agent.sock')
     const netns = '/proc/self/ns/net'
     await using agent = new AsyncDisposableStack()
-    agent.use(await serveCni(path, { status: () => ({}), lookup: () => [], handle: async (body) => ({ status: 200, body: JSON.stringify(parseCniRequest(body)) }) }, testLog))
+    agent.use(await serveCni(path, { status: async () => ({}), lookup: () => [], handle: async (body) => ({ status: 200, body: JSON.stringify(parseCniRequest(body)) }) }, testLog))
     const env = { ...goldenEnvironment(netns), FAIRLEAD_SOCKET: path }
     const { stdout } = await run(binary, { env, input: goldenConf })
     expect(JSON.parse(stdout.toString())).toEqual(JSON.parse(JSON.stringify(goldenMeaning(netns, namespaceId(netns)))))

@@ -62,19 +62,44 @@ describeKernel('the doctor', () => {
     for (const name of ['inside', 'twin', 'away']) await machine.api('DELETE', `/api/v1/nodes/${name}`)
   }, 90_000)
 
-  test('finds a policy that protects nobody', async () => {
+  test('finds blocks of cluster IPs among the pods, whether a Service is there or not', async () => {
+    const path = '/apis/networking.k8s.io/v1/servicecidrs'
+    await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: 'among-pods' }, spec: { cidrs: ['10.244.0.0/20'] } })
+    expect(await doctor()).toMatchObject({ failed: ['networks'], text: expect.stringMatching(/^the block of cluster IPs 10\.244\.0\.0\/20 overlaps 10\.244\.1\.0\/24, which belongs to the pods of node n1 -> give Services another --service-cluster-ip-range/) as string })
+    await machine.api('DELETE', `${path}/among-pods`)
+  })
+
+  test('finds a policy that protects nobody, and one that names a port which no pod has', async () => {
     const path = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
     await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'lonely', namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'nobody' } }, policyTypes: ['Ingress'] } })
     await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/^NetworkPolicy default\/lonely selects no pod -> compare its podSelector with kubectl/)
     await machine.api('DELETE', `${path}/lonely`)
+
+    const pod = '/api/v1/namespaces/default/pods'
+    await machine.api('POST', pod, { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', labels: { app: 'web' } }, spec: { nodeName: 'elsewhere', containers: [{ name: 'web', image: 'web', ports: [{ name: 'http', containerPort: 80 }] }] } })
+    const ingress = [{ ports: [{ port: 'http' }] }, { ports: [{ port: 'metrics' }] }]
+    await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'misnamed', namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'web' } }, ingress } })
+    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/^NetworkPolicy default\/misnamed names port metrics\/tcp, which no pod that it is about has: it admits nothing there -> give the container port that name and protocol/)
+    await machine.api('DELETE', `${path}/misnamed`)
+    await machine.api('DELETE', `${pod}/web`)
   }, 60_000)
 
   test('has a status beside it: what is programmed, and since when', async () => {
     const { exitCode, stdout } = await machine.run(program, ['status'])
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: checked \d+ s ago, changed \d+ s ago\noverlay: vxlan, 0 peers\npods: 0 attached to cni0\n {2}10\.244\.1\.0\/24: 0 used, 0 resting, 253 free\n[^]*  nodes +1 {2}watching, heard \d+ s ago/)])
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: checked \d+ s ago, changed \d+ s ago\ndrift: none since the agent started\noverlay: vxlan, 0 peers\npods: 0 attached to cni0\n {2}10\.244\.1\.0\/24: 0 used, 0 resting, 253 free\n[^]*  nodes +1 {2}watching, heard \d+ s ago/)])
     expect(JSON.parse((await machine.run(program, ['status', '-o', 'json'])).stdout)).toMatchObject({ node: 'n1', missing: [], peers: 0, nodes: [{ podCidrs: ['10.244.1.0/24'] }] })
     expect(await machine.run(program, ['status', '--state-dir', '/run/nowhere'])).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/does not answer at \/run\/nowhere\/cni\.sock .*: start it, or name its directory/) })
   })
+
+  test('tells in the status what others have changed and the agent has put right, by room', async () => {
+    await machine.succeed('sh', ['-ec', 'ip link set fairlead.1 down; ip addr flush dev cni0; iptables -t nat -F; rm /run/fairlead/cni.sock'])
+    await expect.poll(async () => (await machine.run(program, ['status'])).stdout, { timeout: 30_000 }).toMatch(new RegExp(['drift, put right since the agent started:', ' +1, last \\d+ s ago: ip link set fairlead\\.1 up'].join('\n[^]*')))
+    const told = async (): Promise<Record<string, string>> => {
+      const { repairs } = JSON.parse((await machine.run(program, ['status', '-o', 'json'])).stdout) as { repairs: { room: string; last: string }[] }
+      return Object.fromEntries(repairs.map(({ room, last }) => [room, last]))
+    }
+    await expect.poll(told, { timeout: 30_000 }).toMatchObject({ overlay: 'ip link set fairlead.1 up', pods: expect.stringMatching(/^ip addr replace 10\.244\.1\.1\/24 /), rules: expect.stringMatching(/^nat /), services: expect.stringMatching(/^nat /), state: 'cni.sock' })
+  }, 90_000)
 
   test('finds each thing that is broken under a stopped agent, and that alone', async () => {
     await machine.killAgent('TERM')

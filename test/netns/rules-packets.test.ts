@@ -127,10 +127,10 @@ describeKernel('pod rules', () => {
     await node.kernel.restoreRules(4, ['*nat', ':KUBE-SERVICES - [0:0]', '-A KUBE-SERVICES -d 192.168.0.21/32 -p tcp --dport 8080 -j DNAT --to-destination 10.244.1.6:80', '-A PREROUTING -j KUBE-SERVICES', 'COMMIT', ''].join('\n'))
     await net.serve(other, 81)
     const { repaired } = await rules.reconcile([])
-    expect(repaired).toBe(1)
+    expect(repaired).toHaveLength(1)
     expect(await seenFrom(outside, `${nodeAddress}:8080`)).toBe(outsideAddress)
     expect(await node.run('conntrack', ['-L', '-p', 'tcp', '--orig-port-dst', '8080'])).toContain('src=10.244.1.6')
-    expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+    expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
   })
 
   test.each(backends)('%s: whatever is flushed comes back, a second pass writes nothing, and clean leaves what was there before', async (backend) => {
@@ -141,14 +141,14 @@ describeKernel('pod rules', () => {
     const before = await savedRules(node, backend)
     const attachments = [podAt(5, [port(8080)])]
     await rules.reconcile(attachments)
-    expect(await rules.reconcile(attachments)).toEqual({ changes: [], repaired: 0 })
+    expect(await rules.reconcile(attachments)).toEqual({ changes: [], repaired: [] })
     const whole = await savedRules(node, backend)
 
     for (const [table, chain] of [['nat', 'FAIRLEAD-HOSTPORT-DNAT'], ['nat', 'FAIRLEAD-EGRESS'], ['nat', 'PREROUTING'], ['filter', 'FORWARD'], ['mangle', 'FAIRLEAD-LOCALNET']] as const) {
       const kept = (await node.run(`iptables-${backend}`, ['-t', table, '-S', chain])).split('\n').filter((rule) => rule.includes('192.0.2.1'))
       await node.run(`iptables-${backend}`, ['-t', table, '-F', chain])
       for (const rule of kept) await node.run(`iptables-${backend}`, ['-t', table, ...rule.split(' ')])
-      expect([chain, (await rules.reconcile(attachments)).repaired]).toEqual([chain, 1])
+      expect([chain, (await rules.reconcile(attachments)).repaired.length]).toEqual([chain, 1])
     }
     expect((await savedRules(node, backend)).split('\n').toSorted()).toEqual(whole.split('\n').toSorted())
     expect(await seenFrom(outside, `${nodeAddress}:8080`)).toBe(outsideAddress)

@@ -26,10 +26,18 @@ export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
     if (link === undefined) return []
     return [{ problem: `podCIDR ${formatCidr(pod.cidr)} of node ${pod.owner} overlaps ${formatCidr(link.cidr)}, which is on ${link.owner} of this node`, remedy: `give the pods another --cluster-cidr, or ${link.owner} another network` }]
   })
-  const services = agent.serviceAddresses.flatMap((address): Finding[] => {
-    const taken = [...pods.map(({ owner, cidr }) => ({ owner: `the pods of node ${owner}`, cidr })), ...onLinks].find(({ cidr }) => cidrContains(cidr, address))
-    return taken === undefined ? [] : [{ problem: `cluster IP ${address} lies in ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`, remedy: 'give Services another --service-cluster-ip-range, apart from pods and nodes' }]
+  const others = [...pods.map(({ owner, cidr }) => ({ owner: `the pods of node ${owner}`, cidr })), ...onLinks]
+  const remedy = 'give Services another --service-cluster-ip-range, apart from pods and nodes'
+  const blocks = agent.serviceCidrs.flatMap((block): Finding[] => {
+    const taken = others.find(({ cidr }) => cidrsOverlap(cidr, block))
+    return taken === undefined ? [] : [{ problem: `the block of cluster IPs ${formatCidr(block)} overlaps ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`, remedy }]
+  })
+  // Where the blocks are not known, those that are in use.
+  const strays = agent.serviceAddresses.filter((address) => !agent.serviceCidrs.some((block) => cidrContains(block, address)))
+  const addresses = strays.flatMap((address): Finding[] => {
+    const taken = others.find(({ cidr }) => cidrContains(cidr, address))
+    return taken === undefined ? [] : [{ problem: `cluster IP ${address} lies in ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`, remedy }]
   })
   // One remedy is enough for all Services of a range.
-  return { ...base, findings: [...podsOnLinks, ...services.slice(0, 3)] }
+  return { ...base, findings: [...podsOnLinks, ...blocks, ...addresses.slice(0, 3)] }
 }

@@ -6,9 +6,7 @@ import type { NodeFacts } from '../node-facts.ts'
 const forwardingKeys: Readonly<Record<Family, string>> = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' }
 const bridgeKeys: Readonly<Record<Family, string>> = { 4: 'net/bridge/bridge-nf-call-iptables', 6: 'net/bridge/bridge-nf-call-ip6tables' }
 const filterOfAll = 'net/ipv4/conf/all/rp_filter'
-const conntrackKeys = { count: 'net/netfilter/nf_conntrack_count', max: 'net/netfilter/nf_conntrack_max' } as const
-/** A full table drops new connections; from here on a burst can fill it. */
-const fullFrom = 0.8
+export const conntrackKeys = { count: 'net/netfilter/nf_conntrack_count', max: 'net/netfilter/nf_conntrack_max' } as const
 
 /** All that {@link examineForwarding} and those below look at. */
 export function sysctlsRead({ families, devices }: { families: readonly Family[]; devices: readonly string[] }): string[] {
@@ -38,7 +36,8 @@ export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Chec
   return { name: 'rp_filter', seenAs: 'answers of Services and pods of other nodes that never arrive', findings }
 }
 
-export function examineConntrack({ sysctls }: NodeFacts): Check {
+/** @param fullFrom the share of the table from which a burst can fill it; a full one drops new connections */
+export function examineConntrack({ sysctls }: Pick<NodeFacts, 'sysctls'>, fullFrom = 0.8): Check {
   const base = { name: 'conntrack', seenAs: 'new connections that fail now and then under load' }
   const [count, max] = [sysctls.get(conntrackKeys.count), sysctls.get(conntrackKeys.max)].map(Number)
   if (count === undefined || max === undefined || Number.isNaN(count) || Number.isNaN(max)) return { ...base, findings: [], skipped: 'the kernel does not track connections' }

@@ -12,8 +12,8 @@ import { Spellings } from './spellings.ts'
 export interface Applied {
   /** The text that went to iptables-restore; empty where nothing differed. */
   readonly text: string
-  /** How many chains and jumps were not as we had left them. */
-  readonly repaired: number
+  /** Chains and jumps that were not as we had left them: "nat FAIRLEAD-EGRESS", "filter FORWARD > FAIRLEAD-FORWARD". */
+  readonly repaired: readonly string[]
 }
 
 /** Its methods must not overlap: {@link PodRules} takes turns. */
@@ -35,7 +35,7 @@ export class FamilyRules {
   async reconcile(desired: RuleSet): Promise<Applied> {
     const previous = this.#applied
     // Nobody else makes our chains: once none were found, none are looked for.
-    if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return { text: '', repaired: 0 }
+    if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return { text: '', repaired: [] }
     this.#applied = undefined
     const edits = this.#diff(desired, await this.#observe(desired))
     const text = restoreText(edits)
@@ -44,9 +44,9 @@ export class FamilyRules {
       await this.#readBack(desired, edits)
     }
     this.#applied = desired
-    const drift = previous === undefined ? [] : edits.filter(sameWanted(previous, desired))
-    if (drift.length > 0) this.#log.warn({ family: this.#family, rules: drift.map(({ object }) => object) }, 'iptables rules had been changed by another program: repaired')
-    return { text, repaired: drift.length }
+    const repaired = previous === undefined ? [] : edits.filter(sameWanted(previous, desired)).map(({ object }) => object)
+    if (repaired.length > 0) this.#log.warn({ family: this.#family, rules: repaired }, 'iptables rules had been changed by another program: repaired')
+    return { text, repaired }
   }
 
   /**

@@ -24,9 +24,9 @@ test('a pass writes what is missing, the next one nothing, and neither calls it 
   const iptables = new FakeIptables()
   const rules = podRules(iptables, { families: [4, 6] })
   const first = await rules.reconcile([attachmentOf(5, [port(8080)])])
-  expect({ texts: first.changes.length, repaired: first.repaired }).toEqual({ texts: 2, repaired: 0 })
+  expect({ texts: first.changes.length, repaired: first.repaired }).toEqual({ texts: 2, repaired: [] })
   expect(published(iptables)).toEqual(['8080>10.244.1.5:80'])
-  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
 })
 
 test('an agent that starts again finds its rules and writes none', async () => {
@@ -35,7 +35,7 @@ test('an agent that starts again finds its rules and writes none', async () => {
   await podRules(iptables).reconcile(attachments)
   const again = podRules(iptables)
   for (const attachment of attachments.toReversed()) await again.add(attachment)
-  expect(await again.reconcile(attachments)).toEqual({ changes: [], repaired: 0 })
+  expect(await again.reconcile(attachments)).toEqual({ changes: [], repaired: [] })
   expect(iptables.conntrack).toEqual([])
 })
 
@@ -44,7 +44,7 @@ test('nothing is written or read before there are settings and a list of what ex
   const rules = new PodRules({ kernel: iptables.kernel, log, families: [4] })
   await rules.add(attachmentOf(5, [port(8080)]))
   await rules.remove([attachmentOf(6, [port(8081)])])
-  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
   rules.configure(dualSettings)
   await rules.add(attachmentOf(7, [port(8082)]))
   expect(iptables.restores).toEqual([])
@@ -141,9 +141,9 @@ test('what another program changed is counted, what the configuration changed is
   await rules.reconcile([])
   iptables.chains.set('4 nat FAIRLEAD-EGRESS', [])
   iptables.chains.set('4 filter FORWARD', [])
-  expect(await rules.reconcile([])).toMatchObject({ repaired: 2 })
+  expect(await rules.reconcile([])).toMatchObject({ repaired: { length: 2 } })
   rules.configure({ ...dualSettings, masquerade: false })
-  expect(await rules.reconcile([])).toMatchObject({ repaired: 0, changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')] })
+  expect(await rules.reconcile([])).toMatchObject({ repaired: [], changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')] })
   expect([...iptables.chains.keys()].filter((key) => key.includes('EGRESS'))).toEqual([])
 })
 
@@ -183,12 +183,12 @@ test('an iptables that prints rules in its own way is written to once, not for e
   iptables.print = (rule) => rule.replace('-m tcp --dport', '--dport').replace('0x2000/0x2000', '8192/8192').replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')
   const rules = podRules(iptables)
   await rules.reconcile([attachmentOf(5, [port(8080)])])
-  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
   await rules.add(attachmentOf(6, [port(8081)]))
   await rules.reconcile([])
-  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: 0 })
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
   iptables.chains.set('4 nat FAIRLEAD-HOSTPORTS', [])
-  expect(await rules.reconcile([])).toMatchObject({ repaired: 1 })
+  expect(await rules.reconcile([])).toMatchObject({ repaired: { length: 1 } })
 })
 
 test('UDP flows to the port that went elsewhere are forgotten, in each family', async () => {

@@ -17,8 +17,8 @@ export type RulesSettings = Omit<RulesInput, 'family' | 'attachments'>
 export interface RulesResult {
   /** What went to iptables-restore, a text a family; empty where all was as it should be. */
   readonly changes: readonly string[]
-  /** How many chains and jumps were not as we had left them. */
-  readonly repaired: number
+  /** Chains and jumps that were not as we had left them. */
+  readonly repaired: readonly string[]
 }
 
 interface Lane {
@@ -61,7 +61,7 @@ export class PodRules implements HostPortHook {
   async reconcile(attachments: readonly Attachment[]): Promise<RulesResult> {
     this.#adopt(attachments)
     this.#settings = this.#configured
-    if (this.#settings === undefined) return { changes: [], repaired: 0 }
+    if (this.#settings === undefined) return { changes: [], repaired: [] }
     return total(await this.#everyLane(({ family, rules, turns }) => turns.take(() => rules.reconcile(this.#desired(family)))))
   }
 
@@ -158,5 +158,5 @@ export class PodRules implements HostPortHook {
 }
 
 function total(applied: readonly Applied[]): RulesResult {
-  return { changes: applied.map(({ text }) => text).filter(Boolean), repaired: applied.reduce((sum, { repaired }) => sum + repaired, 0) }
+  return { changes: applied.map(({ text }) => text).filter(Boolean), repaired: applied.flatMap(({ repaired }) => repaired) }
 }
