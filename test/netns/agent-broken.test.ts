@@ -14,6 +14,7 @@ const iptablesPrograms = ['nft', 'legacy'].flatMap((backend) => ['', '-restore',
 describeKernel('an agent on a broken node', () => {
   let machine: AgentMachine
   let services = 0
+  let hidings = 0
   beforeAll(async () => {
     machine = await AgentMachine.start()
   })
@@ -44,9 +45,10 @@ describeKernel('an agent on a broken node', () => {
 
   /** From now on these programs are not there, on all of the machine. */
   async function hide(...names: readonly string[]): Promise<void> {
+    hidings++
     await machine.succeed('sh', ['-ec', `
 for dir in /usr/bin /usr/sbin; do
-  up=/run/hidden$dir; mkdir -p $up/upper $up/work
+  up=/run/hidden/${hidings}$dir; mkdir -p $up/upper $up/work
   for name in ${names.join(' ')}; do [ ! -e $dir/$name ] || mknod $up/upper/$name c 0 0; done
   mount -t overlay overlay -o lowerdir=$dir,upperdir=$up/upper,workdir=$up/work $dir
 done`])
@@ -134,9 +136,15 @@ done`])
     machine.startAgent({ flags })
     await machine.ready()
     await assertServed(1)
+    await hide(...iptablesPrograms.filter((name) => name.endsWith('-restore')))
+    const earlier = await addService()
+    await vi.waitFor(() => expect(said(/^service rules could not be written, trying again: .*iptables-nft-restore.*not found/)).toHaveLength(1), eventually)
+    await unhide()
+    await assertServed(earlier)
+    await vi.waitFor(() => expect(machine.log.filter(({ msg }) => /^no longer: service rules could not/.test(msg))).toHaveLength(1), eventually)
     await hide(...iptablesPrograms)
     const service = await addService()
-    const missing = /^service rules could not be written, trying again: .*iptables-nft.*not found/
+    const missing = /^service rules could not be written, trying again: .*iptables-nft(-save)?: .*not found/
     await vi.waitFor(() => expect(said(missing)).toHaveLength(1), eventually)
     const failed = /^A pass over the network failed and is tried again: iptables-nft.*: iptables-nft.*not found$/
     await vi.waitFor(() => expect(said(failed)).not.toEqual([]), eventually)
@@ -148,7 +156,7 @@ done`])
     expect([said(missing).length, said(failed)]).toEqual([1, told])
     await unhide()
     await assertServed(service)
-    await vi.waitFor(() => expect(machine.log.filter(({ msg }) => /^no longer: (service rules could not|A pass over)/.test(msg))).toHaveLength(1 + told.length), eventually)
+    await vi.waitFor(() => expect(machine.log.filter(({ msg }) => /^no longer: (service rules could not|A pass over)/.test(msg))).toHaveLength(2 + told.length), eventually)
   })
 
   test('without conntrack Services go on, and it says what stays', { timeout: 120_000 }, async () => {
@@ -168,6 +176,35 @@ done`])
     await assertServed(await addService())
     await machine.api('DELETE', `${slices}/dns-1`)
     await machine.api('DELETE', '/api/v1/namespaces/default/services/dns')
+  })
+
+  test('without nft it says so once, refuses pods that policies are about, and goes on with Services', { timeout: 120_000 }, async () => {
+    machine.startAgent({ flags: [...flags, '--policy-start-seconds', '1'] })
+    await machine.ready()
+    expect(await addPod('p1')).toMatchObject({ code: 0 })
+    await hide('nft')
+    const policies = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
+    await machine.api('POST', policies, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'closed', namespace: 'default' }, spec: { podSelector: {} } })
+    await vi.waitFor(() => expect(said(/^policy rules could not be written, trying again: nft.*: nft: not found/)).toHaveLength(1), eventually)
+    expect(await addPod('p2')).toMatchObject({ code: 11, document: { msg: 'network policies could not be put in force', details: expect.stringContaining('nft: not found') as string } })
+    await assertServed(await addService())
+    expect(said(/^policy rules could not be written/)).toHaveLength(1)
+    await unhide()
+    await vi.waitFor(async () => expect(await machine.cni('ADD', { containerId: 'p2', netns: 'p2' })).toMatchObject({ code: 0 }), eventually)
+    expect(await machine.succeed('nft', ['list', 'table', 'inet', 'fairlead'])).toContain('"default: closed"')
+    await machine.api('DELETE', `${policies}/closed`)
+  })
+
+  test('without ethtool it says that checksum offload stays on, and serves pods', { timeout: 120_000 }, async () => {
+    await hide('ethtool')
+    machine.startAgent({ flags: [...flags, '--checksum-offload', 'off'] })
+    await machine.ready()
+    const reason = /^Checksum offload of fairlead\.1 could not be switched off \(ethtool: ethtool: not found\); see that ethtool is installed, or set checksumOffload: keep$/
+    expect(await addPod('p1')).toMatchObject({ code: 0 })
+    await vi.waitFor(async () => expect(Number(/reconcile_seconds_count\{room="overlay"\} (\d+)/.exec(await machine.metrics())?.[1])).toBeGreaterThan(3), eventually)
+    expect(said(reason)).toHaveLength(1)
+    await unhide()
+    await vi.waitFor(async () => expect(await machine.succeed('ethtool', ['-k', 'fairlead.1'])).toContain('tx-checksum-ip-generic: off'), eventually)
   })
 
   test('without ip an agent that starts ends with one sentence, and one that runs refuses pods with it and goes on with Services', { timeout: 120_000 }, async () => {

@@ -71,6 +71,8 @@ describeKernel('an API server that does not answer', () => {
     await vi.waitFor(() => expect(attempts().length).toBeGreaterThan(2), eventually)
     expect(failures()).toHaveLength(1)
     expect(await machine.metrics()).toContain('fairlead_reflector_synced{resource="nodes"} 0\n')
+    const doctor = async (): Promise<string> => (await machine.run(fairlead, ['doctor', '--cni-conf-dir', join(machine.dir, 'net.d')])).stdout
+    expect(await doctor()).toMatch(/\nFAILED {2}API server .*\n +nodes are not followed: nothing has been read of them yet \(connect ECONNREFUSED 127\.0\.0\.1:6444\)\n +-> see whether https:\/\/127\.0\.0\.1:6444 answers from this node/)
     const way = machine.run('socat', ['TCP-LISTEN:6444,fork,reuseaddr', 'TCP:127.0.0.1:6443'])
     await machine.ready()
     expect(await ask('/readyz')).toMatch(/^HTTP\/1\.1 200 /)
@@ -78,7 +80,9 @@ describeKernel('an API server that does not answer', () => {
     await vi.waitFor(async () => expect(await machine.cni('ADD', { containerId: 'early', netns: 'early' })).toMatchObject({ exitCode: 0, code: 0 }), { timeout: 60_000, interval: 500 })
     await vi.waitFor(() => expect(machine.log.map(({ msg }) => msg)).toContain('Watching /api/v1/nodes again'), eventually)
     expect(machine.log.filter(({ msg }) => msg === 'agent started')).toHaveLength(1)
+    // It is gone again: what the agent knows grows old.
     await machine.run('pkill', ['-x', 'socat'])
     await way
+    await vi.waitFor(async () => expect(await doctor()).toMatch(/\nFAILED {2}API server .*\n +nodes are not followed: what is known of them is \d+ s old \(.+\)\n/), eventually)
   })
 })

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type AgentStatusText, agentStatusShape } from '../../src/agent/status-shape.ts'
 import { examineChecksums, examineMtu, examineOverlay, examineUnderlay } from '../../src/explain/checks/peers.ts'
+import { conntrackKeys, examineConntrack } from '../../src/explain/checks/sysctls.ts'
 import type { NodeFacts } from '../../src/explain/node-facts.ts'
 import type { PeerProbe } from '../../src/explain/peer-probe.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace, wire } from './scratch.ts'
@@ -73,6 +74,19 @@ describeKernel('the doctor between nodes', () => {
   afterAll(async () => {
     answerer.kill()
     for (const node of nodes) await node[Symbol.asyncDispose]()
+  })
+
+  test('counts the connections of its own namespace, and finds a table of them that fills up', async () => {
+    const [, node] = nodes
+    // One rule that asks for it, and the kernel tracks.
+    await node.run('iptables', ['-A', 'INPUT', '-m', 'conntrack', '--ctstate', 'NEW'])
+    await nodes[0].run('bash', ['-c', `for port in $(seq 9001 9060); do echo >/dev/udp/${address(2)}/$port; done`])
+    const read = async (key: string): Promise<readonly [string, string | undefined]> => [key, (await node.kernel.readSysctl(key))?.trim()]
+    const sysctls = new Map(await Promise.all(Object.values(conntrackKeys).map(read)))
+    const max = Number(sysctls.get(conntrackKeys.max))
+    expect(examineConntrack({ sysctls })).toMatchObject({ findings: [] })
+    expect(examineConntrack({ sysctls }).skipped).toBeUndefined()
+    expect(examineConntrack({ sysctls }, 60 / max).findings).toEqual([{ problem: expect.stringMatching(new RegExp(`^\\d\\d of ${max} tracked connections are in use$`)) as string, remedy: expect.stringContaining(`sysctl -w net.netfilter.nf_conntrack_max=${max * 2}`) as string }])
   })
 
   test('finds nothing between healthy ones', async () => {
