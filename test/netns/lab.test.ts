@@ -48,8 +48,10 @@ describeKernel('lab', () => {
 
   test('the doctor finds nothing on a healthy node, and on a damaged one the damage and its remedy', async () => {
     const doctor = async (): ReturnType<TestLab['run']> => await main.run(['node', 'node1', '--', 'fairlead', 'doctor'])
-    const healthy = await doctor()
-    expect([healthy.exitCode, healthy.stdout.split('\n').filter((line) => !line.startsWith('ok '))]).toEqual([0, []])
+    await vi.waitFor(async () => {
+      const { exitCode, stdout } = await doctor()
+      expect([exitCode, stdout.split('\n').filter((line) => !line.startsWith('ok '))]).toEqual([0, []])
+    }, { timeout: 30_000 })
     // No agent deletes another's rule.
     const rule = ['-s', '172.16.0.0/12', '-j', 'DROP']
     const onNode = async (...command: string[]): Promise<string> => await main.succeed(['node', 'node1', '--', 'iptables', '-w', ...command])
