@@ -21,7 +21,7 @@ export interface Findings {
  * Pure. The kernel removes a veth with its namespace, so an attachment without its host veth is dead. A path that is gone while the veth lives may be
  * a namespace that something else still holds, or one that is being taken down right now: only the second look counts. Inode numbers are reused and prove nothing.
  * @param earlier the attachments known before the links were read: a later one may have a veth that the reading missed
- * @param expected host veths that attachments or ADDs under way own by now
+ * @param expected host veths that are an attachment's, an ADD's under way, or on their way out
  */
 export function findDead(observed: {
   earlier: readonly PodAttachment[]
@@ -56,8 +56,10 @@ export class Reclaim {
   async run(): Promise<number> {
     const { kernel, state, log } = this.#context
     const earlier = [...state.attachments.values()]
+    // A DEL may cut a veth off, and it may be deleted, while the links are read: what was expected before is then still among them.
+    const before = expectedVeths(this.#context)
     const links = await kernel.links()
-    const { dead, suspects, orphans } = findDead({ earlier, links, expected: expectedVeths(this.#context), suspects: this.#suspects, isGone: netnsIsGone })
+    const { dead, suspects, orphans } = findDead({ earlier, links, expected: new Set([...before, ...expectedVeths(this.#context)]), suspects: this.#suspects, isGone: netnsIsGone })
     this.#suspects = suspects
     if (orphans.length > 0) {
       log.warn({ interfaces: orphans }, 'veths of ours without an attachment are removed')
@@ -76,6 +78,6 @@ export class Reclaim {
   }
 }
 
-function expectedVeths({ state }: PodContext): Set<string> {
-  return new Set([...state.wiring, ...Array.from(state.attachments.values(), ({ hostInterface }) => hostInterface)])
+function expectedVeths({ state, retired }: PodContext): Set<string> {
+  return new Set([...state.wiring, ...retired.pending(), ...Array.from(state.attachments.values(), ({ hostInterface }) => hostInterface)])
 }

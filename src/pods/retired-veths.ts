@@ -26,6 +26,11 @@ export class RetiredVeths {
     this.#log = log
   }
 
+  /** Those that are being cut off, or wait to be deleted. */
+  pending(): Iterable<InterfaceName> {
+    return this.#pending.keys()
+  }
+
   /** Cuts the veths off; they are deleted soon after. One that is gone already counts as done. @returns what could not be cut off */
   async retire(veths: readonly RetiredVeth[]): Promise<readonly Failure[]> {
     for (const veth of veths) this.#pending.set(veth.hostInterface, veth)
