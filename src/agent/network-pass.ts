@@ -101,10 +101,11 @@ export class NetworkPass {
     if (own === undefined || own.podCidrs.length === 0) {
       // Nothing is removed either: a Node object that is missing for a moment must not cost a running pod its network.
       const what = own === undefined ? `Node ${this.#config.nodeName} is not known to the API server` : `Node ${own.name} has no podCIDR yet: the controller manager assigns one when started with --allocate-node-cidrs`
-      this.#reports.say('network', [what])
+      this.#reports.say('node', [what])
       this.#wait([what])
       return
     }
+    this.#reports.say('node', [])
     const overlay = await this.#overlay(own, nodes)
     if (!overlay.ready && this.missing.length > 0) {
       // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the passes that follow.

@@ -20,6 +20,7 @@ import { CommandQueue } from './command-queue.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { del } from './delete.ts'
 import { followMtu } from './follow-mtu.ts'
+import { formerAddresses } from './former-addresses.ts'
 import { hostLocalAddresses } from './host-local.ts'
 import type { PoolStatus } from './ipam.ts'
 import { NodeState, type PodNetworkSettings } from './node-state.ts'
@@ -202,7 +203,8 @@ export class PodNetwork {
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }
       })
       state.bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ?? problems.find(({ key }) => neededSysctls.includes(key))?.sentence
-      return { changes, failures, problems: problems.map(({ sentence }) => sentence), blocked: state.bridgeProblem }
+      const former = formerAddresses(state.attachments.values(), settings.podCidrs)
+      return { changes, failures, problems: [...problems.map(({ sentence }) => sentence), ...(former === undefined ? [] : [former])], blocked: state.bridgeProblem }
     } catch (error) {
       state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error

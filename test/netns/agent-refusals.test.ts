@@ -66,6 +66,8 @@ describeKernel('an agent meets', () => {
 
     await end(machine)
     await machine.ready()
+    const over = (): string[] => machine.log.flatMap(({ msg }) => /^no longer: (.*)/.exec(msg)?.[1] ?? [])
+    await vi.waitFor(() => expect(over()).toContainEqual(expect.stringMatching(sentence)), eventually)
     expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.1.2/24' }] } })
   }, 60_000)
 })
@@ -94,6 +96,7 @@ describeKernel('a running agent refuses', () => {
     await vi.waitFor(async () => expect(await machine.succeed('ip', ['-br', 'addr', 'show', 'cni0'])).toMatch(/10\.244\.7\.1\/24/), eventually)
     expect(await machine.cni('ADD', { containerId: 'c3', netns: 'p3' })).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.7.2/24' }] } })
     expect(await machine.cni('CHECK', { containerId: 'c1', netns: 'p1' }, { prevResult: document })).toMatchObject({ code: 0 })
+    expect(machine.warnings.filter((sentence) => sentence.startsWith("Pods with addresses of 10.244.1.0/29, which this node's podCIDR 10.244.7.0/24 has replaced, "))).toHaveLength(1)
     for (const command of [/addr replace 10\.244\.7\.0\/32|addr replace 10\.244\.7\.0 /, /link set fairlead\.1 address 02:58:0a:f4:07:00/, /addr replace 10\.244\.7\.1\/24/]) expect(machine.log).toContainEqual(expect.objectContaining({ msg: 'repaired', command: expect.stringMatching(command) as string }))
 
     // A mount namespace that hears of no new mounts, as a hostPath without mountPropagation.
