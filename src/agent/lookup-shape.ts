@@ -46,6 +46,8 @@ export const lookupShape = z.array(
     services: z.array(service),
     /** Names. */
     nodes: z.array(z.string()),
+    /** Whether pods of other nodes are among those that are known: else nothing follows from there being none. */
+    allPods: z.boolean().default(false),
     /** Where nothing is called so: names that come near it. */
     near: z.array(z.string()),
   }),

@@ -20,6 +20,7 @@ export function lookUp(of: string, sources: LookupSources): FoundText {
     pods: pods.filter((pod) => (address === undefined ? isCalled(of, pod) : ownsAddresses(pod) && pod.addresses.includes(address))).map((pod) => describePod(pod, sources)),
     services: services.filter((service) => (address === undefined ? isCalled(of, service) : addressesOf(service).includes(address))).map(describeService),
     nodes: nodes.filter(({ name, internalAddresses }) => (address === undefined ? name === of : internalAddresses.includes(address))).map(({ name }) => name),
+    allPods: sources.policy !== undefined && sources.pods.synced,
   }
   if (address !== undefined || found.pods.length + found.services.length + found.nodes.length > 0) return { ...found, near: [] }
   return { ...found, near: nearNames(of, [...[...pods, ...services].map(({ namespace, name }) => `${namespace}/${name}`), ...nodes.map(({ name }) => name)]) }

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { nearNames } from './near-names.ts'
 
-const names = ['shop/web', 'shop/web-front', 'shop/database', 'default/near', 'node1']
+const names = ['shop/web', 'shop/web-front', 'shop/database', 'default/near', 'node1', 'default/a', 'default/db']
 
 test.each([
   ['wbe', ['shop/web']],
@@ -11,6 +11,7 @@ test.each([
   ['node2', ['node1']],
   ['other/web', ['shop/web', 'shop/web-front']],
   ['zzz', []],
+  ['sauna', []],
 ])('%s may mean %j', (wanted, near) => {
   expect(nearNames(wanted, names)).toEqual(near)
 })

@@ -5,8 +5,8 @@ import { type Found, lookupShape } from '../agent/lookup-shape.ts'
 import { type AgentStatus, agentStatusShape } from '../agent/status-shape.ts'
 
 /** As it was sent: JSON. @throws {Error} where no agent answers, or one of a version that knows no status. */
-export async function statusText(stateDir: string): Promise<string> {
-  return get(stateDir, '/status')
+export async function statusText(stateDir: string, patienceMs?: number): Promise<string> {
+  return get(stateDir, '/status', patienceMs)
 }
 
 /** @throws {Error} where it is not of the shape, too. */
@@ -27,8 +27,8 @@ export async function lookUpAll(stateDir: string, wanted: readonly string[]): Pr
 /** Node refuses requests whose headers have more than 16 KB. */
 const namesAtOnce = 50
 
-async function get(stateDir: string, path: string): Promise<string> {
-  const { status, body } = await exchange(request({ socketPath: `${stateDir}/cni.sock`, path, timeout: 5000 }))
+async function get(stateDir: string, path: string, patienceMs = 5000): Promise<string> {
+  const { status, body } = await exchange(request({ socketPath: `${stateDir}/cni.sock`, path, timeout: patienceMs }))
   if (status !== 200) throw new Error(`it answers ${status}: it is of a version that does not know GET ${path.replace(/\?.*/, '')}`)
   return body
 }

@@ -5,11 +5,11 @@ import type { Connection, Party, PartyPod } from './admission.ts'
 import type { TunnelAddress } from './ip-blocks.ts'
 import type { Direction } from './subjects.ts'
 
-/** As a manifest. Undefined where the isolated end is no pod. */
-export function admittingPolicy(direction: Direction, { source, destination, protocol, port }: Connection, tunnels: readonly TunnelAddress[]): object | undefined {
+/** As a manifest. Undefined where the isolated end is no pod. @param node whose address the other end has, if it is one's */
+export function admittingPolicy(direction: Direction, { source, destination, protocol, port }: Connection, tunnels: readonly TunnelAddress[], node: string | undefined): object | undefined {
   const [own, peer] = direction === 'ingress' ? [destination, source] : [source, destination]
   if (own.pod === undefined) return undefined
-  const who = peer.pod === undefined ? peer.address.replaceAll(/[.:]+/g, '-') : peer.pod.name
+  const who = peer.pod?.name ?? node ?? peer.address.replaceAll(/[.:]+/g, '-')
   return {
     apiVersion: 'networking.k8s.io/v1',
     kind: 'NetworkPolicy',

@@ -1,6 +1,7 @@
 // The edge: what a trace asks is read from the kernel as it is, and from the agent. Nothing is changed.
 import { CommandError } from '../../kernel/command-error.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { readListeners } from '../../kernel/read-listeners.ts'
 import { lookUpRoute } from '../../kernel/route-lookup.ts'
 import { parseInterfaceName } from '../../net/interface-name.ts'
 import { policyTable } from '../../policy/table.ts'
@@ -50,6 +51,8 @@ export class Answers {
         return orNone(kernel.neighbours(question.family, parseInterfaceName(question.device)))
       case 'fdb':
         return orNone(kernel.fdb(parseInterfaceName(question.device)))
+      case 'listeners':
+        return readListeners(question)
       case 'policyTable':
         return kernel.listNft(`table ${policyTable}`)
       case 'sysctl':

@@ -8,6 +8,7 @@ import { after, type Hop, type Path, straight } from './hop.ts'
 import { walkNextHop, walkToPod, walkTunnel, walkUnderlay } from './link.ts'
 import { findMisrouting, noRoute } from './misrouting.ts'
 import { walkPolicies } from './policies.ts'
+import { walkToProcess } from './process.ts'
 import { ask, type Walk } from './question.ts'
 import { onlyWay, ruleHops, walkHook } from './rules.ts'
 import type { Goal } from './place.ts'
@@ -22,7 +23,7 @@ export function* walkFlow(here: Here, flow: Flow, goal: Goal): Walk<Path> {
     const mangled = onlyWay(yield* walkHook(flow, 'mangle', 'PREROUTING'))
     if (isStopped(mangled)) return straight(ruleHops(here, flow, 'mangle', mangled))
   }
-  const { ways } = yield* walkHook(flow, 'nat', flow.device === undefined ? 'OUTPUT' : 'PREROUTING')
+  const { ways, doubtful } = yield* walkHook(flow, 'nat', flow.device === undefined ? 'OUTPUT' : 'PREROUTING')
   const shared = sharedRules(ways)
   const branches: Path[] = []
   for (const way of ways) {
@@ -30,7 +31,7 @@ export function* walkFlow(here: Here, flow: Flow, goal: Goal): Walk<Path> {
     const rest = isStopped(way) ? straight([]) : yield* walkRouted(here, translatedBy(way, flow), goal)
     branches.push(after(hops, { ...rest, chance: way.chance }))
   }
-  const common = ways[0] === undefined ? [] : ruleHops(here, flow, 'nat', { ...ways[0], end: { kind: 'through' }, met: ways[0].met.slice(0, shared) })
+  const common = ways[0] === undefined ? [] : ruleHops(here, flow, 'nat', { ...ways[0], end: { kind: 'through' }, met: ways[0].met.slice(0, shared) }, doubtful)
   const [only] = branches
   return branches.length === 1 && only !== undefined ? after(common, only) : { chance: 1, hops: common, branches: branches.toSorted((a, b) => b.chance - a.chance) }
 }
@@ -59,27 +60,31 @@ function* walkRouted(here: Here, flow: Flow, goal: Goal): Walk<Path> {
 
 /** To a process of this node. */
 function* walkIn(here: Here, flow: Flow, goal: Goal, route: Hop): Walk<Hop[]> {
-  // Its own packets have been through OUTPUT's table filter before.
-  const walk = onlyWay(yield* walkHook(flow, 'filter', flow.device === undefined ? 'OUTPUT' : 'INPUT'))
-  if (isStopped(walk)) return [route, ...ruleHops(here, flow, 'filter', walk)]
+  const told: Hop[] = []
+  for (const hook of flow.device === undefined ? (['OUTPUT', 'INPUT'] as const) : (['INPUT'] as const)) {
+    const walk = yield* walkHook({ ...flow, device: hook === 'INPUT' ? (flow.device ?? 'lo') : undefined }, 'filter', hook, hook === 'OUTPUT' ? 'lo' : undefined)
+    const way = onlyWay(walk)
+    const hops = ruleHops(here, flow, 'filter', way, walk.doubtful)
+    if (isStopped(way)) return [route, ...hops]
+    told.push(...hops)
+  }
   const unserved = unservedHop(here, flow, goal)
-  return [route, unserved ?? { at: here.node, object: endpoint(flow.destination, flow.port), note: 'a process of the node itself is asked', command: 'ss -lntup' }]
+  return unserved === undefined ? [route, ...told, ...(yield* walkToProcess(flow, here.node))] : [route, ...told, unserved]
 }
 
 /** By the hooks of what is sent on, and out. @param link told of the packet as it leaves */
 function* walkOut(here: Here, flow: Flow, outDevice: string, link: (sent: Flow) => Walk<Hop[]>): Walk<Hop[]> {
-  const filter = onlyWay(yield* walkHook(flow, 'filter', flow.device === undefined ? 'OUTPUT' : 'FORWARD', outDevice))
-  const hops = ruleHops(here, flow, 'filter', filter)
+  const filtering = yield* walkHook(flow, 'filter', flow.device === undefined ? 'OUTPUT' : 'FORWARD', outDevice)
+  const filter = onlyWay(filtering)
+  const hops = ruleHops(here, flow, 'filter', filter, filtering.doubtful)
   if (isStopped(filter)) return hops
   // The node's own packets are not forwarded, and no policy judges them here.
   if (flow.device !== undefined) hops.push(...(yield* walkPolicies(here, flow)))
   if (hops.at(-1)?.broken !== undefined) return hops
   const leaving = onlyWay(yield* walkHook({ ...flow, mark: filter.mark }, 'nat', 'POSTROUTING', outDevice))
   const source = yield* sourceAfter(leaving, flow)
-  const told = ruleHops(here, flow, 'nat', leaving)
-  const [last] = told.slice(-1)
-  if (source !== flow.source && last !== undefined) told[told.length - 1] = { ...last, note: `from here on it comes from ${source}` }
-  return [...hops, ...(source === flow.source ? [] : told), ...(yield* link({ ...flow, source }))]
+  const renamed = source === flow.source ? [] : ruleHops(here, flow, 'nat', leaving).slice(-1).map((hop) => ({ ...hop, note: `from here on it comes from ${source}` }))
+  return [...hops, ...renamed, ...(yield* link({ ...flow, source }))]
 }
 
 function* sourceAfter({ end }: RuleWay, { source, destination }: Flow): Walk<Flow['source']> {

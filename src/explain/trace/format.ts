@@ -16,7 +16,7 @@ function pathLines({ hops, branches }: Path, indent: string, width: number): str
 function hopLines({ at, object, note, command, broken }: Hop, indent: string, width: number): string[] {
   const under = `${indent}${' '.repeat(8)}`
   return [
-    `${indent}${broken === undefined ? 'ok    ' : 'BROKEN'}  ${at.padEnd(width)}  ${object}${note === undefined ? '' : `: ${note}`}`,
+    `${indent}${broken === undefined ? 'ok    ' : 'BROKEN'}  ${at.padEnd(width)}  ${object}${note === undefined ? '' : `   (${note})`}`,
     `${under}$ ${command}`,
     ...(broken === undefined ? [] : [`${under}${broken.problem}`, `${under}-> ${broken.remedy}`]),
     ...(broken?.policy === undefined ? [] : stringify(broken.policy).trimEnd().split('\n').map((line) => `${under}   ${line}`)),

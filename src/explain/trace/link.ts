@@ -1,11 +1,13 @@
 // The last part of a way out of this node: by a port of the bridge to a pod, through the tunnel to another node, or by a wire.
 import { type Address, familyOf } from '../../net/address.ts'
 import type { Link } from '../../kernel/observed.ts'
+import { cidrContains, nthAddress } from '../../net/cidr.ts'
 import { macOf } from '../../net/mac.ts'
 import type { PodAttachment } from '../../pods/attachment-codec.ts'
 import { attachmentOf, bridgeFilterKeys, type ClusterNode, type Flow, type Here, nameOf } from './flow.ts'
 import type { Hop } from './hop.ts'
 import { farCommand, walkFarPolicies } from './policies.ts'
+import { walkToProcess } from './process.ts'
 import { ask, type Walk } from './question.ts'
 
 /** What the agent does by itself, as long as it runs. */
@@ -56,12 +58,14 @@ export function* walkToPod(here: Here, flow: Flow): Walk<Hop[]> {
     { at: here.bridge, object: learned ? `${podMac} dev ${hostInterface} master ${here.bridge}` : `${podMac} not learned`, ...(learned ? {} : { note: 'the bridge asks all its ports' }), command: `bridge fdb show br ${here.bridge}` },
     wire,
     pod,
+    ...(yield* walkToProcess(flow, nameOf(attachment), netns)),
   ]
 }
 
 /** Into the tunnel. @param gateway of the route: the address of the other node's VTEP */
 export function* walkTunnel(here: Here, flow: Flow, gateway: Address, peer: ClusterNode | undefined): Walk<Hop[]> {
   const { vxlanDevice: device } = here
+  const vtepName = peer === undefined ? `the VTEP at ${gateway}` : `the VTEP of ${peer.name}`
   const neighbour = (yield* ask('neighbours', { family: flow.family, device }))?.find(({ address }) => address === gateway)
   const command = `ip neighbour show ${gateway} dev ${device}`
   const base = peer?.podCidrs.find((cidr) => cidr.family === 4)?.network
@@ -76,7 +80,7 @@ export function* walkTunnel(here: Here, flow: Flow, gateway: Address, peer: Clus
   const entry = { at: device, object: remote === undefined ? `no FDB entry ${neighbour.mac}` : `${neighbour.mac} dst ${remote} self permanent`, command: `bridge fdb show dev ${device}` }
   const own = peer?.internalAddresses.map(String) ?? []
   if (remote === undefined || (own.length > 0 && !own.includes(remote))) {
-    const problem = remote === undefined ? `${device} has no FDB entry for ${neighbour.mac}, the VTEP of ${peer?.name ?? gateway}` : `${device} sends what is for ${peer?.name} to ${remote}, which is not its address`
+    const problem = remote === undefined ? `${device} has no FDB entry for ${neighbour.mac}, ${vtepName}` : `${device} sends what is for ${peer?.name} to ${remote}, which is not its address`
     return [hop, { ...entry, broken: { problem: `${problem}: packets stop here`, remedy: `${agentMends}: bridge fdb replace ${neighbour.mac} dev ${device} dst ${own[0] ?? "THE NODE'S ADDRESS"} self permanent` } }]
   }
   return [hop, entry, ...(yield* walkUnderlay(here, flow, remote, peer))]
@@ -88,9 +92,21 @@ export function* walkUnderlay(here: Here, flow: Flow, remote: Address, peer: Clu
   if (route.type === 'none') return [{ at: 'underlay', object: `no route to ${remote}`, command: route.command, broken: { problem: `this node has no route to ${remote}, the address of ${peer?.name ?? 'the node'}: ${route.reason}`, remedy: "repair the machine's own network" } }]
   const hops = yield* walkNextHop(flow, route.device, route.gateway ?? remote, { at: 'underlay', object: route.line, command: route.command })
   if (hops.some(({ broken }) => broken !== undefined)) return hops
-  const name = peer?.name ?? remote
-  const arrival: Hop = { at: name, object: `${flow.destination} behind ${remote}`, note: 'its own kernel delivers it', command: farCommand(flow, name) }
-  return [...hops, ...(yield* walkFarPolicies(here, flow, name)), arrival]
+  return [...hops, ...(yield* walkFarNode(here, flow, remote, peer))]
+}
+
+/** What can be told from here of what another node does. */
+function* walkFarNode(here: Here, flow: Flow, remote: Address, peer: ClusterNode | undefined): Walk<Hop[]> {
+  const node = peer?.name ?? remote
+  const [found] = yield* ask('lookup', { of: [flow.destination] })
+  const arrival: Hop = { at: node, object: `${flow.destination} behind ${remote}`, note: 'its own kernel delivers it', command: farCommand(flow, node) }
+  const cidr = peer?.podCidrs.find((each) => cidrContains(each, flow.destination))
+  const isOwn = cidr !== undefined && [cidr.network, nthAddress(cidr, 1)].includes(flow.destination)
+  if (found?.allPods === true && found.pods.length === 0 && cidr !== undefined && !isOwn) {
+    return [{ ...arrival, broken: { problem: `no pod of ${node} has ${flow.destination}, as far as the agent here knows`, remedy: 'look for the pod that you mean: kubectl get pods -A -o wide' } }]
+  }
+  const policies = yield* walkFarPolicies(here, flow, node)
+  return policies.some(({ broken }) => broken !== undefined) ? policies : [...policies, arrival]
 }
 
 /** Whoever is next must have answered for its address, or not have been asked yet. */

@@ -87,15 +87,16 @@ function denial(here: Here, flow: Flow, direction: Direction, ends: Ends): Broke
   const [own, peer] = direction === 'ingress' ? [ends.destination, ends.source] : [ends.source, ends.destination]
   const isolation = own.found?.[direction]
   const who = own.found === undefined ? own.address : `${own.found.namespace}/${own.found.name}`
-  const peerName = peer.found === undefined ? peer.address : `${peer.found.namespace}/${peer.found.name}`
-  const asked = direction === 'egress' ? `${peer.found === undefined ? endpoint(peer.address, flow.port) : `${peerName}:${flow.port}`}/${flow.protocol}` : `${peerName} to port ${flow.port}/${flow.protocol}`
+  const node = here.nodes.find(({ podCidrs, internalAddresses }) => [...internalAddresses, ...podCidrs.map(({ network }) => network)].includes(peer.address))?.name
+  const peerName = peer.found === undefined ? `${node === undefined ? '' : `${node}, `}${peer.address}` : `${peer.found.namespace}/${peer.found.name}`
+  const asked = direction === 'egress' ? `port ${flow.port}/${flow.protocol} of ${peerName}` : `${peerName} to port ${flow.port}/${flow.protocol}`
   if (isolation === 'held') return { problem: `denied: the labels of ${who} have not arrived from the API server, and a policy of its namespace might select it`, remedy: 'see whether the agent hears the API server: fairlead status' }
   if (isolation === undefined) return { problem: `denied by isolation of ${who} (${direction}); which policies do it, only the agent knows`, remedy: 'ask again when the agent answers: fairlead status' }
   const names = isolation.map(({ name }) => name)
   return {
     problem: `denied by isolation of ${who}: no ${direction} rule of ${names.length === 1 ? 'policy' : 'policies'} ${names.join(', ')} admits ${asked}`,
     remedy: 'if it should pass, a policy such as this one admits it, beside those that are there',
-    policy: admittingPolicy(direction, connectionOf(flow, ends), tunnelsOf(here)),
+    policy: admittingPolicy(direction, connectionOf(flow, ends), tunnelsOf(here), node),
   }
 }
 

@@ -4,6 +4,7 @@ import type { Found } from '../../agent/lookup-shape.ts'
 import type { IptablesTable } from '../../kernel/kernel.ts'
 import type { NftObject } from '../../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour } from '../../kernel/observed.ts'
+import type { Listener, ListenersQuestion } from '../../kernel/read-listeners.ts'
 import type { RouteAnswer, RouteQuestion } from '../../kernel/route-lookup.ts'
 import type { Address, Family } from '../../net/address.ts'
 
@@ -17,6 +18,8 @@ interface Asked {
   /** Undefined where there is no such device. */
   neighbours: { question: { readonly family: Family; readonly device: string }; answer: readonly Neighbour[] | undefined }
   fdb: { question: { readonly device: string }; answer: readonly FdbEntry[] | undefined }
+  /** Undefined where nobody can tell. */
+  listeners: { question: ListenersQuestion; answer: readonly Listener[] | undefined }
   /** Undefined where there is none. */
   policyTable: { question: object; answer: readonly NftObject[] | undefined }
   /** Undefined where the kernel has no such key. */

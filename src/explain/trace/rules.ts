@@ -28,15 +28,23 @@ export function onlyWay({ ways }: RuleWalk): RuleWay {
   return ways.reduce((best, way) => (way.chance > best.chance ? way : best))
 }
 
-/** One for each rule that did something. */
-export function ruleHops(here: Here, { family }: Flow, table: IptablesTable, { met, end }: RuleWay): Hop[] {
+/** One for each rule that did something, and for each of which nobody here can tell whether it does. */
+export function ruleHops(here: Here, { family }: Flow, table: IptablesTable, { met, end }: RuleWay, doubtful: readonly MetRule[] = []): Hop[] {
   const stopped = end.kind === 'drop' || end.kind === 'reject'
-  return met.map((rule, i) => ({
-    at: `${table} ${rule.chain}`,
-    object: textOf(rule),
-    command: `${here.iptables[family]} -t ${table} -S ${rule.chain}`,
-    ...(stopped && i === met.length - 1 ? { broken: brokenBy(here, family === 4 ? 4 : 6, table, rule, end.kind === 'reject') } : {}),
+  const telling = met.filter((rule, i) => i === met.length - 1 || !isPlainJump(rule))
+  const hopOf = (rule: MetRule): Hop => ({ at: `${table} ${rule.chain}`, object: textOf(rule), command: `${here.iptables[family]} -t ${table} -S ${rule.chain}` })
+  const doubts = doubtful.map((rule) => ({ ...hopOf(rule), note: 'its condition is not understood here, and taken as not met' }))
+  const hops = telling.map((rule, i) => ({
+    ...hopOf(rule),
+    ...(rule.rule.includes('-m recent --set') ? { note: 'affinity: from now on this client comes back here' } : {}),
+    ...(stopped && i === telling.length - 1 ? { broken: brokenBy(here, family, table, rule, end.kind === 'reject') } : {}),
   }))
+  return [...doubts, ...hops]
+}
+
+/** From a built-in chain to where things are decided. */
+function isPlainJump({ chain, rule }: MetRule): boolean {
+  return /^[A-Z]+$/.test(chain) && / -j (KUBE|FAIRLEAD)-/.test(` ${rule}`)
 }
 
 export function percent(share: number): string {

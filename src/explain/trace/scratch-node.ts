@@ -91,12 +91,14 @@ export class ScratchNode {
         return question.device === 'fairlead.1' ? this.neighbours : []
       case 'fdb':
         return question.device === 'fairlead.1' ? this.fdb : []
+      case 'listeners':
+        return [{ address: undefined, port: 8080 }]
       case 'policyTable':
         return this.policyTable
       case 'sysctl':
         return this.sysctls[question.key]
       case 'lookup':
-        return question.of.map((address) => this.found.find(({ pods }) => pods[0]?.addresses.includes(address)) ?? { of: address, pods: [], services: [], nodes: [], near: [] })
+        return question.of.map((address) => this.found.find(({ pods }) => pods[0]?.addresses.includes(address)) ?? { of: address, pods: [], services: [], nodes: [], allPods: true, near: [] })
     }
   }
 
@@ -116,5 +118,5 @@ function podRoute(destination: Address, command: string): RouteAnswer {
 /** As the agent tells it. */
 export function foundPod(name: string, address: string, changes: Partial<FoundPod> = {}): Found {
   const pod: FoundPod = { namespace: 'default', name, node: 'node1', phase: 'Running', hostNetwork: false, addresses: [parseAddress(address)], labels: { app: name }, ports: [], namespaceLabels: { 'kubernetes.io/metadata.name': 'default' }, ...changes }
-  return { of: name, pods: [pod], services: [], nodes: [], near: [] }
+  return { of: name, pods: [pod], services: [], nodes: [], allPods: true, near: [] }
 }

@@ -22,6 +22,9 @@ export interface TraceRequest {
   readonly protocol: Protocol
 }
 
+/** For an agent that may hang: a trace goes on without it. */
+const patienceMs = 2000
+
 /** @throws {PlaceError} where an end of it cannot be told, or lies elsewhere */
 export async function trace({ stateDir, from, to, protocol }: TraceRequest): Promise<Trace> {
   const [source, target] = [from === undefined ? undefined : parseNamed(from), parseNamed(to)]
@@ -51,7 +54,7 @@ function portRemark({ port }: Named, goal: { port: number; service: string | und
 
 async function agentOf(stateDir: string): Promise<{ agent: AgentStatus | undefined; failure: string | undefined }> {
   try {
-    return { agent: parseStatus(await statusText(stateDir)), failure: undefined }
+    return { agent: parseStatus(await statusText(stateDir, patienceMs)), failure: undefined }
   } catch (error) {
     return { agent: undefined, failure: error instanceof Error ? error.message : String(error) }
   }

@@ -35,7 +35,7 @@ const broken = (path: Path): string[] => lastHops(path).map((hop) => hop.broken?
 
 const node: Start = { kind: 'node', text: 'node1' }
 const outside = startOf(parseNamed('192.168.0.100'), undefined, here)
-const wayBetween = ['in the pod', 'veth', 'filter FORWARD', 'filter FAIRLEAD-FORWARD', 'policy', 'cni0', 'veth', 'pod default/a']
+const wayBetween = ['in the pod', 'veth', 'filter FAIRLEAD-FORWARD', 'policy', 'cni0', 'veth', 'pod default/a', 'port 8080/tcp']
 
 test('pod to pod on one node: by two ports of the bridge', () => {
   expect(places(walk(pod('near'), goal('172.30.0.2', 8080)))).toEqual(wayBetween)
@@ -49,8 +49,8 @@ test('pod to pod of another node: route, neighbour, FDB entry, underlay', () => 
 
 test('a Service: a branch for each endpoint, each with its share', () => {
   const path = walk(pod('near'), goal('10.254.1.1', 80, 'default/web'))
-  expect(places(path).slice(-2)).toEqual(['nat PREROUTING', 'nat KUBE-SERVICES'])
-  expect(path.branches.map(({ chance, hops }) => [chance, hops.at(-1)?.at])).toEqual([[0.5, 'pod default/a'], [0.5, 'node2']])
+  expect(places(path).slice(-2)).toEqual(['veth', 'nat KUBE-SERVICES'])
+  expect(path.branches.map(({ chance, hops }) => [chance, hops.at(-1)?.at])).toEqual([[0.5, 'port 8080/tcp'], [0.5, 'node2']])
 })
 
 test('a pod that reaches itself through a Service is masqueraded, and needs a port that sends back', () => {
@@ -61,12 +61,14 @@ test('a pod that reaches itself through a Service is masqueraded, and needs a po
 })
 
 test.each<[string, Start, Goal, string[]]>([
+  ['a port that nobody listens on', pod('near'), goal('172.30.0.2', 81), ['nobody listens on port 81/tcp of default/a: the client is refused']],
+  ['a port of the node that nobody listens on', outside, goal('192.168.0.21', 30099), ['nobody listens on port 30099/tcp of node1: the client is refused']],
   ['a Service without endpoints', pod('near'), goal('10.254.1.2', 80, 'default/none'), ['Service default/none has no endpoints: the client is refused']],
   ['a port that a Service has not', pod('near'), goal('10.254.1.1', 81, 'default/web'), ['no rule leads 10.254.1.1:81/tcp to an endpoint of Service default/web']],
   ['an address that no pod has', pod('near'), goal('172.30.0.77', 80), ['no pod of this node has 172.30.0.77: nobody answers']],
   ['a pod under a policy', pod('near'), goal('172.30.0.3', 8080), ['denied by isolation of default/db: no ingress rule of policy database admits default/near to port 8080/tcp']],
-  ['a pod under a policy from its own node', node, goal('172.30.0.3', 8080), ['arrives at pod default/db']],
-  ['from outside to a node port', outside, goal('192.168.0.21', 30080), ['arrives at pod default/a', 'arrives at node2']],
+  ['a pod under a policy from its own node', node, goal('172.30.0.3', 8080), ['arrives at port 8080/tcp']],
+  ['from outside to a node port', outside, goal('192.168.0.21', 30080), ['arrives at port 8080/tcp', 'arrives at node2']],
   ['from outside to a cluster IP', outside, goal('10.254.1.1', 80, 'default/web'), ['Service default/web has nothing that leads in from outside: 10.254.1.1 is a cluster IP']],
   ['from a pod to the world', pod('near'), goal('192.168.0.100', 8080), ['arrives at eth0']],
   ['from an isolated pod to the world', pod('caged'), goal('192.168.0.150', 80), ['denied by isolation of 172.30.0.5 (egress); which policies do it, only the agent knows']],
@@ -102,7 +104,7 @@ test.each<[string, (node: ScratchNode) => void, string]>([
 })
 
 test('names: what nothing is called is answered with what comes near, and what may be two things with both', () => {
-  const found = (of: string, changes: object) => ({ of, pods: [], services: [], nodes: [], near: [], ...changes })
+  const found = (of: string, changes: object) => ({ of, pods: [], services: [], nodes: [], allPods: true, near: [], ...changes })
   expect(() => goalOf(parseNamed('wbe:80'), found('wbe', { near: ['default/web'] }), pod('near'), 'tcp', here)).toThrow(new PlaceError('No pod, Service or node is called wbe: is it default/web?'))
   const both = found('web', { pods: pods[0]!.pods, services: [web] })
   expect(() => goalOf(parseNamed('web'), both, pod('near'), 'tcp', here)).toThrow(new PlaceError('web may be pod/default/a or svc/default/web: say which'))
