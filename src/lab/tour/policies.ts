@@ -5,7 +5,7 @@ import { said } from './services-inside.ts'
 import { settledService } from './service-rules.ts'
 import { isDropped } from './services-outside.ts'
 import { allOf, type Evidence, type Step } from './step.ts'
-import { describe, type Place, type Tour } from './tour.ts'
+import { describe, nodeOf, type Place, type Tour } from './tour.ts'
 
 /** What is denied is dropped: nobody says so, and it is given up after this. */
 const patienceMs = 700
@@ -32,7 +32,8 @@ export const databaseForDataTier: Step = {
     return await withPolicies(tour, { database: spec }, async () => {
       const verdicts = await verdictsOf(tour, database, 'ingress', ['database'])
       const parts = [await answered(tour, data, describe(data), database.address, 8080), await denied(tour, front, describe(front), database.address, 8080)]
-      return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, database, 'ingress')] }
+      const why = await tour.show(nodeOf(database), ['fairlead', 'trace', '--from', `${front.namespace}/${front.name}`, '--to', `${database.address}:8080`], /denied by/)
+      return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, database, 'ingress'), why] }
     })
   },
 }

@@ -146,7 +146,7 @@ export class Tour {
   async run(place: Place, command: readonly string[]): Promise<string> {
     const [file = '', ...args] = this.#enter(place, command)
     const { stdout, stderr, failed, exitCode } = await execa(file, args, { reject: false, env: { LC_ALL: 'C' } })
-    if (failed) throw new Error(`${nameOf(place)} $ ${command.join(' ')}: ${stderr || `exit code ${exitCode}`}`)
+    if (failed) throw new Error(`${nameOf(place)} $ ${command.join(' ')}: ${stderr || stdout || `exit code ${exitCode}`}`)
     return stdout
   }
 
