@@ -68,7 +68,7 @@ class LinuxKernel implements Kernel {
     this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
     this.#foreignWrites = new ForeignWrites({ workers: this.#quick, enter: this.#enter, backend: async () => this.iptablesBackend(), log: this.#log })
     if (options.iptables !== undefined) this.#backend = Promise.resolve(options.iptables)
-    if (options.netns === undefined) void logVersions(this.#slow, this.#log)
+    if (options.netns === undefined && this.#log.isLevelEnabled('info')) void logVersions(this.#slow, this.#log)
   }
 
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
