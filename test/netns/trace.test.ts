@@ -130,10 +130,10 @@ describeKernel('fairlead trace', () => {
   })
 
   test('what is wrong with the question is said in one sentence', async () => {
-    const said = await traces([['near', 'vlaut:80'], ['b', 'vault:80'], ['far', 'svc/database']])
+    const said = await traces([['near', 'vualt:80'], ['b', 'vault:80'], ['far', 'svc/database']])
     expect(said.map(({ exitCode }) => exitCode)).toEqual([2, 2, 2])
     expect(said.map(({ text }) => text.split('\n')[0])).toEqual([
-      'error: No pod, Service or node is called vlaut: is it default/vault?',
+      'error: No pod, Service or node is called vualt: is it default/vault?',
       expect.stringMatching(/^error: Neither pod default\/b .* nor pod default\/vault .* is on node1: ask on node2$/) as string,
       expect.stringMatching(/^error: Neither pod default\/far .* is on node1: ask on node2$/) as string,
     ])

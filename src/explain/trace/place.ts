@@ -103,7 +103,8 @@ function serviceGoal(service: FoundService, port: string | undefined, start: Sta
   const ports = service.ports.filter((each) => each.protocol === protocol && (port === undefined || each.name === port || String(each.port) === port))
   const listed = service.ports.map((each) => `${each.name === '' ? '' : `${each.name} `}${each.port}/${each.protocol}`).join(', ')
   const [own] = ports
-  if (own === undefined || ports.length > 1) throw new PlaceError(`Service ${named} has ${port === undefined ? `${ports.length} ports of ${protocol}` : `no port ${port}/${protocol}`}: say which of ${listed}${own === undefined ? ' (--proto)' : ''}`)
+  if (own === undefined) throw new PlaceError(`Service ${named} has no port ${port === undefined ? `of ${protocol}` : `${port}/${protocol}`}: it has ${listed}`)
+  if (ports.length > 1) throw new PlaceError(`Service ${named} has ${ports.length} ports of ${protocol}: say which of ${listed}`)
   const families = startFamilies(start)
   const pick = (addresses: readonly Address[]): Address | undefined => addresses.find((each) => families.includes(familyOf(each)))
   const goal = { port: own.port, protocol, service: named, external: false }

@@ -110,7 +110,7 @@ test('names: what nothing is called is answered with what comes near, and what m
   expect(() => goalOf(parseNamed('web'), both, pod('near'), 'tcp', here)).toThrow(new PlaceError('web may be pod/default/a or svc/default/web: say which'))
   expect(goalOf(parseNamed('svc/web:http'), both, pod('near'), 'tcp', here)).toMatchObject({ address: '10.254.1.1', port: 80, service: 'default/web' })
   expect(goalOf(parseNamed('svc/web'), both, outside, 'tcp', here)).toMatchObject({ address: '192.168.0.21', port: 30080 })
-  expect(() => goalOf(parseNamed('svc/web'), both, pod('near'), 'udp', here)).toThrow('Service default/web has 0 ports of udp: say which of http 80/tcp (--proto)')
+  expect(() => goalOf(parseNamed('svc/web'), both, pod('near'), 'udp', here)).toThrow('Service default/web has no port of udp: it has http 80/tcp')
   expect(() => goalOf(parseNamed('b'), undefined, pod('near'), 'tcp', here)).toThrow('The agent does not answer')
 })
 

@@ -1,11 +1,12 @@
 // A trace: from where the packet starts to all its ends.
 import { type Address, familyOf } from '../../net/address.ts'
 import { walkFlow } from './deliver.ts'
-import { attachmentOf, type Flow, type Here, nodeOfPod } from './flow.ts'
+import { attachmentOf, type Flow, type Here, nameOf, nodeOfPod } from './flow.ts'
 import { after, type Hop, type Path, straight } from './hop.ts'
 import { walkWire } from './link.ts'
 import { noRoute } from './misrouting.ts'
 import { type Goal, PlaceError, type Start } from './place.ts'
+import { walkToProcess } from './process.ts'
 import { ask, type Walk } from './question.ts'
 
 export function* walkTrace(here: Here, start: Start, goal: Goal): Walk<Path> {
@@ -32,8 +33,8 @@ function* fromPod(here: Here, { attachment }: Extract<Start, { kind: 'pod' }>, g
     const remedy = `start the pod again, or see what has changed its routes: nsenter --net=${netns} ip route show`
     return straight([{ ...hop, broken: { problem: `the pod itself has no route to ${goal.address}: ${route.reason}`, remedy } }])
   }
-  if (route.type === 'local') return straight([{ ...hop, note: 'its own address: it stays in the pod' }])
-  const flow = flowTo(goal, { source, device: here.bridge, wire: attachment.hostInterface, bridged: route.gateway === undefined })
+  const flow = flowTo(goal, { source, device: here.bridge, wire: attachment.hostInterface, bridged: route.type !== 'local' && route.gateway === undefined })
+  if (route.type === 'local') return straight([{ ...hop, note: 'its own address: it stays in the pod' }, ...(yield* walkToProcess(flow, nameOf(attachment), netns))])
   return after([hop, wire], yield* walkFlow(here, flow, goal))
 }
 
