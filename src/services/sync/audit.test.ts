@@ -57,6 +57,16 @@ test('where nobody else writes, all is looked at once however long that takes, a
   expect(await until(3610, audit, tables)).toEqual([expect.stringMatching(/^nat roots at 360[5-9]$/)])
 })
 
+test('a look that a busy machine makes slow keeps nobody from looking when somebody else writes', async () => {
+  const tables = new Tables()
+  const audit = new Audit({ tables, now: () => tables.now, syncCost: 1 })
+  tables.seconds.roots = 4
+  await until(30, audit, tables)
+  tables.writes = 1
+  tables.damaged = 'roots'
+  expect(await until(40, audit, tables)).toHaveLength(1)
+})
+
 test('where others write all the time, looks at large tables take a hundredth and a thousandth of it', async () => {
   const tables = new Tables()
   const audit = new Audit({ tables, now: () => tables.now, syncCost: 1 })
@@ -66,7 +76,7 @@ test('where others write all the time, looks at large tables take a hundredth an
   }
   const count = (depth: string) => tables.looks.filter((look) => look.startsWith(depth)).length
   expect(count('roots')).toBeGreaterThan(100)
-  expect(count('roots') * tables.seconds.roots).toBeLessThan(75)
+  expect(count('roots') * tables.seconds.roots).toBeLessThan(82)
   expect(count('whole')).toBeGreaterThan(4)
   expect(count('whole')).toBeLessThan(9)
 })

@@ -31,9 +31,20 @@ interface Look {
 export type AuditedTables = Pick<FamilyTables, 'audit' | 'foreignWrites' | 'looksWhole' | 'size'>
 
 const ordinaryChains = 6000
-/** A look rests so many times as long as it took: 1,000 where it may be made again and again, 100 where only the first after somebody else has written is made. */
-const restPerCost = { blind: 1000, told: 100 }
+
+interface Rest {
+  /** So many times as long as the look took. */
+  readonly times: number
+  /** ms of it that may be owed. */
+  readonly owed: number
+}
+
+/** Of a look that is made again and again, whether there is a reason or not. */
+const blind: Rest = { times: 1000, owed: 0 }
+/** Of one that is made after somebody else has written: a few of these in a row are each looked after at once, and a machine that is busy for a moment does not make us blind. */
+const told: Rest = { times: 100, owed: 600_000 }
 const longestRest = 1_200_000
+const longAgo = Number.NEGATIVE_INFINITY
 
 export class Audit {
   readonly #tables: AuditedTables
@@ -46,9 +57,9 @@ export class Audit {
     this.#tables = parts.tables
     this.#now = parts.now
     const begin = parts.now()
-    const look = (depth: Depth, period: number, cost: number): Look => ({ depth, period, cost, due: begin + period, restsUntil: begin + this.#restOf(cost, restPerCost.blind), wellAt: undefined })
-    this.#roots = look('roots', 2000, 0)
-    this.#whole = look('whole', 25_000, parts.syncCost)
+    const look = (depth: Depth, period: number, cost: number, restsUntil: number): Look => ({ depth, period, cost, due: begin + period, restsUntil, wellAt: undefined })
+    this.#roots = look('roots', 2000, 0, longAgo)
+    this.#whole = look('whole', 25_000, parts.syncCost, begin + this.#restOf(parts.syncCost, blind))
   }
 
   /** When to {@link run}, on the clock that was given. */
@@ -58,7 +69,7 @@ export class Audit {
 
   /** ms from one look at every rule to the next: how long a single changed rule may stay. */
   get period(): number {
-    return Math.max(this.#whole.period, this.#restOf(this.#whole.cost, restPerCost.blind))
+    return Math.max(this.#whole.period, this.#restOf(this.#whole.cost, blind))
   }
 
   /** Looks as deep as is due, or at everything, and mends what is not as it should be. @throws {CommandError} */
@@ -76,17 +87,17 @@ export class Audit {
 
   async #rootsAreWell(writes: number | undefined): Promise<boolean> {
     const look = this.#roots
-    const well = await this.#timed(look, writes === undefined ? restPerCost.blind : restPerCost.told, async () => this.#tables.looksWhole())
+    const well = await this.#timed(look, writes === undefined ? blind : told, async () => this.#tables.looksWhole())
     if (well) look.wellAt = writes
     // What was damaged may be damaged again.
-    else look.restsUntil = 0
+    else look.restsUntil = longAgo
     return well
   }
 
   /** @param writes how often others had written before */
   async #lookAtAll(writes: number | undefined): Promise<AuditResult> {
     const look = this.#whole
-    const results = await this.#timed(look, restPerCost.blind, async () => {
+    const results = await this.#timed(look, blind, async () => {
       const results: { table: string; repaired: readonly string[]; written: Written }[] = []
       for (const table of tables) results.push({ table, ...(await this.#tables.audit(table)) })
       return results
@@ -96,18 +107,18 @@ export class Audit {
     return { repaired, written: results.map(({ written }) => written) }
   }
 
-  async #timed<T>(look: Look, restPerCost: number, work: () => Promise<T>): Promise<T> {
+  async #timed<T>(look: Look, rest: Rest, work: () => Promise<T>): Promise<T> {
     const begin = this.#now()
     const result = await work()
     const end = this.#now()
     look.cost = end - begin
     look.due = end + look.period
-    look.restsUntil = end + this.#restOf(look.cost, restPerCost)
+    look.restsUntil = Math.min(Math.max(look.restsUntil, end - rest.owed), end) + this.#restOf(look.cost, rest)
     return result
   }
 
-  #restOf(cost: number, perCost: number): number {
-    return this.#tables.size('nat') <= ordinaryChains ? 0 : Math.min(longestRest, cost * perCost)
+  #restOf(cost: number, { times }: Rest): number {
+    return this.#tables.size('nat') <= ordinaryChains ? 0 : Math.min(longestRest, cost * times)
   }
 }
 
