@@ -17,7 +17,6 @@ interface Damage {
 export class AppliedTable {
   readonly #name: string
   readonly #kernel: Kernel
-  readonly #log: Logger
   /** What we have written last, as far as nobody has touched it. */
   #held: Held = 'unknown'
   /** The table as the kernel should show it: the one written. Undefined: none. */
@@ -26,26 +25,39 @@ export class AppliedTable {
   readonly #seen = new Map<string, { chain: TableChain; handles: readonly string[] }>()
 
   /** @param name with its family */
-  constructor(name: string, parts: { kernel: Kernel; log: Logger }) {
+  constructor(name: string, kernel: Kernel) {
     this.#name = name
-    this.#kernel = parts.kernel
-    this.#log = parts.log
+    this.#kernel = kernel
   }
 
-  /** Brings the kernel to the table. @throws {CommandError}; the next call then writes all of it. */
-  async write(table: PolicyTable | undefined): Promise<TableDiff> {
-    const diff = diffTables(this.#held, table, this.#name)
-    this.#forgetRewritten(table)
-    if (diff.text !== '') await this.#apply(diff, table)
+  /** Whether we know what the kernel holds. */
+  get isKnown(): boolean {
+    return typeof this.#held !== 'string'
+  }
+
+  /** What it takes to bring the kernel to the table. */
+  diffTo(table: PolicyTable | undefined): TableDiff {
+    return diffTables(this.#held, table, this.#name)
+  }
+
+  /** A transaction begins, and may go wrong. */
+  doubt(): void {
+    const before = typeof this.#held === 'string' ? undefined : this.#held
+    for (const [name, { chain }] of this.#seen) if (before?.chains.get(name) !== chain) this.#seen.delete(name)
+    this.#held = 'unknown'
+  }
+
+  /** The kernel has been brought to the table. */
+  settle(table: PolicyTable | undefined): void {
+    for (const [name, { chain }] of this.#seen) if (table?.chains.get(name) !== chain) this.#seen.delete(name)
     this.#held = table ?? 'absent'
     this.#written = table
-    return diff
   }
 
   /**
    * What another program has changed of the last table written.
    * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing; or nothing, and only what is counted is read
-   * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link write} mends them. @throws {CommandError}
+   * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link writeTables} mends them. @throws {CommandError}
    */
   async look(which: Look): Promise<{ damaged: readonly string[]; counts: ObservedTable['counts'] }> {
     const written = this.#written
@@ -62,26 +74,6 @@ export class AppliedTable {
     return (await observeSets(this.#kernel, this.#name, counted.map(([name, { kind }]) => ({ kind, name })))).counts
   }
 
-  async #apply(diff: TableDiff, table: PolicyTable | undefined): Promise<void> {
-    const held = this.#held
-    this.#held = 'unknown'
-    try {
-      await this.#kernel.applyNft(diff.text)
-    } catch (error) {
-      // A node that has no nft holds no table of ours either.
-      if (table === undefined && error instanceof CommandError && error.kind === 'not-installed') return
-      if (typeof held === 'string' || !(error instanceof CommandError)) throw error
-      this.#log.info({ table: this.#name, stderr: error.stderr }, 'the policy table is not as we left it; it is written anew')
-      this.#seen.clear()
-      await this.#kernel.applyNft(diffTables('unknown', table, this.#name).text)
-    }
-  }
-
-  #forgetRewritten(table: PolicyTable | undefined): void {
-    const before = typeof this.#held === 'string' ? undefined : this.#held
-    for (const name of this.#seen.keys()) if (before?.chains.get(name) !== table?.chains.get(name)) this.#seen.delete(name)
-  }
-
   async #lookAtMaps(written: PolicyTable): Promise<Damage | undefined> {
     const maps = [...written.sets].filter(([, { kind }]) => kind === 'map').map(([name]) => ({ kind: 'map' as const, name }))
     const { sets: seen } = await observeSets(this.#kernel, this.#name, maps)
@@ -91,6 +83,37 @@ export class AppliedTable {
     if (damaged.length === 0) return undefined
     const left = new Map([...written.sets].map(([name, set]): [string, TableSet] => [name, damaged.some((each) => each.name === name) ? { ...set, elements: seen.get(name) ?? noElements } : set]))
     return { what: damaged.map(({ name }) => `map ${name}`), left: { ...written, sets: left } }
+  }
+}
+
+export interface WantedTable {
+  readonly applied: AppliedTable
+  /** Undefined: none. */
+  readonly table: PolicyTable | undefined
+}
+
+/** Brings the kernel to all of these in one transaction. @throws {CommandError}; the next call then writes all of them anew. */
+export async function writeTables({ kernel, log }: { kernel: Kernel; log: Logger }, wanted: readonly WantedTable[]): Promise<TableDiff> {
+  const diffs = wanted.map(({ applied, table }) => applied.diffTo(table))
+  const sum = (count: (diff: TableDiff) => number): number => diffs.reduce((total, diff) => total + count(diff), 0)
+  const diff = { text: diffs.map(({ text }) => text).join(''), elements: sum(({ elements }) => elements), chains: sum(({ chains }) => chains), sets: sum(({ sets }) => sets) }
+  if (diff.text !== '') await transact({ kernel, log }, wanted, diff.text)
+  for (const { applied, table } of wanted) applied.settle(table)
+  return diff
+}
+
+async function transact({ kernel, log }: { kernel: Kernel; log: Logger }, wanted: readonly WantedTable[], text: string): Promise<void> {
+  const isKnown = wanted.some(({ applied }) => applied.isKnown)
+  for (const { applied } of wanted) applied.doubt()
+  try {
+    await kernel.applyNft(text)
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    // A node that has no nft holds no table of ours either.
+    if (error.kind === 'not-installed' && wanted.every(({ table }) => table === undefined)) return
+    if (!isKnown) throw error
+    log.info({ stderr: error.stderr }, 'the policy rules are not as we left them; they are written anew')
+    await kernel.applyNft(wanted.map(({ applied, table }) => applied.diffTo(table).text).join(''))
   }
 }
 

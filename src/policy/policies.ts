@@ -22,7 +22,7 @@ import type { ClusterPod } from '../cluster/pod.ts'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Address } from '../net/address.ts'
-import { AppliedTable } from './apply.ts'
+import { AppliedTable, writeTables } from './apply.ts'
 import { type Denial, Denials } from './denials.ts'
 import { Desired } from './desired.ts'
 import type { TableDiff } from './diff.ts'
@@ -33,7 +33,7 @@ import { Members } from './members.ts'
 import type { RenderContext } from './policy-rules.ts'
 import type { PolicySettings } from './settings.ts'
 import { type Subject, Subjects } from './subjects.ts'
-import { policyTable } from './table.ts'
+import { type PolicyTable, policyTable } from './table.ts'
 import { wiresOf, wireTable } from './wires.ts'
 
 export interface PolicySnapshots {
@@ -62,8 +62,8 @@ export class Policies {
 
   constructor(parts: { kernel: Kernel; log: Logger }) {
     this.#kernel = parts.kernel
-    this.#applied = new AppliedTable(policyTable, parts)
-    this.#wires = new AppliedTable(wireTable, parts)
+    this.#applied = new AppliedTable(policyTable, parts.kernel)
+    this.#wires = new AppliedTable(wireTable, parts.kernel)
     this.#log = parts.log
   }
 
@@ -89,10 +89,9 @@ export class Policies {
     this.#locals = localPods(wired, pods, settings.nodeName, this.#locals)
     const subjects = this.#subjects.update(this.#locals.values(), pods, policies)
     this.#members.update(pods, namespaces, this.#knownAddresses(pods))
-    const diffs = [await this.#applied.write(this.#desired.plan(subjects, settings, this.#contextOf(settings, nodes))), await this.#writeWires(subjects)]
+    const diff = await this.#write(this.#desired.plan(subjects, settings, this.#contextOf(settings, nodes)), subjects)
     this.#isolated = subjects.filter(({ ingress, egress }) => ingress !== undefined || egress !== undefined)
-    const sum = (count: (diff: TableDiff) => number): number => diffs.reduce((total, diff) => total + count(diff), 0)
-    return { text: diffs.map(({ text }) => text).join(''), elements: sum(({ elements }) => elements), chains: sum(({ chains }) => chains), sets: sum(({ sets }) => sets) }
+    return diff
   }
 
   /** Looks for what another program has changed; the next {@link sync} mends it. @returns a name for each. @throws {CommandError} */
@@ -124,16 +123,18 @@ export class Policies {
     return found.length > 0
   }
 
-  /** Where the kernel cannot, it is said once, and all else holds. */
-  async #writeWires(subjects: readonly Subject[]): Promise<TableDiff> {
+  /** Where the kernel has nothing for bridges, it is said once, and all else holds. */
+  async #write(table: PolicyTable | undefined, subjects: readonly Subject[]): Promise<TableDiff> {
+    const parts = { kernel: this.#kernel, log: this.#log }
+    const policies = { applied: this.#applied, table }
     try {
-      if (!this.#wireless) return await this.#wires.write(wiresOf(subjects))
+      if (!this.#wireless) return await writeTables(parts, [policies, { applied: this.#wires, table: wiresOf(subjects) }])
     } catch (error) {
       if (!(error instanceof CommandError && error.stderr.includes('not supported'))) throw error
       this.#wireless = true
       this.#log.warn('the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): a pod that policies isolate can send with the address of another, and gets broadcasts; all else of policies holds')
     }
-    return { text: '', elements: 0, chains: 0, sets: 0 }
+    return await writeTables(parts, [policies])
   }
 
   /** For pods that we have wired ourselves: sooner than the API server says. */

@@ -7,6 +7,7 @@ import type { Kernel } from '../../src/kernel/kernel.ts'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
 import { runProgram } from '../../src/kernel/run.ts'
+import { parseInterfaceName } from '../../src/net/interface-name.ts'
 import type { LocalPod } from '../../src/policy/local-pod.ts'
 import { Policies } from '../../src/policy/policies.ts'
 import { ScratchCluster, wired } from '../../src/policy/scratch-cluster.ts'
@@ -23,7 +24,7 @@ const settings: PolicySettings = { nodeName: 'n1', families: [4], judgeOpenConne
 const [client, server] = ['10.99.0.5', '10.99.1.5']
 
 export async function policyBench(): Promise<readonly BenchRow[]> {
-  return [...(await changes()), ...(await inKernel()), ...(await packets()), ...(await realAgent())]
+  return [...(await changes()), ...(await inKernel()), ...(await packets()), ...(await wires()), ...(await realAgent())]
 }
 
 /** One node that starts, and then sees one thing change at a time. */
@@ -109,7 +110,7 @@ async function realAgent(): Promise<BenchRow[]> {
 async function packets(): Promise<BenchRow[]> {
   await using many = await Bed.make('many')
   await using one = await Bed.make('one')
-  await using keep = await Bed.make('keep', { ...settings, judgeOpenConnections: false })
+  await using keep = await Bed.make('keep', { of: { ...settings, judgeOpenConnections: false } })
   await using none = await Bed.make('none')
   for (const [bed, policies] of [[many, size.policies], [one, 0], [keep, size.policies]] as const) await bed.sync(...talking(policies))
   const beds = { many, one, keep, none }
@@ -122,6 +123,22 @@ async function packets(): Promise<BenchRow[]> {
     row({ name: `a packet of an open flow: ${size.policies} policies beside 1`, ours: open.many, peer: open.one, unit: 'us', budget: 1.2 }),
     row({ name: 'a packet of an open flow: policyOpenConnections judge beside keep', ours: open.many, peer: open.keep, unit: 'us' }),
     row({ name: `a packet of an open flow: ${size.policies} policies beside none`, ours: open.many, peer: open.none, unit: 'us' }),
+  ]
+}
+
+/** The same two pods at ports of one bridge, held to their addresses there, or not. */
+async function wires(): Promise<BenchRow[]> {
+  await using held = await Bed.make('held', { bridged: true })
+  await using free = await Bed.make('free', { bridged: true })
+  const [cluster, locals] = talking(0)
+  await held.sync(cluster, locals.map((local, i) => ({ ...local, port: parseInterfaceName(`pod${i}`) })))
+  await free.sync(cluster, locals)
+  const beds = { held, free }
+  const fresh = await interleaved(beds, async (bed) => bed.packets('new'))
+  const open = await interleaved(beds, async (bed) => bed.packets('open'))
+  return [
+    row({ name: 'a packet of a new flow between isolated pods of one bridge: held to their addresses beside not', ours: fresh.held, peer: fresh.free, unit: 'us', budget: 1.1 }),
+    row({ name: 'a packet of an open flow between isolated pods of one bridge: held to their addresses beside not', ours: open.held, peer: open.free, unit: 'us', budget: 1.1 }),
   ]
 }
 
@@ -153,16 +170,20 @@ class Bed implements AsyncDisposable {
     this.#policies.configure(settings)
   }
 
-  static async make(what: string, of: PolicySettings = settings): Promise<Bed> {
+  /** @param bridged whether its pods are on one bridge, as on a node; else packets are routed */
+  static async make(what: string, { of = settings, bridged = false }: { of?: PolicySettings; bridged?: boolean } = {}): Promise<Bed> {
     const name = `bench-policy-${what}`
     const sides = [`${name}-a`, `${name}-b`]
     for (const each of [name, ...sides]) await createNamespace(each)
+    if (bridged) execFileSync('ip', ['-n', name, '-batch', '-'], { input: 'link add cni0 type bridge\nlink set cni0 up\n' })
+    const length = bridged ? 16 : 24
     for (const [i, side] of sides.entries()) {
-      execFileSync('ip', ['-n', name, '-batch', '-'], { input: `link set lo up\nlink add pod${i} type veth peer name eth0 netns ${namespacePath(side)}\naddr add 10.99.${i}.1/24 dev pod${i}\nlink set pod${i} up\n` })
-      execFileSync('ip', ['-n', side, '-batch', '-'], { input: `link set lo up\naddr add 10.99.${i}.5/24 dev eth0\nlink set eth0 up\nroute add default via 10.99.${i}.1\n` })
+      const place = bridged ? `link set pod${i} master cni0` : `addr add 10.99.${i}.1/24 dev pod${i}`
+      execFileSync('ip', ['-n', name, '-batch', '-'], { input: `link set lo up\nlink add pod${i} type veth peer name eth0 netns ${namespacePath(side)}\n${place}\nlink set pod${i} up\n` })
+      execFileSync('ip', ['-n', side, '-batch', '-'], { input: `link set lo up\naddr add 10.99.${i}.5/${length} dev eth0\nlink set eth0 up\n${bridged ? '' : `route add default via 10.99.${i}.1\n`}` })
     }
     const bed = new Bed(name, of)
-    await bed.kernel.writeSysctl('net/ipv4/ip_forward', '1')
+    await bed.kernel.writeSysctl(bridged ? 'net/bridge/bridge-nf-call-iptables' : 'net/ipv4/ip_forward', '1')
     return bed
   }
 
