@@ -71,7 +71,7 @@ describeKernel('ruleset watch', () => {
   test('one that is killed begins again, and says so', async () => {
     await using ns = await scratchNamespace({ iptables: 'nft' })
     const calls = await watched(ns)
-    await ns.run('sh', ['-c', processesInside('xtables-monitor', 'kill -9 $pid')])
+    await ns.run('sh', ['-c', processesInside(ns, 'xtables-monitor', 'kill -9 $pid')])
     await vi.waitFor(() => expect(calls()).toBe(1), 20_000)
     await vi.waitFor(async () => {
       await foreign(ns, 100 + calls())
@@ -112,8 +112,8 @@ describeKernel('monitor', () => {
       calls += 1
     })
     await listening(ns, () => calls)
-    await ns.run('sh', ['-c', monitorsInside('kill -9 $pid')])
-    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside('echo $pid')])).split('\n')).toHaveLength(2), 10_000)
+    await ns.run('sh', ['-c', monitorsInside(ns, 'kill -9 $pid')])
+    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 10_000)
     const before = calls
     await vi.waitFor(async () => {
       await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(1400 + (calls % 50))])
@@ -207,13 +207,13 @@ function holderOf(path: string, then: string) {
 }
 
 /** Changes something until the monitors hear it: they have started. */
-async function listening(ns: { run(program: string, args: readonly string[]): Promise<string> }, calls: () => number): Promise<void> {
+async function listening(ns: ScratchNamespace, calls: () => number): Promise<void> {
   let mtu = 60_000
   await vi.waitFor(async () => {
     await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(mtu++)])
     expect(calls()).toBeGreaterThan(0)
-  }, 10_000)
-  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside('echo $pid')])).split('\n')).toHaveLength(2), 10_000)
+  }, 20_000)
+  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 20_000)
 }
 
 /** Waits until no call has come for longer than the monitor holds one back. */
@@ -227,12 +227,12 @@ async function silence(calls: () => number): Promise<void> {
   }, 10_000)
 }
 
-/** A shell command that runs another for each `ip monitor` and `bridge monitor` in its own network namespace. */
-function monitorsInside(command: string): string {
-  return processesInside('monitor', command)
+/** A shell command that runs another for each `ip monitor` and `bridge monitor` in the namespace. */
+function monitorsInside(ns: ScratchNamespace, command: string): string {
+  return processesInside(ns, 'monitor', command)
 }
 
 /** The same for each process with this word in its command. */
-function processesInside(word: string, command: string): string {
-  return `me=$(readlink /proc/self/ns/net); for dir in /proc/[0-9]*; do pid=\${dir#/proc/}; if [ "$(readlink $dir/ns/net)" = "$me" ] && grep -qzx -- ${word} $dir/cmdline; then ${command}; fi; done`
+function processesInside({ name }: ScratchNamespace, word: string, command: string): string {
+  return `for pid in $(ip netns pids ${name}); do if grep -qzx -- ${word} /proc/$pid/cmdline; then ${command}; fi; done`
 }

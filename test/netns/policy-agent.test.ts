@@ -60,7 +60,11 @@ function listening(machine: AgentMachine, pod: string, address: string, ports: r
 /** The longest time (ms) between two packets of those. */
 const longestGap = (heard: readonly Heard[]): number => Math.max(...heard.slice(1).map(({ at }, i) => at - (heard[i]?.at ?? 0)))
 
-const table = async (machine: AgentMachine): Promise<string> => (await machine.run('nft', ['--stateless', 'list', 'table', 'inet', 'fairlead'])).stdout
+/** Both of ours, where they are. */
+async function table(machine: AgentMachine): Promise<string> {
+  const listed = await Promise.all(['inet', 'bridge'].map(async (family) => await machine.run('nft', ['--stateless', 'list', 'table', family, 'fairlead'])))
+  return listed.map(({ stdout }) => stdout).join('')
+}
 
 /** What is written about the chain that a map leads the address to; undefined where it leads nowhere. */
 async function chainOf(machine: AgentMachine, map: string, address: string): Promise<string | undefined> {
@@ -107,7 +111,7 @@ describeKernel('policies of an agent', () => {
     const whole = await table(machine)
     const chain = /jump (ingress-\w+)/.exec(whole)?.[1] ?? ''
     const set = /set (pods4-\w+)/.exec(whole)?.[1] ?? ''
-    const damages = [['delete table inet fairlead'], ['delete element inet fairlead ingress4', `{ ${db} }`], ['flush chain inet fairlead', chain], ['flush chain inet fairlead forward'], ['delete element inet fairlead', set, `{ ${web} }`], ['add element inet fairlead', set, '{ 10.244.1.99 }']]
+    const damages = [['delete table inet fairlead'], ['delete element inet fairlead ingress4', `{ ${db} }`], ['flush chain inet fairlead', chain], ['flush chain inet fairlead forward'], ['delete element inet fairlead', set, `{ ${web} }`], ['add element inet fairlead', set, '{ 10.244.1.99 }'], ['delete table bridge fairlead'], ['flush set bridge fairlead receivers'], ['flush chain bridge fairlead forward']]
     for (const damage of damages) {
       await machine.succeed('nft', damage.join(' ').split(' '))
       expect(await table(machine)).not.toBe(whole)
