@@ -41,9 +41,9 @@ export class Monitor implements AsyncDisposable {
 }
 
 /** All but what a busy node says all day: ARP at work, and a bridge that learns where its own pods are. */
-function isNews(line: string): boolean {
-  // One that is deleted by hand is told of as FAILED too, like one that ARP gave up.
-  if (line.startsWith('[NEIGH]Deleted')) return true
+export function isNews(line: string): boolean {
+  // One that is deleted by hand is told of as FAILED too, like one that ARP gave up. As it was, only what nobody has used for a while is deleted, by the kernel.
+  if (line.startsWith('[NEIGH]Deleted')) return !/ (STALE|NOARP)\s*$/.test(line)
   if (line.startsWith('[NEIGH]')) return !/ (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)\s*$/.test(line)
   return line !== '' && (!/ master \S+/.test(line) || line.startsWith('[') || line.includes('permanent'))
 }
