@@ -112,29 +112,36 @@ export class Policies {
   /** Removes the tables. @returns whether there was one. @throws {CommandError} */
   async clean(): Promise<boolean> {
     const found: string[] = []
-    try {
-      for (const table of [policyTable, wireTable]) if ((await this.#kernel.listNft(`table ${table}`)) !== undefined) found.push(table)
-    } catch (error) {
-      // A node that has no nft holds no table of ours either.
-      if (error instanceof CommandError && error.kind === 'not-installed') return false
-      throw error
-    }
+    for (const table of [policyTable, wireTable]) if (await this.#has(table)) found.push(table)
     if (found.length > 0) await this.#kernel.applyNft(found.map((table) => `delete table ${table}\n`).join(''))
     return found.length > 0
+  }
+
+  /** A node that has no nft, or nothing of it for bridges, holds no table of ours either. */
+  async #has(table: string): Promise<boolean> {
+    try {
+      return (await this.#kernel.listNft(`table ${table}`)) !== undefined
+    } catch (error) {
+      if (error instanceof CommandError && (error.kind === 'not-installed' || error.stderr.includes('not supported'))) return false
+      throw error
+    }
   }
 
   /** Where the kernel has nothing for bridges, it is said once, and all else holds. */
   async #write(table: PolicyTable | undefined, subjects: readonly Subject[]): Promise<TableDiff> {
     const parts = { kernel: this.#kernel, log: this.#log }
     const policies = { applied: this.#applied, table }
+    if (this.#wireless) return await writeTables(parts, [policies])
     try {
-      if (!this.#wireless) return await writeTables(parts, [policies, { applied: this.#wires, table: wiresOf(subjects) }])
+      return await writeTables(parts, [policies, { applied: this.#wires, table: wiresOf(subjects) }])
     } catch (error) {
       if (!(error instanceof CommandError && error.stderr.includes('not supported'))) throw error
+      // It may be something else that is not.
+      const diff = await writeTables(parts, [policies])
       this.#wireless = true
       this.#log.warn('the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): a pod that policies isolate can send with the address of another, and gets broadcasts; all else of policies holds')
+      return diff
     }
-    return await writeTables(parts, [policies])
   }
 
   /** For pods that we have wired ourselves: sooner than the API server says. */
