@@ -77,6 +77,11 @@ export class PolicyEnforcer {
     return this.#policies.denials
   }
 
+  /** ms since the epoch: when a sync last went through. */
+  get syncedAt(): number | undefined {
+    return this.#syncedAt < 0 ? undefined : Math.round(performance.timeOrigin + this.#syncedAt)
+  }
+
   /** How many pods of this node policies isolate, by whether their labels are known. */
   get pods(): { readonly isolated: number; readonly held: number } {
     const held = this.#policies.isolated.filter(isHeld).length

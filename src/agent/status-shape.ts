@@ -45,6 +45,10 @@ export const agentStatusShape = z.object({
       lastError: z.string().optional(),
     }),
   ),
+  /** What is programmed of Services, one for each family; empty where they are another's. */
+  services: z.array(z.object({ family: z.union([z.literal(4), z.literal(6)]), ports: z.number(), endpoints: z.number(), rules: z.number(), syncedAt: z.number().optional() })).default([]),
+  /** Undefined where policies are another's. */
+  policy: z.object({ policies: z.number(), isolated: z.number(), held: z.number(), syncedAt: z.number().optional() }).optional(),
   /** The cluster IPs of all Services; empty where they are another's. */
   serviceAddresses: z.array(address),
   /** The blocks that they are from; empty where the API server has none, or did not say. */

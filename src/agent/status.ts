@@ -37,6 +37,8 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
       const { state, objects, relists, reconnects, lastEventAt, lastError } = reflector.status()
       return { resource, state, objects, relists, reconnects, lastEventAt, lastError }
     }),
+    services: (serviceProxy?.rules?.status() ?? []).map(({ family, ports, endpoints, rules, lastSyncAt }) => ({ family, ports, endpoints, rules: rules.filter + rules.nat, syncedAt: lastSyncAt })),
+    policy: policy && { policies: policy.policies.snapshot.size, ...policy.pods, syncedAt: policy.syncedAt },
     serviceAddresses: Array.from(serviceProxy?.services.snapshot.values() ?? [], ({ clusterIps }) => clusterIps).flat(),
     serviceCidrs: sources.serviceBlocks.map(formatCidr),
     idlePolicies: policy?.policies.synced && pods.synced ? idlePolicies(policy.policies.snapshot.values(), pods.snapshot.values()) : [],

@@ -20,6 +20,8 @@ export function formatStatus(agent: AgentStatus, now: number): string {
     `pods: ${agent.attachments} attached to ${agent.bridge}`,
     ...pools,
     `Services: ${agent.serviceAddresses.length} cluster IPs`,
+    ...agent.services.map(({ family, ports, endpoints, rules, syncedAt }) => `  IPv${family}: ${ports} ports, ${endpoints} endpoints, ${rules} rules, synced ${ago(syncedAt)}`),
+    ...(agent.policy === undefined ? [] : [`NetworkPolicies: ${agent.policy.policies}; ${agent.policy.isolated} pods of this node isolated, ${agent.policy.held} until their labels are known, synced ${ago(agent.policy.syncedAt)}`]),
     `API server: ${agent.api}`,
     ...kept,
   ].join('\n')

@@ -86,7 +86,7 @@ describeKernel('the doctor', () => {
 
   test('has a status beside it: what is programmed, and since when', async () => {
     const { exitCode, stdout } = await machine.run(program, ['status'])
-    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: checked \d+ s ago, changed \d+ s ago\ndrift: none since the agent started\noverlay: vxlan, 0 peers\npods: 0 attached to cni0\n {2}10\.244\.1\.0\/24: 0 used, 0 resting, 253 free\n[^]*  nodes +1 {2}watching, heard \d+ s ago/)])
+    expect([exitCode, stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: checked \d+ s ago, changed \d+ s ago\ndrift: none since the agent started\noverlay: vxlan, 0 peers\npods: 0 attached to cni0\n {2}10\.244\.1\.0\/24: 0 used, 0 resting, 253 free\nServices: \d+ cluster IPs\n {2}IPv4: \d+ ports, \d+ endpoints, \d+ rules, synced \d+ s ago\nNetworkPolicies: 0; 0 pods of this node isolated, 0 until their labels are known, synced \d+ s ago\n[^]*  nodes +1 {2}watching, heard \d+ s ago/)])
     expect(JSON.parse((await machine.run(program, ['status', '-o', 'json'])).stdout)).toMatchObject({ node: 'n1', missing: [], peers: 0, nodes: [{ podCidrs: ['10.244.1.0/24'] }] })
     expect(await machine.run(program, ['status', '--state-dir', '/run/nowhere'])).toMatchObject({ exitCode: 1, stderr: expect.stringMatching(/does not answer at \/run\/nowhere\/cni\.sock .*: start it, or name its directory/) })
   })
