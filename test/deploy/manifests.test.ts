@@ -24,10 +24,11 @@ interface Probe {
 
 /** As `make image` names it. */
 const made = /^IMAGE \?= (.+)$/m.exec(readFileSync(join(import.meta.dirname, '../../Makefile'), 'utf8'))?.[1]
-const agents = folders.filter((folder) => folder !== 'cleanup')
+const cleaners = ['cleanup', 'cleanup-foreign']
+const agents = folders.filter((folder) => !cleaners.includes(folder))
 
 test('there is a folder for each way to install', () => {
-  expect(folders).toEqual(['base', 'cleanup', 'k3s', 'kind', 'kubeadm', 'network-unavailable', 'next-to-another-cni', 'next-to-kube-proxy'])
+  expect(folders).toEqual(['base', ...cleaners, 'k3s', 'kind', 'kubeadm', 'network-unavailable', 'next-to-another-cni', 'next-to-kube-proxy'])
 })
 
 test('every object in deploy/ has only fields that its kind has', async () => {
@@ -48,7 +49,7 @@ const missing = kubectlMissing
 describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kubectl (skipped: ${missing})`, () => {
   test.each(folders)('builds deploy/%s: all in kube-system, all the same image', async (folder) => {
     const objects = await build(folder)
-    expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(folder === 'cleanup' ? [] : [undefined])]))
+    expect(new Set(objects.map(({ metadata }) => metadata.namespace))).toEqual(new Set(['kube-system', ...(cleaners.includes(folder) ? [] : [undefined])]))
     const images = [...JSON.stringify(objects).matchAll(/"image":"([^"]*)"/g)].map(([, image]) => image)
     expect(new Set(images)).toEqual(new Set([made]))
   })
