@@ -7,7 +7,7 @@ async function scrape(use: (metrics: ProxyMetrics) => void): Promise<string> {
   const proxy = new ProxyMetrics(metrics)
   proxy.publish({
     pending: () => ({ services: 1, endpoints: 2 }),
-    rules: () => [{ family: 4, rules: { nat: 40 } }],
+    rules: () => [{ family: 4, rules: { nat: 40 }, auditPeriod: 25_000 }],
     localGaps: () => [{ family: 4, internal: 1, external: 0 }],
     connections: () => [{ chain: 'KUBE-SVL-A', port: { family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp' }, connections: 7 }],
   })
@@ -59,6 +59,7 @@ test('a sync, a failure and an answer are told with their labels', async () => {
     'kubeproxy_network_programming_duration_seconds_bucket{le="0.5",ip_family="IPv4"} 1',
     'kubeproxy_proxy_healthz_total{code="503"} 1',
     'kubeproxy_sync_proxy_rules_endpoint_changes_pending 2',
+    'fairlead_service_audit_seconds{ip_family="IPv4"} 25',
     'fairlead_service_connections_total{namespace="ns",service="web",port="http",protocol="tcp",ip_family="IPv4",policy="Local"} 7',
   ])
     expect(text.split('\n')).toContain(line)

@@ -19,8 +19,8 @@ export interface SyncFacts {
 export interface ProxySources {
   /** How many of them wait for a sync. */
   readonly pending: () => { readonly services: number; readonly endpoints: number }
-  /** All rules that are ours, by table. */
-  readonly rules: () => readonly { readonly family: Family; readonly rules: Readonly<Record<string, number>> }[]
+  /** All rules that are ours, by table, and the ms from one look at each to the next. */
+  readonly rules: () => readonly { readonly family: Family; readonly rules: Readonly<Record<string, number>>; readonly auditPeriod: number | undefined }[]
   readonly localGaps: () => readonly LocalGaps[]
   readonly connections: () => readonly ConnectionCount[]
 }
@@ -114,6 +114,9 @@ export class ProxyMetrics {
     )
     this.#metrics.gauge('kubeproxy_sync_proxy_rules_no_local_endpoints_total', 'Service ports with policy Local that have endpoints, but none on this node', ['traffic_policy', 'ip_family'], () =>
       sources.localGaps().flatMap(({ family, internal, external }) => Object.entries({ internal, external }).map(([policy, value]) => ({ labels: { traffic_policy: policy, ...of(family) }, value }))),
+    )
+    this.#metrics.gauge('fairlead_service_audit_seconds', 'How long a single rule that another program has changed may stay so', ['ip_family'], () =>
+      sources.rules().flatMap(({ family, auditPeriod }) => (auditPeriod === undefined ? [] : [{ labels: of(family), value: auditPeriod / 1000 }])),
     )
     this.#metrics.gauge('fairlead_service_connections_total', 'New connections by Service port and the chain that spread them (KUBE-SVL: to this node alone)', ['namespace', 'service', 'port', 'protocol', 'ip_family', 'policy'], () =>
       sources.connections().map(({ chain, port, connections }) => ({

@@ -65,7 +65,9 @@ export class ForeignWrites {
   /** After the last of them: who has written does not wait for it. */
   async #end(): Promise<void> {
     const settle = this.#settle
-    this.#stamp = (await this.#read()) ?? this.#stamp
+    // It fails where the kernel is being closed: then nobody asks any more.
+    const stamp = await this.#read().catch(() => undefined)
+    if (stamp !== undefined) this.#stamp = stamp
     settle()
   }
 
