@@ -8,6 +8,8 @@ export interface RouteQuestion {
   readonly destination: Address
   /** For a packet that comes in: where from, and by which device. Undefined: a process of the namespace sends it. */
   readonly arriving?: { readonly source: Address; readonly device: string }
+  /** The packet's: rules may choose a routing table by it. */
+  readonly mark?: number
   /** Path of another namespace than ours. */
   readonly netns?: string
 }
@@ -60,8 +62,9 @@ export function routeCommand(question: RouteQuestion): string {
   return [...enter(question), 'ip', ...routeWords(question)].join(' ')
 }
 
-function routeWords({ destination, arriving }: RouteQuestion): string[] {
-  return [`-${familyOf(destination)}`, 'route', 'get', destination, ...(arriving === undefined ? [] : ['from', arriving.source, 'iif', arriving.device])]
+function routeWords({ destination, arriving, mark = 0 }: RouteQuestion): string[] {
+  const come = arriving === undefined ? [] : ['from', arriving.source, 'iif', arriving.device]
+  return [`-${familyOf(destination)}`, 'route', 'get', destination, ...come, ...(mark === 0 ? [] : ['mark', `0x${mark.toString(16)}`])]
 }
 
 async function run(question: RouteQuestion, words: readonly string[]): Promise<{ stdout: string }> {

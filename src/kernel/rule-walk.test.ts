@@ -67,6 +67,11 @@ test('the policy of a chain takes what comes to its end', () => {
   expect(ends('-A BASE -s 172.30.0.0/16 -j ACCEPT', {}, 'drop')).toEqual(['accept 1.00 (BASE)'])
 })
 
+test('of a Service with many endpoints, all chains are asked for at once', () => {
+  const rules = Array.from({ length: 200 }, (_, i) => `-A BASE -m statistic --mode random --probability ${(1 / (200 - i)).toFixed(11)} -j KUBE-SEP-${i}`)
+  expect(walkRules(chainsOf(rules.join('\n')), 'BASE', packet).missing.size).toBe(200)
+})
+
 test('chains that were not given are asked for, and conditions that are not understood are told', () => {
   const { missing, doubtful } = walkRules(chainsOf('-A BASE -m owner --uid-owner 0 -j DROP\n-A BASE -j OTHER'), 'BASE', packet)
   expect([...missing]).toEqual(['OTHER'])

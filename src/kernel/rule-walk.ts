@@ -40,9 +40,9 @@ export interface RuleWay {
 }
 
 export interface RuleWalk {
-  /** Their chances add up to 1. */
+  /** Their chances add up to 1, where nothing is missing. */
   readonly ways: readonly RuleWay[]
-  /** Chains that rules led to and that were not given: what they do is left out. */
+  /** Chains that rules led to and that were not given: what went there is in no way. */
   readonly missing: ReadonlySet<string>
   /** Rules with a condition that is not understood, which is taken as not met. */
   readonly doubtful: readonly MetRule[]
@@ -79,10 +79,14 @@ class Walker {
   /** Ways that end `through` have come back from the chain. */
   chain(name: string, start: RuleWay): RuleWay[] {
     const rules = this.#chains.get(name)
-    if (rules === undefined) this.missing.add(name)
+    if (rules === undefined) {
+      // Were it to come back, each of a thousand endpoints would double the ways.
+      this.missing.add(name)
+      return []
+    }
     const done: RuleWay[] = []
     let live = [start]
-    for (const rule of rules ?? []) {
+    for (const rule of rules) {
       live = live.flatMap((way) => {
         const share = this.#share(name, rule, way)
         const rest = way.chance * (1 - share)

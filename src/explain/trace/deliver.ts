@@ -33,14 +33,14 @@ export function* walkFlow(here: Here, flow: Flow, goal: Goal): Walk<Path> {
   }
   const common = ways[0] === undefined ? [] : ruleHops(here, flow, 'nat', { ...ways[0], end: { kind: 'through' }, met: ways[0].met.slice(0, shared) }, doubtful)
   const [only] = branches
-  return branches.length === 1 && only !== undefined ? after(common, only) : { chance: 1, hops: common, branches: branches.toSorted((a, b) => b.chance - a.chance) }
+  return branches.length === 1 && only !== undefined ? after(common, only) : { chance: 1, hops: common, branches }
 }
 
 /** With its destination as it is by now. */
 function* walkRouted(here: Here, flow: Flow, goal: Goal): Walk<Path> {
   if (flow.bridged && !flow.translated) return straight(yield* walkOut(here, flow, here.bridge, function* () { return yield* walkToPod(here, flow) }))
-  const { destination, source, device } = flow
-  const route = yield* ask('route', { destination, ...(device === undefined ? {} : { arriving: { source, device } }) })
+  const { destination, source, device, mark } = flow
+  const route = yield* ask('route', { destination, mark, ...(device === undefined ? {} : { arriving: { source, device } }) })
   if (route.type === 'none') return straight([yield* noRoute(here, flow, route)])
   const hop: Hop = { at: 'route', object: route.line, command: route.command }
   if (route.type !== 'unicast') return straight([...(yield* walkIn(here, flow, goal, hop))])

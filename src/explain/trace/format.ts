@@ -10,7 +10,19 @@ export function formatTrace({ from, to, path, remarks }: Trace): string {
 
 function pathLines({ hops, branches }: Path, indent: string, width: number): string[] {
   const lines = hops.flatMap((hop) => hopLines(hop, indent, width))
-  return [...lines, ...branches.flatMap((branch) => [`${indent}${percent(branch.chance)} of connections:`, ...pathLines(branch, `${indent}  `, width)])]
+  const told = branches.length > mostBranches ? branches.filter((branch, i) => i === 0 || branches.findIndex((each) => arrives(each) === arrives(branch)) === i) : branches
+  const rest = branches.filter((branch) => !told.includes(branch))
+  return [...lines, ...told.flatMap((branch) => [`${indent}${percent(branch.chance)} of connections:`, ...pathLines(branch, `${indent}  `, width)]), ...rest.map((branch) => `${indent}${percent(branch.chance)} of connections: ${endOf(branch)}`)]
+}
+
+/** So many are told hop by hop; of more, one of those that arrive and one of those that do not. */
+const mostBranches = 10
+
+/** "10.244.1.5:80, arrives" */
+function endOf(branch: Path): string {
+  const hops = allHops(branch)
+  const broken = hops.find((hop) => hop.broken !== undefined)?.broken
+  return `${hops.find(({ object }) => object.includes(' DNAT '))?.object.replace(/^.* --to-destination /, '') ?? 'untouched'}, ${broken === undefined ? 'arrives' : broken.problem}`
 }
 
 function hopLines({ at, object, note, command, broken }: Hop, indent: string, width: number): string[] {

@@ -23,7 +23,10 @@ export function* walkWire(here: Here, attachment: PodAttachment): Walk<Hop> {
   if (!veth.up) return { ...base, broken: { problem: `${hostInterface}, the wire of ${nameOf(attachment)}, is down`, remedy: `ip link set ${hostInterface} up` } }
   if (veth.master !== here.bridge) return { ...base, broken: { problem: `${hostInterface}, the wire of ${nameOf(attachment)}, is no port of ${here.bridge}`, remedy: `ip link set ${hostInterface} master ${here.bridge}` } }
   if (bridge?.up !== true) return { ...base, broken: { problem: `the bridge ${here.bridge} is ${bridge === undefined ? 'not there' : 'down'}`, remedy: `${agentMends}: ip link set ${here.bridge} up` } }
-  const inside = (yield* ask('linksIn', { netns }))?.find(({ name }) => name === podInterface)
+  const links = yield* ask('linksIn', { netns })
+  // The kernel takes the veth away with the namespace: where it stands, the namespace is only out of sight.
+  if (links === undefined) return { ...base, note: `the pod's namespace cannot be entered from here: ${netns}` }
+  const inside = links.find(({ name }) => name === podInterface)
   if (inside?.up !== true) {
     const what = inside === undefined ? 'is not there' : 'is down'
     return { ...base, command: `nsenter --net=${netns} ip address show`, broken: { problem: `${podInterface} of ${nameOf(attachment)} ${what}`, remedy: inside === undefined ? again : `nsenter --net=${netns} ip link set ${podInterface} up, and see that its routes are back; or ${again}` } }
@@ -51,13 +54,14 @@ export function* walkToPod(here: Here, flow: Flow): Walk<Hop[]> {
     return [{ ...wire, broken: { problem: `the pod is to reach itself, and ${hostInterface} does not send back what came in by it`, remedy: `bridge link set dev ${hostInterface} hairpin on` } }]
   }
   const learned = (yield* ask('fdb', { device: hostInterface }))?.some(({ mac, self }) => mac === podMac && !self) === true
-  const address = (yield* ask('linksIn', { netns }))?.find(({ name }) => name === podInterface)?.addresses.find((each) => each.address === flow.destination)
+  const links = yield* ask('linksIn', { netns })
+  const address = links?.find(({ name }) => name === podInterface)?.addresses.find((each) => each.address === flow.destination)
   const pod = { at: `pod ${nameOf(attachment)}`, object: address === undefined ? podInterface : `${podInterface} ${address.address}/${address.prefix} up`, command: `nsenter --net=${netns} ip address show dev ${podInterface}` }
-  if (address === undefined) return [wire, { ...pod, broken: { problem: `${podInterface} of ${nameOf(attachment)} has not the address ${flow.destination}`, remedy: `nsenter --net=${netns} ip address add ${flow.destination} dev ${podInterface}, or start the pod again` } }]
+  if (links !== undefined && address === undefined) return [wire, { ...pod, broken: { problem: `${podInterface} of ${nameOf(attachment)} has not the address ${flow.destination}`, remedy: `nsenter --net=${netns} ip address add ${flow.destination} dev ${podInterface}, or start the pod again` } }]
   return [
     { at: here.bridge, object: learned ? `${podMac} dev ${hostInterface} master ${here.bridge}` : `${podMac} not learned`, ...(learned ? {} : { note: 'the bridge asks all its ports' }), command: `bridge fdb show br ${here.bridge}` },
     wire,
-    pod,
+    ...(links === undefined ? [] : [pod]),
     ...(yield* walkToProcess(flow, nameOf(attachment), netns)),
   ]
 }

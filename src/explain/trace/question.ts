@@ -13,7 +13,7 @@ interface Asked {
   /** Each as `iptables -S CHAIN` prints it; those that are not there are left out. */
   chains: { question: { readonly family: Family; readonly table: IptablesTable; readonly names: readonly string[] }; answer: ReadonlyMap<string, readonly string[]> }
   links: { question: object; answer: readonly Link[] }
-  /** Undefined where there is no such namespace. */
+  /** Undefined where the namespace cannot be entered from here. */
   linksIn: { question: { readonly netns: string }; answer: readonly Link[] | undefined }
   /** Undefined where there is no such device. */
   neighbours: { question: { readonly family: Family; readonly device: string }; answer: readonly Neighbour[] | undefined }

@@ -41,10 +41,29 @@ test('pod to pod on one node: by two ports of the bridge', () => {
   expect(places(walk(pod('near'), goal('172.30.0.2', 8080)))).toEqual(wayBetween)
 })
 
+test('a pod whose namespace is out of sight: all the rest is told', () => {
+  const path = walk(pod('near'), goal('172.30.0.2', 8080), (n) => n.podLinks.clear())
+  expect(places(path)).toEqual(['veth', 'filter FAIRLEAD-FORWARD', 'policy', 'cni0', 'veth', 'port 8080/tcp'])
+  expect(path.hops[0]?.note).toBe("the pod's namespace cannot be entered from here: /run/netns/near")
+})
+
 test('pod to pod of another node: route, neighbour, FDB entry, underlay', () => {
   const path = walk(pod('near'), goal('172.30.1.2', 8080))
   expect(path.hops.map(({ object }) => object).slice(-4)).toEqual(['172.30.1.0 lladdr 02:58:ac:1e:01:00 PERMANENT', '02:58:ac:1e:01:00 dst 192.168.0.22 self permanent', '192.168.0.0/24 dev eth0 proto kernel scope link src 192.168.0.21', '172.30.1.2 behind 192.168.0.22'])
   expect(arrives(path)).toBe(true)
+})
+
+test('direct routes: the other node is the gateway, and a route to another is told', () => {
+  const direct = (gateway: string) => (n: ScratchNode) => {
+    n.links = n.links.filter(({ name }) => name !== 'fairlead.1')
+    n.routes = n.routes.map((route) => (route.to === '172.30.1.0/24' ? { ...route, line: `172.30.1.0/24 via ${gateway} dev eth0 proto 98`, json: { gateway, dev: 'eth0', prefsrc: '192.168.0.21' } } : route))
+  }
+  expect(places(walk(pod('near'), goal('172.30.1.2', 8080), direct('192.168.0.22'))).slice(-3)).toEqual(['policy', 'underlay', 'node2'])
+  const [hop] = lastHops(walk(pod('near'), goal('172.30.1.2', 8080), direct('192.168.0.99')))
+  expect(hop?.broken).toEqual({
+    problem: 'the route to 172.30.1.0/24, the pods of node2, is missing: what is for 172.30.1.2 goes by 172.30.1.0/24 via 192.168.0.99 dev eth0',
+    remedy: 'the agent puts it back within 15 s while it runs (fairlead status); by hand: ip route replace 172.30.1.0/24 via 192.168.0.22 proto 98',
+  })
 })
 
 test('a Service: a branch for each endpoint, each with its share', () => {
@@ -69,7 +88,7 @@ test.each<[string, Start, Goal, string[]]>([
   ['a pod under a policy', pod('near'), goal('172.30.0.3', 8080), ['denied by isolation of default/db: no ingress rule of policy database admits default/near to port 8080/tcp']],
   ['a pod under a policy from its own node', node, goal('172.30.0.3', 8080), ['arrives at port 8080/tcp']],
   ['from outside to a node port', outside, goal('192.168.0.21', 30080), ['arrives at port 8080/tcp', 'arrives at node2']],
-  ['from outside to a cluster IP', outside, goal('10.254.1.1', 80, 'default/web'), ['Service default/web has nothing that leads in from outside: 10.254.1.1 is a cluster IP']],
+  ['from outside to a cluster IP', outside, goal('10.254.1.1', 80, 'default/web'), ['nobody outside has a route to 10.254.1.1, a cluster IP, unless somebody gave it one: Service default/web has nothing that leads in']],
   ['from a pod to the world', pod('near'), goal('192.168.0.100', 8080), ['arrives at eth0']],
   ['from an isolated pod to the world', pod('caged'), goal('192.168.0.150', 80), ['denied by isolation of 172.30.0.5 (egress); which policies do it, only the agent knows']],
 ])('%s', (_, start, to, ends) => {
@@ -95,7 +114,7 @@ test.each<[string, (node: ScratchNode) => void, string]>([
   ['no FDB entry', (n) => (n.fdb = []), 'fairlead.1 has no FDB entry for 02:58:ac:1e:01:00, the VTEP of node2: packets stop here'],
   ['an FDB entry to nobody', (n) => (n.fdb = n.fdb.map((each) => ({ ...each, destination: parseAddress('192.168.0.99') }))), 'fairlead.1 sends what is for node2 to 192.168.0.99, which is not its address: packets stop here'],
   ['its wire down', (n) => (n.links = n.links.map((link) => (link.name === 'veth-near' ? { ...link, up: false } : link))), 'veth-near, the wire of default/near, is down'],
-  ['its namespace gone', (n) => n.podLinks.delete('/run/netns/near'), 'eth0 of default/near is not there'],
+  ['its interface gone', (n) => n.podLinks.set('/run/netns/near', []), 'eth0 of default/near is not there'],
   ['a FORWARD policy', (n) => (n.rules = { ...n.rules, filter: '-P FORWARD DROP\n' }), "no rule of chain FORWARD accepts the packet, and the chain's policy drops it"],
 ])('to another node with %s', (_, change, problem) => {
   const path = walk(pod('near'), goal('172.30.1.2', 8080), change)
@@ -116,6 +135,21 @@ test('names: what nothing is called is answered with what comes near, and what m
 
 test.each([['web', { of: 'web' }], ['shop/web:80', { of: 'shop/web', port: '80' }], ['svc/shop/web:http', { kind: 'service', of: 'shop/web', port: 'http' }], ['10.0.0.1:80', { of: '10.0.0.1', port: '80' }], ['[fd00::1]:80', { of: 'fd00::1', port: '80' }], ['fd00:0::1', { of: 'fd00::1' }]])('%s is read', (text, named) => {
   expect(parseNamed(text)).toEqual({ kind: undefined, port: undefined, ...named })
+})
+
+test('of many endpoints, one that arrives and one that does not are told hop by hop, and of the others the end', () => {
+  const endpoints = Array.from({ length: 12 }, (_, i) => `172.30.0.${i + 2}`)
+  const rules = endpoints.flatMap((address, i) => [
+    `-A KUBE-SVC-MANY -m statistic --mode random --probability ${(1 / (endpoints.length - i)).toFixed(11)} -j KUBE-SEP-${i}`,
+    `-A KUBE-SEP-${i} -p tcp -m tcp -j DNAT --to-destination ${address}:8080`,
+  ])
+  const nat = `-A PREROUTING -j KUBE-SERVICES\n-A KUBE-SERVICES -d 10.254.1.3/32 -p tcp -m tcp --dport 80 -j KUBE-SVC-MANY\n${rules.join('\n')}\n-P POSTROUTING ACCEPT\n`
+  const path = walk(pod('near'), goal('10.254.1.3', 80, 'default/many'), (n) => (n.rules = { ...n.rules, nat }))
+  const lines = formatTrace({ from: '', to: '', path, remarks: [] }).split('\n')
+  expect(lines.filter((line) => line.endsWith('of connections:'))).toHaveLength(2)
+  expect(lines).toContain('8.3 % of connections: 172.30.0.4:8080, arrives')
+  expect(lines).toContain('8.3 % of connections: 172.30.0.7:8080, no pod of this node has 172.30.0.7: nobody answers')
+  expect(lines.at(-1)).toBe('25 % of connections arrive.')
 })
 
 test('for people: a line a hop, and where it breaks what to do', () => {

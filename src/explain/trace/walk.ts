@@ -1,5 +1,6 @@
 // A trace: from where the packet starts to all its ends.
 import { type Address, familyOf } from '../../net/address.ts'
+import { cidrContains } from '../../net/cidr.ts'
 import { walkFlow } from './deliver.ts'
 import { attachmentOf, type Flow, type Here, nameOf, nodeOfPod } from './flow.ts'
 import { after, type Hop, type Path, straight } from './hop.ts'
@@ -27,13 +28,18 @@ function* fromPod(here: Here, { attachment }: Extract<Start, { kind: 'pod' }>, g
   if (source === undefined) throw new PlaceError(`The pod has no IPv${family} address, so nothing leads it to ${goal.address}`)
   const wire = yield* walkWire(here, attachment)
   if (wire.broken !== undefined) return straight([wire])
+  const flowBy = (bridged: boolean): Flow => flowTo(goal, { source, device: here.bridge, wire: attachment.hostInterface, bridged })
+  if ((yield* ask('linksIn', { netns })) === undefined) {
+    const neighbour = !attachment.routed && attachment.podCidrs.some((cidr) => cidrContains(cidr, goal.address))
+    return after([wire], yield* walkFlow(here, flowBy(neighbour), goal))
+  }
   const route = yield* ask('route', { destination: goal.address, netns })
   const hop: Hop = { at: 'in the pod', object: route.type === 'none' ? `no route to ${goal.address}` : route.line, command: route.command }
   if (route.type === 'none') {
     const remedy = `start the pod again, or see what has changed its routes: nsenter --net=${netns} ip route show`
     return straight([{ ...hop, broken: { problem: `the pod itself has no route to ${goal.address}: ${route.reason}`, remedy } }])
   }
-  const flow = flowTo(goal, { source, device: here.bridge, wire: attachment.hostInterface, bridged: route.type !== 'local' && route.gateway === undefined })
+  const flow = flowBy(route.type !== 'local' && route.gateway === undefined)
   if (route.type === 'local') return straight([{ ...hop, note: 'its own address: it stays in the pod' }, ...(yield* walkToProcess(flow, nameOf(attachment), netns))])
   return after([hop, wire], yield* walkFlow(here, flow, goal))
 }
@@ -76,9 +82,9 @@ function* tunnelSource(here: Here, node: string | undefined, goal: Goal, address
 /** What nobody beyond the cluster has a route to, unless somebody gave it one. */
 function unreachable(here: Here, { address, service, external }: Goal, own: boolean): Hop['broken'] {
   if (own || external) return undefined
-  if (service !== undefined) return { problem: `Service ${service} has nothing that leads in from outside: ${address} is a cluster IP`, remedy: 'make it a Service of type NodePort or LoadBalancer, or give it an external IP' }
+  if (service !== undefined) return { problem: `nobody outside has a route to ${address}, a cluster IP, unless somebody gave it one: Service ${service} has nothing that leads in`, remedy: 'make it a Service of type NodePort or LoadBalancer, or give it an external IP' }
   if (nodeOfPod(here, address) === undefined && attachmentOf(here, address) === undefined) throw new PlaceError(`Neither end is in the cluster: ${address} is no address of this node, of a pod or of a Service`)
-  return { problem: `nothing leads from outside to ${address}, the address of a pod`, remedy: 'reach it by a Service of type NodePort or LoadBalancer, or by a hostPort' }
+  return { problem: `nobody outside has a route to ${address}, the address of a pod, unless somebody gave it one`, remedy: 'reach it by a Service of type NodePort or LoadBalancer, or by a hostPort' }
 }
 
 function flowTo({ address, port, protocol }: Goal, rest: Pick<Flow, 'source' | 'device' | 'bridged'> & Partial<Flow>): Flow {
