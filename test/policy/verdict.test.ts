@@ -62,7 +62,7 @@ function partyAt(text: string): Party {
 describeKernel('what is said of policies', () => {
   const random = new Random()
   const cases: readonly PolicyCase[] = [...isolationCases, ...peerCases, ...portCases]
-  const sets = [...cases.map(([, ...policies]) => policies), ...Array.from({ length: 40 }, () => randomPolicies(random))]
+  const sets = [...cases.map(([, ...policies]) => policies), ...Array.from({ length: 20 }, () => randomPolicies(random))]
 
   test(`${sets.length} sets of policies (TEST_SEED=${random.seed}): the table as the kernel lists it, the policies and the oracle agree on who may connect, and on which policy admits it`, { timeout: 120_000 }, async () => {
     await using node = await scratchNamespace()
