@@ -17,6 +17,9 @@ export interface ShellCommandOptions {
   readonly accept?: readonly FailureKind[]
 }
 
+/** ms. */
+const ordinaryTimeout = 10_000
+
 /** Ends a here-document: as a line of its own it stands in no text that we write. */
 const inputEnd = 'FAIRLEAD_END_OF_INPUT'
 
@@ -25,11 +28,12 @@ export async function runInShell(workers: ShellWorkers, words: readonly string[]
   const command = [...options.enter, ...words].map(quoteWord).join(' ')
   const begin = performance.now()
   const script = options.input === undefined ? `${command} </dev/null` : `${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
-  const result = await workers.run(script, options.timeout === undefined ? {} : { timeout: options.timeout })
+  const { timeout = ordinaryTimeout } = options
+  const result = await workers.run(script, { timeout })
   const kind = failureKind(result)
   const ok = kind === undefined || (options.accept ?? []).includes(kind)
   options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)
-  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: withoutShell(result.stderr.trim()) || `exit status ${result.status}` })
+  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: withoutShell(result.stderr.trim()) || endOf(result, timeout) })
   return result
 }
 
@@ -42,6 +46,12 @@ function wholeLines(input: string): string {
 /** A worker puts its own name and the number of the line before what it says, which is another each time. */
 function withoutShell(stderr: string): string {
   return stderr.replaceAll(/^\S*sh: \d+: /gm, '')
+}
+
+/** Of a command that said nothing. */
+function endOf({ status, timedOut }: ShellResult, timeout: number): string {
+  if (status !== undefined) return `exit status ${status}`
+  return timedOut ? `it did not end within ${timeout / 1000} s` : 'it was killed'
 }
 
 function failureKind(result: ShellResult): FailureKind | undefined {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { holdLock } from '../../src/kernel/process-lock.ts'
+import { runInShell } from '../../src/kernel/shell-command.ts'
 import { ShellWorkers } from '../../src/kernel/shell-workers.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace, testLog, wire } from './scratch.ts'
 
@@ -189,6 +190,13 @@ describeKernel('shell workers', () => {
     const [hung, next] = await Promise.all([workers.run('sleep 1000 | cat', { timeout: 200 }), workers.run('echo next')])
     expect(hung).toMatchObject({ status: undefined, timedOut: true })
     expect(next).toMatchObject({ stdout: 'next\n', status: 0 })
+  })
+
+  test('a command that hangs or is killed without a word is told of in words', async () => {
+    await using workers = new ShellWorkers(2)
+    await expect(runInShell(workers, ['sleep', '1000'], { enter: [], timeout: 200 })).rejects.toThrow('sleep 1000: it did not end within 0.2 s')
+    await expect(runInShell(workers, ['sh', '-c', 'kill -KILL $PPID'], { enter: [] })).rejects.toThrow('it was killed')
+    await expect(runInShell(workers, ['false'], { enter: [] })).rejects.toThrow('false: exit status 1')
   })
 
   test('a shell that ended while it had nothing to do is not used again', async () => {
