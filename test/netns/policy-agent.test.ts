@@ -33,12 +33,12 @@ async function add(machine: AgentMachine, name: string): Promise<string> {
   return document.ips?.[0]?.address.split('/')[0] ?? ''
 }
 
-/** Sends its name to each address and port, fifty times a second, with a number each time. */
+/** Sends its name to each address and port, 25 times a second, with a number each time. */
 const sender = `const [name, ...to] = process.argv.slice(1); const socket = require('node:dgram').createSocket('udp4'); let n = 0
-setInterval(() => { n += 1; for (const each of to) socket.send(name + ' ' + n, Number(each.split(':')[1]), each.split(':')[0], () => undefined) }, 20)`
-/** Prints what it hears: port, name, number, and when (ms); until it hears "end". */
+setInterval(() => { n += 1; for (const each of to) socket.send(name + ' ' + n, Number(each.split(':')[1]), each.split(':')[0], () => undefined) }, 40)`
+/** Prints what it hears: port, name, number, and when (ms); until it hears "end". The kernel keeps what comes while it waits seconds for a core. */
 const receiver = `for (const port of process.argv.slice(1)) { const socket = require('node:dgram').createSocket('udp4')
-socket.on('message', (word) => { if (String(word) === 'end') process.exit(0); console.log(port + ' ' + word + ' ' + Date.now()) }).bind(Number(port)) }`
+socket.on('message', (word) => { if (String(word) === 'end') process.exit(0); console.log(port + ' ' + word + ' ' + Date.now()) }).bind(Number(port), () => socket.setRecvBufferSize(2 ** 20)) }`
 
 interface Heard {
   /** "web:80": the sender and the port that it got to. */
