@@ -42,8 +42,8 @@ async function runOnce(machine: AgentMachine, pod: PodSpec, name: string): Promi
 }
 
 /** As `kubectl exec` starts it: beside the agent, with what its container has. */
-async function doctorIn(machine: AgentMachine, capabilities?: readonly string[]): Promise<{ exitCode: number | null; stdout: string }> {
-  const [program, ...args] = [...into(machine, agentPod, agent, capabilities), join(root, 'bin/fairlead'), 'doctor']
+async function askIn(machine: AgentMachine, question: readonly string[], capabilities?: readonly string[]): Promise<{ exitCode: number | null; stdout: string }> {
+  const [program = '', ...args] = [...into(machine, agentPod, agent, capabilities), join(root, 'bin/fairlead'), ...question]
   return await machine.run(program, args)
 }
 
@@ -76,7 +76,11 @@ describeKernel('the DaemonSet', () => {
 
     expect(await machine.succeed('cat', ['/proc/sys/net/ipv4/ip_forward', '/proc/sys/net/ipv4/conf/cni0/rp_filter', '/proc/sys/net/ipv4/conf/fairlead.1/rp_filter'])).toBe('1\n2\n2\n')
     expect(machine.warnings).toEqual([])
-    expect(await doctorIn(machine)).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^ok {6}agent\n/) as string })
+    expect(await askIn(machine, ['doctor'])).toMatchObject({ exitCode: 0, stdout: expect.stringMatching(/^ok {6}agent\n/) as string })
+    // By this backend's rules, and as far as into the pod's namespace, where nobody listens.
+    const traced = await askIn(machine, ['trace', '--to', 'n1:8080'])
+    expect(traced).toMatchObject({ exitCode: 1, stdout: expect.stringMatching(new RegExp(`^ok +nat FAIRLEAD-HOSTPORT-DNAT .*\\n +\\$ iptables-${backend} -t nat `, 'm')) as string })
+    expect(traced.stdout).toMatch(/^BROKEN {2}port 80\/tcp .*\n.*\n +nobody listens on port 80\/tcp of default\/p1:/m)
     for (const path of ['livez', 'readyz']) expect((await machine.run('socat', ['-', 'TCP:127.0.0.1:10256'], { input: `GET /${path} HTTP/1.0\r\n\r\n` })).stdout).toMatch(/^HTTP\/1\.1 200 /)
     const metrics = new Set([...(await machine.metrics()).matchAll(/^# TYPE ((?!process_|nodejs_)\w+)/gm)].map(([, name]) => name))
     const described = [...readFileSync(join(root, 'docs/operations.md'), 'utf8').matchAll(/^\| `((?:fairlead|kubeproxy)_\w+)` \|/gm)].map(([, name]) => name)
@@ -112,7 +116,7 @@ describeKernel('the DaemonSet', () => {
     const told = /This node has rules in iptables-legacy \(tables mangle\), which cannot be read without NET_RAW, so ours are written with iptables-nft/
     expect(machine.warnings.filter((sentence) => told.test(sentence))).toHaveLength(1)
     await machine.succeed('iptables-legacy', ['-A', 'INPUT', '-s', '192.0.2.1', '-j', 'ACCEPT'])
-    const { exitCode, stdout } = await doctorIn(machine, without('NET_RAW'))
+    const { exitCode, stdout } = await askIn(machine, ['doctor'], without('NET_RAW'))
     expect([exitCode, stdout]).toEqual([1, expect.stringMatching(told)])
     expect(stdout).toMatch(/the rules that this node has in iptables-legacy cannot be read \(.*\)\n +-> run the doctor as root with NET_ADMIN and NET_RAW/)
   }, 60_000)

@@ -56,7 +56,7 @@ export function intoContainer({ pod, container, hostPaths, configMaps, capabilit
     `mount -t proc proc ${root}/proc; mount --bind ${root}/proc/sys ${root}/proc/sys; mount -o remount,bind,ro ${root}/proc/sys; mount --rbind /dev ${root}/dev; mount -t sysfs -o ro sysfs ${root}/sys`,
     ...mounts.flatMap(({ source, target, readOnly, propagation }) => {
       const at = quoteWord(`${root}${target}`)
-      return [`mount --bind ${quoteWord(source)} ${at}; mount --make-${propagation} ${at}`, ...(readOnly ? [`mount -o remount,bind,ro ${at}`] : [])]
+      return [`mount --rbind ${quoteWord(source)} ${at}; mount --make-${propagation} ${at}`, ...(readOnly ? [`mount -o remount,bind,ro ${at}`] : [])]
     }),
     `exec chroot ${root} setpriv --bounding-set ${['-all', ...capabilities.map((name) => `+${name.toLowerCase()}`)].join(',')} -- "$@"`,
   ]
