@@ -81,6 +81,22 @@ test('where others write all the time, looks at large tables take a hundredth an
   expect(count('whole')).toBeLessThan(9)
 })
 
+test('a rule that somebody has changed is back within seconds, and where others write all the time every rule is looked at for a hundredth of it', async () => {
+  const tables = new Tables()
+  Object.assign(tables, { chains: 5000, seconds: { roots: 0.01, whole: 0.2 } })
+  const audit = new Audit({ tables, now: () => tables.now, syncCost: 1 })
+  await until(110, audit, tables)
+  tables.writes = 1
+  tables.damaged = 'a rule'
+  expect(await until(115, audit, tables)).toHaveLength(1)
+  tables.looks.length = 0
+  for (let second = 115; second < 10_115; second++) {
+    tables.writes = second
+    await until(second, audit, tables)
+  }
+  expect(tables.looks.filter((look) => look.startsWith('whole')).length * tables.seconds.whole).toBeLessThan(120)
+})
+
 test.each([
   { what: 'the kernel tells nothing', writes: undefined },
   { what: 'it does not tell of every rule', writes: 0 },
