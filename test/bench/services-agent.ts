@@ -11,7 +11,7 @@ import { changeEndpoints, clusterIp, createCluster } from './service-objects.ts'
 const dir = '/run/bench-services'
 /** The Service that is changed, and connected to. */
 const probed = 7
-const settleMs = 40_000
+const settleMs = 75_000
 const pauseMs = 300
 
 export interface AgentCosts extends IdleCosts {
@@ -47,7 +47,7 @@ export class ServiceScene implements AsyncDisposable {
     const begin = process.hrtime.bigint()
     await using agent = node.startAgent()
     const startSeconds = Number((await arrival()) - begin) / 1e9
-    // What a start leaves to be done is over by then.
+    // What a start leaves to be done is over by then: with 1,000 Nodes the second pass comes after a minute.
     await sleep(settleMs)
     const idle = await idleCosts(agent, idleSeconds)
     const times: number[] = []

@@ -115,6 +115,14 @@ export class FamilyRules {
     for (const { rules, printed } of pairs) {
       if (printed !== undefined) this.#learn(leftOver(rules, printed, this.#spellings))
     }
+    await this.#makeRoom(desired, observed)
+  }
+
+  /** Rules for Services, which ours must stand behind, may have come between our look and our write: at a start both are written at the same time. */
+  async #makeRoom({ chains, jumps }: RuleSet, observed: ObservedChains): Promise<void> {
+    const written = jumps.filter(({ table, base }) => observed.has(placeKey({ table, name: base })))
+    const text = restoreText(diffJumps({ chains, jumps: written }, observed, this.#spellings))
+    if (text !== '') await this.#kernel.restoreRules(this.#family, text)
   }
 
   /** Both in the order of the chain. Unequal numbers are another program's doing, for the next pass to see. */

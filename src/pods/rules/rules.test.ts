@@ -1,5 +1,5 @@
 import pino from 'pino'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import type { Family } from '../../net/address.ts'
 import { parseAddress } from '../../net/address.ts'
 import { FakeIptables } from './fake-iptables.ts'
@@ -145,6 +145,21 @@ test('what another program changed is counted, what the configuration changed is
   rules.configure({ ...dualSettings, masquerade: false })
   expect(await rules.reconcile([])).toMatchObject({ repaired: [], changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')] })
   expect([...iptables.chains.keys()].filter((key) => key.includes('EGRESS'))).toEqual([])
+})
+
+test('rules for Services that come between the look and the write are stood behind at once', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  iptables.gate = promise
+  const reconciled = rules.reconcile([])
+  await vi.waitFor(() => expect(iptables.restores).not.toEqual([]))
+  const jump = '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD'
+  iptables.chains.set('4 filter FORWARD', [jump])
+  resolve()
+  await reconciled
+  expect(iptables.chains.get('4 filter FORWARD')).toEqual([jump, expect.stringMatching(/ -j FAIRLEAD-FORWARD$/)])
+  expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
 })
 
 test('a flush of ours or of a built-in chain is noticed without reading a chain', async () => {
