@@ -1,6 +1,7 @@
 // What the kernel holds now, as far as it is the overlay's.
 import type { Kernel } from '../kernel/kernel.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
+import { settleAll } from '../kernel/settle-all.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { isOurs } from './conflict.ts'
 
@@ -15,9 +16,9 @@ export interface ObservedOverlay {
 }
 
 export async function observeOverlay(kernel: Kernel, device: InterfaceName): Promise<ObservedOverlay> {
-  const [links, ...routes] = await Promise.all([kernel.links(), kernel.routes(4, { ours: true }), kernel.routes(6, { ours: true })])
+  const [links, ...routes] = await settleAll([kernel.links(), kernel.routes(4, { ours: true }), kernel.routes(6, { ours: true })])
   const present = links.some((link) => isOurs(link, device))
-  const [fdb, ...neighbours] = present ? await Promise.all([kernel.fdb(device), kernel.neighbours(4, device), kernel.neighbours(6, device)]) : [[]]
+  const [fdb, ...neighbours] = present ? await settleAll([kernel.fdb(device), kernel.neighbours(4, device), kernel.neighbours(6, device)]) : [[]]
   return {
     links,
     routes: routes.flat().filter((route) => route.gateway !== undefined),

@@ -3,6 +3,7 @@
 import { canonicalAddress } from '../net/address.ts'
 import { nthAddress, cidrSize, cidrOf } from '../net/cidr.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { settleAll } from '../kernel/settle-all.ts'
 import type { NftFields, NftObject } from '../kernel/nftables.ts'
 import { interval } from './ip-blocks.ts'
 
@@ -27,7 +28,7 @@ export async function observeTable(kernel: Kernel, table: string): Promise<Obser
 
 /** A few maps or sets alone, which takes milliseconds; those that are not there are left out. @throws {CommandError} */
 export async function observeSets(kernel: Kernel, table: string, names: readonly { kind: 'set' | 'map'; name: string }[]): Promise<Pick<ObservedTable, 'sets' | 'counts'>> {
-  const lists = await Promise.all(names.map(async ({ kind, name }) => kernel.listNft(`${kind} ${table} ${name}`)))
+  const lists = await settleAll(names.map(async ({ kind, name }) => kernel.listNft(`${kind} ${table} ${name}`)))
   const objects = lists.flatMap((objects) => objects ?? [])
   return { sets: setsOf(objects), counts: countsOf(objects) }
 }

@@ -5,6 +5,7 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import { settleAll } from '../kernel/settle-all.ts'
 import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Address, Family } from '../net/address.ts'
@@ -105,11 +106,7 @@ export class Services {
   async sync(): Promise<SyncResult> {
     const options = await this.#render(async (lane) => lane.tables.writeAhead())
     if (options === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
-    const results = await Promise.allSettled(this.#lanes.map(async (lane) => this.#syncLane(lane)))
-    const written = results.map((result) => {
-      if (result.status === 'rejected') throw result.reason
-      return result.value
-    })
+    const written = await settleAll(this.#lanes.map(async (lane) => this.#syncLane(lane)))
     await this.#allowLocalhostNodePorts(options)
     const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
     return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: this.#problems }

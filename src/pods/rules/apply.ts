@@ -118,10 +118,14 @@ export class FamilyRules {
     await this.#makeRoom(desired, observed)
   }
 
-  /** Rules for Services, which ours must stand behind, may have come between our look and our write: at a start both are written at the same time. */
+  /**
+   * Rules for Services, which ours must stand behind, may have come between our look and our write: at a start both are written at the same time. What was removed needs no
+   * room, also where nothing was: in a dry run.
+   */
   async #makeRoom({ chains, jumps }: RuleSet, observed: ObservedChains): Promise<void> {
     const written = jumps.filter(({ table, base }) => observed.has(placeKey({ table, name: base })))
-    const text = restoreText(diffJumps({ chains, jumps: written }, observed, this.#spellings))
+    const wanted = describeRules({ chains: [], jumps: written })
+    const text = restoreText(diffJumps({ chains, jumps: written }, observed, this.#spellings).filter(({ object }) => wanted.has(object)))
     if (text !== '') await this.#kernel.restoreRules(this.#family, text)
   }
 

@@ -1,11 +1,12 @@
 // What iptables holds of our chains, and of the built-in chains that lead to them.
 import type { Family } from '../../net/address.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { settleAll } from '../../kernel/settle-all.ts'
 import type { ObservedChains } from './diff.ts'
 import { type Place, placeKey } from './rule-set.ts'
 
 /** Chain by chain: a whole table takes seconds to read where kube-proxy keeps ten thousand Services in it. */
 export async function observeChains(kernel: Kernel, family: Family, places: readonly Place[]): Promise<ObservedChains> {
-  const found = await Promise.all(places.map(async (place) => [placeKey(place), await kernel.rulesOf(family, place.table, place.name)] as const))
+  const found = await settleAll(places.map(async (place) => [placeKey(place), await kernel.rulesOf(family, place.table, place.name)] as const))
   return new Map(found.flatMap(([key, lines]) => (lines === undefined ? [] : [[key, lines.filter((line) => line.startsWith('-A '))] as const])))
 }

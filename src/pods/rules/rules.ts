@@ -2,6 +2,7 @@
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
+import { settleAll } from '../../kernel/settle-all.ts'
 import type { Attachment } from '../attachment.ts'
 import { attachmentKey } from '../attachment-store.ts'
 import type { HostPortHook } from '../hooks.ts'
@@ -134,11 +135,7 @@ export class PodRules implements HostPortHook {
 
   /** One family that fails does not keep the other from its rules. @throws what the first to fail threw, when all have ended. */
   async #everyLane<T>(work: (lane: Lane) => Promise<T>): Promise<T[]> {
-    const results = await Promise.allSettled(this.#lanes.map(work))
-    return results.map((result) => {
-      if (result.status === 'rejected') throw result.reason
-      return result.value
-    })
+    return settleAll(this.#lanes.map(work))
   }
 
   /** After a restart: of two that want one port, which a past defect may have left, the older keeps it. */
