@@ -5,6 +5,7 @@ import https from 'node:https'
 import { apiErrorOf } from './api-error.ts'
 import { LineSplitter } from './line-splitter.ts'
 import { MovedSockets } from './moved-sockets.ts'
+import { Recovery } from './recovery.ts'
 import { ServerChoice, type ServerChoiceParts } from './server-choice.ts'
 
 /** Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is simply the next one. */
@@ -63,6 +64,8 @@ const askMs = 3000
 const keepAliveMs = 30_000
 
 export class ApiConnection {
+  /** Among those who ask over and over. */
+  readonly recovery = new Recovery()
   readonly #credentials: Credentials
   readonly #servers: ServerChoice
   readonly #agents: Readonly<Record<'http:' | 'https:', http.Agent>>

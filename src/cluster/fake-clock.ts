@@ -1,7 +1,8 @@
-// A clock for tests: sleeping takes no time and is remembered.
+// Clocks for tests.
 import { setImmediate } from 'node:timers/promises'
 import type { Clock } from './clock.ts'
 
+/** Sleeping takes no time and is remembered. */
 export class FakeClock implements Clock {
   readonly sleeps: number[] = []
   time = 0
@@ -14,6 +15,32 @@ export class FakeClock implements Clock {
     this.sleeps.push(ms)
     this.time += ms
     await setImmediate(undefined, { signal })
+  }
+
+  random(): number {
+    return 0.5
+  }
+}
+
+/** Nobody wakes by himself. */
+export class StoppedClock implements Clock {
+  readonly #sleepers: (() => void)[] = []
+
+  now(): number {
+    return 0
+  }
+
+  async sleep(_ms: number, signal: AbortSignal): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#sleepers.push(resolve)
+      if (signal.aborted) reject(signal.reason as Error)
+      signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    })
+  }
+
+  /** The time of all who sleep is over. */
+  wakeAll(): void {
+    for (const wake of this.#sleepers.splice(0)) wake()
   }
 
   random(): number {

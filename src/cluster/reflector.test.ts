@@ -4,7 +4,7 @@ import { pino } from 'pino'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { ApiConnection, type Credentials } from './api-connection.ts'
 import { type Fault, FakeApiServer, line, refuse } from './fake-api-server.ts'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock, StoppedClock } from './fake-clock.ts'
 import { asKubeObject, keyOf } from './kube-object.ts'
 import { Reflector, type ReflectorSettings } from './reflector.ts'
 
@@ -18,12 +18,16 @@ function project(raw: unknown): readonly [string, string] | undefined {
 
 const anyone: Omit<Credentials, 'servers'> = { requestOptions: async () => ({ headers: {} }), reload: () => {} }
 
+function connectionTo(server: FakeApiServer, credentials = anyone): ApiConnection {
+  return new ApiConnection({ servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] }, ...credentials })
+}
+
 /** A reflector of the server, not yet running, and all that a test wants to know of it. */
 function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'servers'> } = {}) {
   const clock = new FakeClock()
   const logged: { level: number; msg: string }[] = []
   const log = pino({ level: 'debug' }, { write: (text: string) => logged.push(JSON.parse(text) as (typeof logged)[number]) })
-  const api = new ApiConnection({ servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] }, ...(settings.credentials ?? anyone) })
+  const api = connectionTo(server, settings.credentials)
   const reflector = new Reflector({ api, path: '/api/v1/things', project, equals: (a, b) => a === b, log, clock, ...settings })
   let signals = 0
   reflector.onChange(() => (signals += 1))
@@ -344,6 +348,21 @@ test('a long outage is waited out with growing pauses, one request each and one 
   expect(clock.sleeps.slice(0, 3)).toEqual([600, 1200, 2400])
   expect(Math.max(...clock.sleeps)).toBeLessThanOrEqual(30_000)
   expect(warnings()).toHaveLength(1)
+})
+
+test('an outage ends for all reflectors when it ends for one', async () => {
+  await using server = await FakeApiServer.start()
+  server.put('a', { v: '1' })
+  server.faults.push(refuse(503), refuse(503))
+  const api = connectionTo(server)
+  const patient = reflectorOf(server, { api, clock: new StoppedClock() })
+  void patient.start()
+  await eventually(() => expect(patient.reflector.status()).toMatchObject({ state: 'waiting', synced: false }))
+  const quick = reflectorOf(server, { api })
+  void quick.start()
+  await converged(quick.reflector, server)
+  await converged(patient.reflector, server)
+  expect(server.requests).toHaveLength(4)
 })
 
 test('a kind that the server does not have is asked for with growing pauses and one warning, until an upgrade brings it', async () => {

@@ -2,15 +2,15 @@
 //
 // One loop: without a place in the server's history it lists, and the list streams straight on into a watch (WatchList; in pages where the server has
 // none). With a place it watches from there. The server ends each watch after some minutes and the next one goes on from the last event or bookmark.
-// Any failure is waited out; a place that the server has forgotten (410) or keeps refusing is given up for a new list. Nothing but the signal stops it.
+// Any failure is waited out (retries.ts); a place that the server has forgotten (410) or keeps refusing is given up for a new list. Nothing but the signal stops it.
 import type { Logger } from 'pino'
 import type { ApiConnection, Query, StreamLimits } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
-import { BackOff } from './back-off.ts'
 import { type Clock, systemClock } from './clock.ts'
 import { ObjectStore, type Projection, type Refill } from './object-store.ts'
 import { pagedList } from './paged-list.ts'
 import type { Problem } from './problem.ts'
+import { Retries } from './retries.ts'
 import { openWatch, WatchBroken, type WatchEvent } from './watch-stream.ts'
 
 export interface ReflectorSettings<T> {
@@ -55,14 +55,12 @@ const defaultLimits: ReflectorLimits = { headersTimeoutMs: 30_000, watchSeconds:
 const shortWatchMs = 1000
 /** So many refusals in a row to go on from our place, and it is given up: a list cures whatever is wrong with it. */
 const refusalsBorne = 3
-/** Retry-After is honoured up to here. */
-const longestPatienceMs = 300_000
 
 export class Reflector<T> {
   readonly #settings: ReflectorSettings<T>
   readonly #limits: ReflectorLimits
   readonly #clock: Clock
-  readonly #backOff: BackOff
+  readonly #retries: Retries
   readonly #store: ObjectStore<T>
   readonly #selector: Query
   readonly #firstSync = Promise.withResolvers<void>()
@@ -76,14 +74,13 @@ export class Reflector<T> {
   #reconnects = 0
   #refusals = 0
   #lastEventAt: number | undefined
-  #lastError: string | undefined
 
   constructor(settings: ReflectorSettings<T>) {
-    const { path, selector, log } = settings
+    const { api, path, selector, log } = settings
     this.#settings = settings
     this.#limits = { ...defaultLimits, ...settings.limits }
     this.#clock = settings.clock ?? systemClock
-    this.#backOff = new BackOff({ clock: this.#clock })
+    this.#retries = new Retries({ path, recovery: api.recovery, clock: this.#clock, log })
     this.#selector = { fieldSelector: selector?.field, labelSelector: selector?.label }
     this.#store = new ObjectStore({ ...settings, warn: (problem) => log.warn({ resource: path }, problem) })
   }
@@ -121,20 +118,22 @@ export class Reflector<T> {
       relists: this.#relists,
       reconnects: this.#reconnects,
       lastEventAt: this.#lastEventAt,
-      lastError: this.#lastError,
+      lastError: this.#retries.lastError,
     }
   }
 
   /** Resolves after the signal, and never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      let pauseMs = 0
       try {
-        pauseMs = await (this.#place === undefined ? this.#list(signal) : this.#goOn(signal, this.#place))
+        this.#retries.begin()
+        const restMs = await (this.#place === undefined ? this.#list(signal) : this.#goOn(signal, this.#place))
+        if (restMs === 0) continue
+        this.#state = 'waiting'
+        await this.#clock.sleep(restMs, signal)
       } catch (error) {
-        if (!signal.aborted) pauseMs = this.#failed(error)
+        if (!signal.aborted) await this.#failed(error, signal)
       }
-      if (pauseMs > 0) await this.#pause(pauseMs, signal)
     }
     this.#state = 'stopped'
   }
@@ -181,6 +180,7 @@ export class Reflector<T> {
     let filling = refill
     let events = 0
     const stream = await openWatch(api, path, { ...this.#selector, ...from, timeoutSeconds: seconds }, limits)
+    this.#retries.answered()
     if (filling === undefined) this.#watching()
     for await (const event of stream) {
       events += 1
@@ -211,6 +211,7 @@ export class Reflector<T> {
   }
 
   #listed(place: string): void {
+    this.#retries.answered()
     this.#place = place
     this.#refusals = 0
     this.#lastEventAt = this.#clock.now()
@@ -223,37 +224,18 @@ export class Reflector<T> {
 
   #watching(): void {
     this.#state = 'watching'
-    this.#backOff.succeeded()
-    if (this.#lastError !== undefined) this.#settings.log.info({ resource: this.#settings.path }, `Watching ${this.#settings.path} again`)
-    this.#lastError = undefined
+    this.#retries.succeeded()
   }
 
-  /** @returns ms to wait. */
-  #failed(error: unknown): number {
-    const { log, path } = this.#settings
-    const message = error instanceof Error ? error.message : String(error)
+  async #failed(error: unknown, signal: AbortSignal): Promise<void> {
     const forgotten = error instanceof WatchBroken || (error instanceof ApiError && error.status === 410)
     if (isRefusal(error)) this.#refusals += 1
     if (forgotten || this.#refusals >= refusalsBorne) {
       this.#place = undefined
       this.#refusals = 0
     }
-    const asked = error instanceof ApiError ? Math.min((error.retryAfter ?? 0) * 1000, longestPatienceMs) : 0
-    const pauseMs = Math.max(asked, this.#backOff.failed())
-    const sentence = `Reading ${path} failed, trying again: ${message}`
-    if (message === this.#lastError) log.debug({ resource: path, pauseMs }, sentence)
-    else log.warn({ resource: path, pauseMs }, sentence)
-    this.#lastError = message
-    return pauseMs
-  }
-
-  async #pause(ms: number, signal: AbortSignal): Promise<void> {
     this.#state = 'waiting'
-    try {
-      await this.#clock.sleep(ms, signal)
-    } catch (error) {
-      if (!signal.aborted) throw error
-    }
+    await this.#retries.wait(error, signal)
   }
 }
 
