@@ -74,10 +74,11 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, repairs, log })
-  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log }) }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
+  const gate = new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log })
+  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: gate }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
   const overlay = new Overlay({ kernel, log })
   const checksums = new ChecksumWatch({ live, kernel, nodes: () => [...nodes.snapshot.values()], ready: () => pass.missing.length === 0, apply: () => loop.trigger(), log })
-  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, checksumOffload: () => checksums.wanted, repairs, metrics, log })
+  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, policiesWaitFor: () => gate.waitsFor, checksumOffload: () => checksums.wanted, repairs, metrics, log })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new ReconcileLoop({
     pass: async () => {
@@ -104,6 +105,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     loop.trigger()
   })
   nodes.onChange(() => loop.trigger())
+  void policy.whenKnown(signal).then(() => loop.trigger())
   kernel.onChange(() => loop.trigger())
   const ending = new AbortController()
   const stop = AbortSignal.any([signal, ending.signal])

@@ -7,11 +7,11 @@ import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { ChecksumOffload } from '../overlay/checksum-offload.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
-import { conflist, competingConfigs, installConflist, setAside } from '../pods/cni/conflist.ts'
 import { BridgeConflictError } from '../pods/bridge/diff.ts'
 import { PodCidrError } from '../pods/ipam.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { PodRules } from '../pods/rules/rules.ts'
+import { announce } from './announcement.ts'
 import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from './metrics.ts'
@@ -38,6 +38,7 @@ export class NetworkPass {
   readonly #metrics: Metrics
   readonly #log: Logger
   readonly #reports: Reports
+  readonly #policiesWaitFor: () => string | undefined
   readonly #checksumOffload: () => ChecksumOffload
   readonly #repairs: Repairs
   /** What the last pass that went through had before it; undefined before one has. */
@@ -53,10 +54,11 @@ export class NetworkPass {
   passedAt: number | undefined
   changedAt: number | undefined
 
-  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; checksumOffload: () => ChecksumOffload; repairs: Repairs; metrics: Metrics; log: Logger }) {
+  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; policiesWaitFor: () => string | undefined; checksumOffload: () => ChecksumOffload; repairs: Repairs; metrics: Metrics; log: Logger }) {
     this.#live = parts.live
     this.#kernel = parts.kernel
     this.#rooms = parts.rooms
+    this.#policiesWaitFor = parts.policiesWaitFor
     this.#checksumOffload = parts.checksumOffload
     this.#repairs = parts.repairs
     this.#metrics = parts.metrics
@@ -117,7 +119,9 @@ export class NetworkPass {
     if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
     if (problem !== undefined) return
-    if (this.#config.podNetwork) await this.#announce()
+    const unknown = this.#policiesWaitFor()
+    if (unknown !== undefined) return this.#wait([unknown])
+    if (this.#config.podNetwork) this.#reports.say('conflist', await announce(this.#config, this.#log))
     this.missing = []
   }
 
@@ -205,18 +209,6 @@ export class NetworkPass {
     const rest = performance.now() - at
     if (rest < this.#config.resyncSeconds * 1000) return false
     return writes === undefined || writes !== before || rest >= Math.min(cost * restPerCost, longestRestMs)
-  }
-
-  /** Last: from here on the runtime sends us pods. */
-  async #announce(): Promise<void> {
-    const { cniConfDir, takeOver } = this.#config
-    if ((await installConflist(cniConfDir, conflist())) === 'written') this.#log.info({ directory: cniConfDir }, 'ready: CNI configuration written')
-    const competitors = await competingConfigs(cniConfDir)
-    if (!takeOver) return this.#reports.say('conflist', competitors.map((file) => `${cniConfDir}/${file} comes before our CNI configuration, so the runtime uses it: remove it or set takeOver`))
-    for (const file of competitors) {
-      const aside = await setAside(cniConfDir, file)
-      if (aside !== undefined) this.#log.warn({ command: `mv ${cniConfDir}/${file} ${cniConfDir}/${aside}` }, `${file} came before our CNI configuration and was set aside (takeOver)`)
-    }
   }
 
   #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {

@@ -98,7 +98,7 @@ export class PolicyEnforcer {
     if (!this.#parts.live.current.networkPolicy) return this.#switchOff()
     const begin = async (): Promise<void> => {
       // Half of what there is would look like the rest were deleted; what an earlier agent has written holds until then.
-      await this.known(signal)
+      await this.whenKnown(signal)
       for (const source of [...this.#sources, this.#parts.live]) source.onChange(() => this.changed())
       this.#loop.trigger()
       await this.#loop.run(signal)
@@ -107,10 +107,14 @@ export class PolicyEnforcer {
     clearTimeout(this.#pause)
   }
 
-  /** Until policies, and all that they are judged by, have been read once, or the signal. @returns whether they have */
-  async known(signal: AbortSignal): Promise<boolean> {
+  /** Until {@link isKnown}, or the signal. */
+  async whenKnown(signal: AbortSignal): Promise<void> {
     const over = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     await Promise.race([Promise.all(this.#sources.map((source) => source.whenSynced())), over])
+  }
+
+  /** Whether policies, and all that they are judged by, have been read once. It stays true. */
+  get isKnown(): boolean {
     return this.#sources.every(({ synced }) => synced)
   }
 

@@ -27,6 +27,11 @@ export class PolicyGate implements PolicyHook {
     this.#parts = parts
   }
 
+  get waitsFor(): string | undefined {
+    const { live, enforcer, server } = this.#parts
+    return !live.current.networkPolicy || enforcer.isKnown ? undefined : `the network policies of the cluster, and what they are judged by, have not been read from ${server()} yet`
+  }
+
   /** @throws {CniError} */
   async add(attachment: Attachment): Promise<void> {
     const { live, enforcer } = this.#parts
@@ -52,8 +57,9 @@ export class PolicyGate implements PolicyHook {
 
   /** Policies that were never read might forbid anything. */
   async #untilKnown(deadline: AbortSignal): Promise<void> {
-    if (await this.#parts.enforcer.known(deadline)) return
-    throw new CniError(cniCodes.tryAgain, 'the network policies of the cluster are not known yet', { details: `they have not been read from ${this.#parts.server()} so far` })
+    await this.#parts.enforcer.whenKnown(deadline)
+    const { waitsFor } = this
+    if (waitsFor !== undefined) throw new CniError(cniCodes.tryAgain, 'the network policies of the cluster are not known yet', { details: waitsFor })
   }
 
   /** Until the pod's verdicts are in force: its own, or when it is too late those of a pod without labels. */

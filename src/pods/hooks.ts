@@ -22,6 +22,8 @@ export interface BandwidthHook {
 
 /** What network policies say of attachments. */
 export interface PolicyHook {
+  /** Why no pod can be judged yet; undefined once that is over, and from then on. STATUS tells it to the runtime. */
+  readonly waitsFor: string | undefined
   /**
    * Called when the attachment is recorded. Resolves when no packet passes from or to the pod that policies forbid. Rejects when that cannot be promised; the ADD then
    * fails and is undone, with {@link remove} called.

@@ -27,7 +27,7 @@ import { NodeState, type PodNetworkSettings } from './node-state.ts'
 import { Reclaim } from './reclaim.ts'
 import { resultOf } from './result.ts'
 import { RetiredVeths } from './retired-veths.ts'
-import { requireReady } from './status.ts'
+import { status } from './status.ts'
 
 const reclaimEveryMs = 60_000
 
@@ -168,7 +168,6 @@ export class PodNetwork {
   }
 
   async #dispatch(request: CniRequest, signal: AbortSignal): Promise<string> {
-    const { state } = this.#context
     const alone = <T>(containerId: string, work: () => Promise<T>): Promise<T> => this.#queue.run([containerId], async () => (signal.throwIfAborted(), work()))
     switch (request.command) {
       case 'ADD':
@@ -183,7 +182,7 @@ export class PodNetwork {
         await this.#queue.exclusive(() => collectGarbage(this.#context, request))
         return ''
       case 'STATUS':
-        requireReady(state, cniCodes.notAvailable)
+        status(this.#context)
         return ''
     }
   }

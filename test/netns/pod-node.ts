@@ -31,7 +31,7 @@ export function recordHooks(): HookCalls {
     add: async ({ containerId }: Attachment) => void calls.push(`${name} add ${containerId}`),
     remove: async (gone: readonly Attachment[]) => void calls.push(`${name} remove ${gone.map(({ containerId }) => containerId).join(' ')}`),
   })
-  return { hooks: { hostPorts: hook('ports'), bandwidth: hook('bandwidth'), policy: { add: async () => undefined, remove: () => undefined } }, calls }
+  return { hooks: { hostPorts: hook('ports'), bandwidth: hook('bandwidth'), policy: { waitsFor: undefined, add: async () => undefined, remove: () => undefined } }, calls }
 }
 
 export interface PodNode extends AsyncDisposable {

@@ -1,4 +1,5 @@
 // Policies under a real agent: a pod's ADD is answered when its verdicts are in the kernel, and what another program or a kill does to the table is made good.
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { AgentMachine, type AgentOptions, until } from './agent-machine.ts'
@@ -74,7 +75,27 @@ async function chainOf(machine: AgentMachine, map: string, address: string): Pro
   return chain === undefined ? undefined : new RegExp(`chain ${chain} {\\s+comment "([^"]*)"`).exec(text)?.[1]
 }
 
+const rolePath = '/apis/rbac.authorization.k8s.io/v1/clusterroles/fairlead'
+interface ClusterRole {
+  readonly rules: readonly { readonly resources: readonly string[] }[]
+}
+
 describeKernel('policies of an agent', () => {
+  test('until they have been read the runtime is told that no pod can start; from then on one can', { timeout: 90_000 }, async () => {
+    await using machine = await AgentMachine.start()
+    const { rules } = (await machine.api('GET', rolePath)) as ClusterRole
+    const allow = async (allowed: ClusterRole['rules']) => machine.api('PUT', rolePath, { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: 'fairlead' }, rules: allowed })
+    await allow(rules.filter(({ resources }) => !resources.includes('networkpolicies')))
+    machine.startAgent({ kubeconfig: false, flags: ['--kubeconfig', `${machine.dir}/agent-n1.kubeconfig`, '--service-proxy', 'false'] })
+    const sentence = 'the network policies of the cluster, and what they are judged by, have not been read from https://127.0.0.1:6443 yet'
+    await until(async () => (await machine.cni('STATUS')).document.details === sentence, 'STATUS to say what it waits for')
+    await until(async () => (await machine.run('socat', ['-t5', '-', 'TCP:127.0.0.1:10256'], { input: 'GET /readyz HTTP/1.0\r\n\r\n' })).stdout.endsWith(`not ready: ${sentence}\n`), 'a whole pass')
+    expect(existsSync(machine.conflist)).toBe(false)
+    await allow(rules)
+    await machine.ready()
+    await add(machine, 'first')
+  })
+
   test('a pod is isolated when its ADD is answered, if its labels are known or not; one that nothing selects waits for nothing', { timeout: 90_000 }, async () => {
     const { machine } = await machineWith(['--policy-start-seconds', '1'])
     await using _machine = machine
