@@ -22,7 +22,7 @@ RUN npm install --no-save --no-audit --no-fund --ignore-scripts \
  && $machine-linux-gnu-strip -o /out/bin/node /runtime/package/bin/node && cp /runtime/package/LICENSE /out/LICENSE.node
 COPY . .
 ARG COMMIT
-RUN . /target && COMMIT=$COMMIT MUSL_GCC=$machine-linux-musl-gcc node_modules/.bin/node build.ts \
+RUN . /target && COMMIT=$COMMIT MUSL_GCC=$machine-linux-musl-gcc node_modules/node-linux-*/bin/node build.ts \
  && cp -r dist LICENSE /out && cp bin/fairlead /out/bin
 
 FROM ${BASE}

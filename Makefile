@@ -44,6 +44,8 @@ node_modules/.package-lock.json: package.json package-lock.json | packages
 	@echo "installing npm packages"
 	@# Not `npm ci`: it refuses a lock file without those optional packages of other platforms that a registry does not have.
 	@npm install --no-save --no-audit --no-fund
+	@# Node comes in a package for each architecture, and npm 9 may take away the link of the one together with the other's, which is not for this machine.
+	@ln -sfn ../node-linux-$$(node -p process.arch)/bin/node node_modules/.bin/node
 
 # Programs that the agent, the lab and the tests start, and the Debian packages that bring them.
 programs := ip bridge tc nft iptables-nft-restore iptables-legacy-restore conntrack ethtool ipset ping nsenter flock musl-gcc socat gcc
