@@ -17,7 +17,7 @@ import type { AddRequest } from './cni/cni-request.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { detach } from './detach.ts'
 import { gatewayOf, PoolExhaustedError } from './ipam.ts'
-import { checkNetns } from './netns-identity.ts'
+import { checkNetns, isSameNamespace } from './netns-identity.ts'
 import type { PodNetworkSettings } from './node-state.ts'
 import { podAddresses } from './result.ts'
 import { whenReady } from './status.ts'
@@ -36,7 +36,7 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
   const known = state.attachments.get(attachmentKey(request))
   if (known?.netns === request.netns && (await isWired(context, known))) return known
   // A runtime that lost its state starts over in the same namespace, without a DEL for the container before.
-  const replaced = [...state.attachments.values()].filter((other) => other === known || (other.netns === request.netns && other.podInterface === request.podInterface))
+  const replaced = [...state.attachments.values()].filter((other) => other === known || (isSameNamespace(other, request) && other.podInterface === request.podInterface))
   if (replaced.length > 0) await detach(context, replaced)
   signal.throwIfAborted()
 

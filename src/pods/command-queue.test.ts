@@ -22,7 +22,7 @@ test('one container waits for itself and for nobody else, and a failure lets the
   const [first, second, other] = [start('a1', ['a']), start('a2', ['a']), start('b1', ['b'])]
   await settle()
   expect(begun).toEqual(['a1', 'b1'])
-  expect([queue.isBusy('a'), queue.isBusy('c')]).toEqual([true, false])
+  expect([queue.isBusy(['c', 'a']), queue.isBusy(['c'])]).toEqual([true, false])
   first.end(new Error('no'))
   await expect(first.done).rejects.toThrow('no')
   await settle()
@@ -31,7 +31,7 @@ test('one container waits for itself and for nobody else, and a failure lets the
   other.end()
   expect(await Promise.all([second.done, other.done])).toEqual(['a2', 'b1'])
   await settle()
-  expect(queue.isBusy('a')).toBe(false)
+  expect(queue.isBusy(['a'])).toBe(false)
 })
 
 test('work about several containers waits for each of them, and they for it', async () => {

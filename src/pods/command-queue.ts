@@ -1,20 +1,25 @@
-// Who waits for whom: commands about one container run one after the other, those about different ones side by side, GC alone.
+// Who waits for whom: commands about one container, or one namespace, run one after the other, those about different ones side by side, GC alone.
+
+/** What no two commands may be about at a time. A container id has no slash and no colon: none is taken for another. */
+export function subjectsOf({ containerId, netns, netnsId }: { readonly containerId: string; readonly netns: string | undefined; readonly netnsId: string | undefined }): string[] {
+  return [containerId, netns, netnsId].filter((subject) => subject !== undefined)
+}
 
 export class CommandQueue {
-  /** Container id -> the end of the last command in line for it; gone when that has ended. */
+  /** Subject -> the end of the last command in line for it; gone when that has ended. */
   readonly #tails = new Map<string, Promise<unknown>>()
   /** The end of the last exclusive one in line: everything that comes after it waits for it. */
   #gate: Promise<unknown> = Promise.resolve()
 
-  /** Runs the work when every earlier command about any of these containers has ended. */
-  run<T>(containerIds: readonly string[], work: () => Promise<T>): Promise<T> {
-    const earlier = [this.#gate, ...containerIds.flatMap((id) => this.#tails.get(id) ?? [])]
+  /** Runs the work when every earlier command about any of these {@link subjectsOf} has ended. */
+  run<T>(subjects: readonly string[], work: () => Promise<T>): Promise<T> {
+    const earlier = [this.#gate, ...subjects.flatMap((subject) => this.#tails.get(subject) ?? [])]
     const done = Promise.allSettled(earlier).then(work)
     const tail: Promise<void> = done.then(
-      () => this.#leave(containerIds, tail),
-      () => this.#leave(containerIds, tail),
+      () => this.#leave(subjects, tail),
+      () => this.#leave(subjects, tail),
     )
-    for (const id of containerIds) this.#tails.set(id, tail)
+    for (const subject of subjects) this.#tails.set(subject, tail)
     return done
   }
 
@@ -28,11 +33,12 @@ export class CommandQueue {
     return done
   }
 
-  isBusy(containerId: string): boolean {
-    return this.#tails.has(containerId)
+  /** With a command about any of these. */
+  isBusy(subjects: readonly string[]): boolean {
+    return subjects.some((subject) => this.#tails.has(subject))
   }
 
-  #leave(containerIds: readonly string[], tail: Promise<unknown>): void {
-    for (const id of containerIds) if (this.#tails.get(id) === tail) this.#tails.delete(id)
+  #leave(subjects: readonly string[], tail: Promise<unknown>): void {
+    for (const subject of subjects) if (this.#tails.get(subject) === tail) this.#tails.delete(subject)
   }
 }

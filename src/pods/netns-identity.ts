@@ -24,6 +24,16 @@ export function checkNetns(path: string, seenByRuntime: string | undefined): voi
   if (seen.ino === own.ino) throw new CniError(cniCodes.invalidNetns, `network namespace ${path} is the node's own`)
 }
 
+/** Whether it is one namespace, by whatever path. Of one that is gone the number may be another's by now: then nothing of it is left that could be mistaken. */
+export function isSameNamespace(one: NamespaceNames, other: NamespaceNames): boolean {
+  return one.netns === other.netns || (one.netnsId !== undefined && one.netnsId === other.netnsId)
+}
+
+interface NamespaceNames {
+  readonly netns: string | undefined
+  readonly netnsId: string | undefined
+}
+
 /** True when nothing is at the path though its directory is there: a directory that is not mounted into our pod proves nothing. */
 export function netnsIsGone(path: string): boolean {
   return !existsSync(path) && existsSync(dirname(path))

@@ -16,7 +16,7 @@ import { type CniRequest, parseCniRequest } from './cni/cni-request.ts'
 import { renderResult } from './cni/cni-result.ts'
 import { renderError } from './cni/render-error.ts'
 import { collectGarbage } from './collect-garbage.ts'
-import { CommandQueue } from './command-queue.ts'
+import { CommandQueue, subjectsOf } from './command-queue.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { del } from './delete.ts'
 import { followMtu } from './follow-mtu.ts'
@@ -151,7 +151,7 @@ export class PodNetwork {
     }
   }
 
-  /** The answer comes in time; the work ends when it can, undone, and later commands about the container wait for it. */
+  /** The answer comes in time; the work ends when it can, undone, and later commands about the container or its namespace wait for it. */
   async #inTime(request: CniRequest): Promise<string> {
     const deadline = new AbortController()
     const late = new CniError(cniCodes.tryAgain, `${request.command} took longer than ${this.#deadlineMs / 1000} s`, { details: 'the node is overloaded, or a command hangs: see the log of the agent' })
@@ -168,15 +168,15 @@ export class PodNetwork {
   }
 
   async #dispatch(request: CniRequest, signal: AbortSignal): Promise<string> {
-    const alone = <T>(containerId: string, work: () => Promise<T>): Promise<T> => this.#queue.run([containerId], async () => (signal.throwIfAborted(), work()))
+    const alone = <T>(about: Parameters<typeof subjectsOf>[0], work: () => Promise<T>): Promise<T> => this.#queue.run(subjectsOf(about), async () => (signal.throwIfAborted(), work()))
     switch (request.command) {
       case 'ADD':
-        return renderResult(resultOf(await alone(request.containerId, () => add(this.#context, request, signal))), request.version)
+        return renderResult(resultOf(await alone(request, () => add(this.#context, request, signal))), request.version)
       case 'DEL':
-        await alone(request.containerId, () => del(this.#context, request))
+        await alone(request, () => del(this.#context, request))
         return ''
       case 'CHECK':
-        await alone(request.containerId, () => check(this.#context, request))
+        await alone(request, () => check(this.#context, request))
         return ''
       case 'GC':
         await this.#queue.exclusive(() => collectGarbage(this.#context, request))

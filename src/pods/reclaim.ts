@@ -4,7 +4,7 @@ import type { Link } from '../kernel/observed.ts'
 import { type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
 import type { PodAttachment } from './attachment-codec.ts'
 import { attachmentKey } from './attachment-store.ts'
-import type { CommandQueue } from './command-queue.ts'
+import { type CommandQueue, subjectsOf } from './command-queue.ts'
 import type { PodContext } from './context.ts'
 import { detach } from './detach.ts'
 import { netnsIsGone } from './netns-identity.ts'
@@ -63,15 +63,15 @@ export class Reclaim {
     this.#suspects = suspects
     if (orphans.length > 0) {
       log.warn({ interfaces: orphans }, 'veths of ours without an attachment are removed')
-      await this.#context.retired.retire(orphans.map((hostInterface) => ({ hostInterface, netns: undefined })))
+      await this.#context.retired.retire(orphans.map((hostInterface) => ({ hostInterface, netns: undefined, netnsId: undefined })))
     }
     const isStill = (attachment: PodAttachment): boolean => state.attachments.get(attachmentKey(attachment)) === attachment
     // What a command is about is left to it.
-    const idle = dead.filter((attachment) => isStill(attachment) && !this.#queue.isBusy(attachment.containerId))
+    const idle = dead.filter((attachment) => isStill(attachment) && !this.#queue.isBusy(subjectsOf(attachment)))
     if (idle.length === 0) return 0
     for (const { containerId, netns, addresses, pod } of idle) log.info({ container: containerId, netns, addresses, pod: pod && `${pod.namespace}/${pod.name}` }, 'the pod is gone without a DEL; its address is taken back')
     await this.#queue.run(
-      idle.map(({ containerId }) => containerId),
+      idle.flatMap(subjectsOf),
       () => detach(this.#context, idle.filter(isStill)),
     )
     return idle.length

@@ -4,14 +4,16 @@ import type { Logger } from 'pino'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import { deleteRetired, retireVeth } from '../kernel/link-changes.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
+import { isSameNamespace } from './netns-identity.ts'
 
 const flushDelayMs = 500
 
 /** A host veth and where its other end lies. */
 export interface RetiredVeth {
   readonly hostInterface: InterfaceName
-  /** Undefined for a veth of which nothing else is known. */
+  /** Undefined for a veth of which nothing else is known; so is its identity. */
   readonly netns: string | undefined
+  readonly netnsId: string | undefined
 }
 
 export class RetiredVeths {
@@ -41,7 +43,7 @@ export class RetiredVeths {
 
   /** Deletes what is pending when the new veth would meet it: the same host name, or another interface of the same namespace. */
   async clearFor(veth: RetiredVeth): Promise<void> {
-    const inTheWay = this.#pending.has(veth.hostInterface) || [...this.#pending.values()].some(({ netns }) => netns === veth.netns)
+    const inTheWay = this.#pending.has(veth.hostInterface) || [...this.#pending.values()].some((pending) => isSameNamespace(pending, veth))
     if (inTheWay) await this.flush()
   }
 

@@ -104,4 +104,20 @@ describeKernel('CNI conformance', () => {
     await machine.succeed('ip', ['-n', 'foreign', 'link', 'add', 'eth0', 'type', 'bridge'])
     expect(verdict(await call('ADD', '1.1.0', 'foreign'))).toBe(4)
   })
+
+  test('ADDs at the same time into one namespace are as ADDs one after the other: of one container the same result, of several the last one has it', async () => {
+    const addressOf = ({ stdout }: Ran): string | undefined => (JSON.parse(stdout) as { ips?: { address: string }[] }).ips?.[0]?.address
+    await machine.addPodNamespace('crowd')
+    const [first, ...same] = await Promise.all(Array.from({ length: 4 }, () => call('ADD', '1.1.0', 'crowd')))
+    expect(same).toEqual([first, first, first])
+    const others = ['c1', 'c2', 'c3', 'c4']
+    // The runtime's ways to the one namespace may differ.
+    const answers = await Promise.all(others.map((id, i) => call('ADD', '1.1.0', 'crowd', {}, { CNI_CONTAINERID: id, ...(i % 2 === 1 && { CNI_NETNS: '/run/../run/netns/crowd' }) })))
+    const held = /inet (\S+)/.exec(await machine.succeed('ip', ['-n', 'crowd', '-4', '-o', 'addr', 'show', 'dev', 'eth0']))?.[1]
+    expect(answers.map(({ exitCode }) => exitCode)).toEqual([0, 0, 0, 0])
+    expect(answers.map(addressOf).filter((address) => address === held)).toHaveLength(1)
+    expect(await machine.metrics()).toMatch(/^fairlead_attachments 1$/m)
+    expect(await Promise.all(['crowd', ...others].map(async (id) => verdict(await call('DEL', '1.1.0', 'crowd', {}, { CNI_CONTAINERID: id }))))).toEqual(Array.from({ length: 5 }, () => 'silence'))
+    expect(await machine.metrics()).toMatch(/^fairlead_attachments 0$/m)
+  })
 })
