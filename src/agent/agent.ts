@@ -11,6 +11,7 @@ import { Reflector } from '../cluster/reflector.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
 import { legacyTables } from '../kernel/legacy-tables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
+import { observeChecksumOffload } from '../overlay/checksum-offload.ts'
 import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
@@ -93,7 +94,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   publishGauges(metrics, sources)
 
   await podNetwork.start()
-  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: async () => describeAgent(live.current, api.server, { ...sources, serviceBlocks: await serviceBlocks(api) }), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
+  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: async () => describeAgent(live.current, api.server, { ...sources, serviceBlocks: await serviceBlocks(api), offload: await observeChecksumOffload(kernel, live.current.vxlanDevice) }), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)

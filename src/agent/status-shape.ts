@@ -16,6 +16,8 @@ export const agentStatusShape = z.object({
   overlay: z.enum(['vxlan', 'direct', 'auto', 'none']),
   vxlanPort: z.number(),
   vxlanDevice: interfaceName,
+  /** Of what goes into the tunnel: as configured, whether the device leaves checksums to the card now, and if it does not, whether that is our doing. Undefined without such a device. */
+  checksumOffload: z.object({ setting: z.enum(['auto', 'keep', 'off']), on: z.boolean(), ours: z.boolean() }).optional(),
   bridge: interfaceName,
   cniConfDir: z.string(),
   healthAddress: z.string(),

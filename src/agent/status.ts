@@ -1,5 +1,6 @@
 // The agent as it is now, for those who ask on its socket.
 import { type Cidr, formatCidr } from '../net/cidr.ts'
+import type { ObservedOffload } from '../overlay/checksum-offload.ts'
 import { idlePolicies } from '../policy/idle-policies.ts'
 import type { AgentConfig } from './config.ts'
 import { reflectorsOf, type Sources } from './sources.ts'
@@ -8,6 +9,8 @@ import type { AgentStatusText } from './status-shape.ts'
 interface StatusSources extends Sources {
   /** That cluster IPs are taken from; empty where they are not known. */
   readonly serviceBlocks: readonly Cidr[]
+  /** Of the VXLAN device. */
+  readonly offload: ObservedOffload | undefined
 }
 
 /** @param api the address of the API server */
@@ -21,6 +24,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
     overlay,
     vxlanPort,
     vxlanDevice,
+    checksumOffload: sources.offload && { setting: config.checksumOffload, ...sources.offload },
     bridge,
     cniConfDir,
     healthAddress,

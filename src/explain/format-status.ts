@@ -17,6 +17,7 @@ export function formatStatus(agent: AgentStatus, now: number): string {
     agent.repairs.length === 0 ? 'drift: none since the agent started' : 'drift, put right since the agent started:',
     ...repairs,
     `overlay: ${agent.overlay}, ${agent.peers} ${agent.peers === 1 ? 'peer' : 'peers'}`,
+    ...offload(agent),
     `pods: ${agent.attachments} attached to ${agent.bridge}`,
     ...pools,
     `Services: ${agent.serviceAddresses.length} cluster IPs`,
@@ -25,4 +26,12 @@ export function formatStatus(agent: AgentStatus, now: number): string {
     `API server: ${agent.api}`,
     ...kept,
   ].join('\n')
+}
+
+/** Only what costs throughput is worth a line. */
+function offload({ vxlanDevice, checksumOffload }: AgentStatus): string[] {
+  if (checksumOffload === undefined || checksumOffload.on) return []
+  const { setting, ours } = checksumOffload
+  const why = setting === 'off' ? 'checksumOffload: off' : ours ? `checksumOffload: ${setting}, since the network card miscalculates` : 'by another program'
+  return [`  checksum offload of ${vxlanDevice}: off (${why})`]
 }

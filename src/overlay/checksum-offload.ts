@@ -14,6 +14,24 @@ export type ChecksumOffload = 'keep' | 'off' | 'leave'
 
 const mark = 'checksum-offload-off'
 
+export interface ObservedOffload {
+  readonly on: boolean
+  /** Whether it is we who have switched it off. */
+  readonly ours: boolean
+}
+
+/** Undefined where the device is not there, or does not say. */
+export async function observeChecksumOffload(kernel: Kernel, device: InterfaceName): Promise<ObservedOffload | undefined> {
+  try {
+    const link = (await kernel.links()).find(({ name }) => name === device)
+    const on = link === undefined ? undefined : await kernel.txChecksum(device)
+    return on === undefined ? undefined : { on, ours: link?.alias === mark }
+  } catch (error) {
+    if (error instanceof CommandError) return undefined
+    throw error
+  }
+}
+
 /** @param link the device as it was before this pass @returns a sentence for what could not be done */
 export async function settleChecksumOffload({ kernel, log }: { kernel: Kernel; log: Logger }, device: InterfaceName, wanted: ChecksumOffload, link: Link | undefined): Promise<readonly string[]> {
   const marked = link?.alias === mark

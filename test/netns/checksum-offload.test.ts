@@ -7,6 +7,7 @@ import { AgentMachine } from './agent-machine.ts'
 import { describeKernel } from './scratch.ts'
 
 const eventually = { timeout: 40_000, interval: 200 }
+const fairlead = join(import.meta.dirname, '../../bin/fairlead')
 const probeProcess = join(import.meta.dirname, 'probe-process.ts')
 const peerMac = '02:58:0a:f4:02:00'
 const ownMac = '02:58:0a:f4:01:00'
@@ -41,17 +42,20 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
     await machine.putNode('10.244.2.0/24', 'n2', '192.168.99.2')
     const config = join(machine.dir, 'fairlead.yaml')
     const offload = async (): Promise<string | undefined> => /tx-checksum-ip-generic: (on|off)/.exec((await machine.run('ethtool', ['-k', 'fairlead.1'])).stdout)?.[1]
+    const status = async (): Promise<string | undefined> => /^ {2}checksum offload of fairlead\.1: (.*)$/m.exec(await machine.succeed(fairlead, ['status']))?.[1]
     const reaches = async (): Promise<boolean> => (await machine.run('socat', ['-T5', '-', 'TCP:10.244.2.1:10256,connect-timeout=3'], { input: 'GET /livez HTTP/1.0\r\n\r\n' })).stdout.includes(' 200 ')
 
     writeFileSync(config, 'checksumOffload: keep\n')
     machine.startAgent({ flags: ['--config', config] })
     await machine.ready()
     expect([await offload(), await reaches()]).toEqual(['on', false])
+    expect(await status()).toBeUndefined()
 
     writeFileSync(config, 'checksumOffload: auto\n')
     const found = /^The network card miscalculates checksums: what goes to n2 through the tunnel arrives there with wrong checksums\. fairlead\.1 computes them from now on, and n2 is reached/
     await vi.waitFor(() => expect(machine.warnings.filter((sentence) => found.test(sentence))).toHaveLength(1), eventually)
     expect([await offload(), await reaches()]).toEqual(['off', true])
+    expect(await status()).toBe('off (checksumOffload: auto, since the network card miscalculates)')
     expect(machine.log.find(({ msg }) => found.test(msg))?.command).toBe('ethtool -K fairlead.1 tx-checksum-ip-generic off')
 
     await machine.succeed('ip', ['link', 'del', 'fairlead.1'])
@@ -65,5 +69,9 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
     writeFileSync(config, 'checksumOffload: keep\n')
     await vi.waitFor(async () => expect(await offload()).toBe('on'), eventually)
     expect(await machine.succeed('ip', ['link', 'show', 'fairlead.1'])).not.toContain('alias')
+    await machine.succeed('ethtool', ['-K', 'fairlead.1', 'tx-checksum-ip-generic', 'off'])
+    expect(await status()).toBe('off (by another program)')
+    writeFileSync(config, 'checksumOffload: off\n')
+    await vi.waitFor(async () => expect(await status()).toBe('off (checksumOffload: off)'), eventually)
   }, 120_000)
 })
