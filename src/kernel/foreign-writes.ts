@@ -21,6 +21,8 @@ export class ForeignWrites {
   #stamp: string | undefined
   #count = 0
   #writing = 0
+  /** Whether each of the writes under way has done its work until now. */
+  #written = true
   /** Settled when nothing is being written by us, and the stamp is known that our last write has left. */
   #settled: Promise<void> = Promise.resolve()
   #settle: () => void = () => undefined
@@ -46,6 +48,9 @@ export class ForeignWrites {
     try {
       if (this.#writing === 1) await this.#begin()
       return await write()
+    } catch (error) {
+      this.#written = false
+      throw error
     } finally {
       this.#writing -= 1
       if (this.#writing === 0) void this.#end()
@@ -62,12 +67,14 @@ export class ForeignWrites {
     this.#note(await this.#read())
   }
 
-  /** After the last of them: who has written does not wait for it. */
+  /** After the last of them: who has written does not wait for it. Where one has failed, what changed may be another's, also the write that ours failed by: it is counted. */
   async #end(): Promise<void> {
-    const settle = this.#settle
+    const [settle, written] = [this.#settle, this.#written]
+    this.#written = true
     // It fails where the kernel is being closed: then nobody asks any more.
     const stamp = await this.#read().catch(() => undefined)
-    if (stamp !== undefined) this.#stamp = stamp
+    if (!written) this.#note(stamp)
+    else if (stamp !== undefined) this.#stamp = stamp
     settle()
   }
 
