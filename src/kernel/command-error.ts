@@ -22,11 +22,12 @@ export class CommandError extends Error {
   readonly kind: FailureKind
   /** The command as a person could paste it. */
   readonly command: string
-  /** What the tool said, trimmed. */
+  /** What the tool said, trimmed; of one that is not installed, a sentence that names it. */
   readonly stderr: string
 
   constructor(failure: { kind: FailureKind; command: string; stderr: string; cause?: unknown }) {
-    super(`${failure.command}: ${failure.stderr || failure.kind}`, { cause: failure.cause })
+    // Of a program that is missing, whatever it was to do: each of its uses fails, and a person reads of it once.
+    super(failure.kind === 'not-installed' ? failure.stderr : `${failure.command}: ${failure.stderr || failure.kind}`, { cause: failure.cause })
     this.kind = failure.kind
     this.command = failure.command
     this.stderr = failure.stderr

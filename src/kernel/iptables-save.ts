@@ -3,7 +3,7 @@ import { classifyFailure } from './classify-failure.ts'
 import { CommandError } from './command-error.ts'
 import type { IptablesBackend, IptablesTable } from './kernel.ts'
 import type { Family } from '../net/address.ts'
-import { startChild, whenEnded } from './programs.ts'
+import { goneProgram, startChild, whenEnded } from './programs.ts'
 
 /** Tells `seen` every line of `NAME-BACKEND-save -t TABLE` that declares a chain (":CHAIN ...") or is a rule ("-A CHAIN ..."). @throws {CommandError} */
 export async function readTableLines(options: { backend: IptablesBackend; family: Family; table: IptablesTable; enter: readonly string[]; seen: (line: string) => void }): Promise<void> {
@@ -19,8 +19,10 @@ export async function readTableLines(options: { backend: IptablesBackend; family
     for (const line of lines) if (line.startsWith(':') || line.startsWith('-A ')) seen(line)
   })
   child.stderr?.setEncoding('utf8').on('data', (piece: string) => (said += piece))
-  const failedStart = await new Promise<Error | undefined>((resolve) => whenEnded(child, resolve))
+  const failedStart = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => whenEnded(child, resolve))
   if (failedStart === undefined && child.exitCode === 0) return
+  const gone = goneProgram(program, failedStart)
+  if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command: words.join(' '), stderr: gone })
   const stderr = said.trim() || failedStart?.message || `ended by ${child.signalCode ?? `exit status ${child.exitCode}`}`
   throw new CommandError({ kind: classifyFailure(stderr), command: words.join(' '), stderr })
 }

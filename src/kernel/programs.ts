@@ -19,7 +19,7 @@ export function programPath(name: string): string {
   const known = found.get(name)
   if (known !== undefined) return known
   const path = directories.map((directory) => join(directory, name)).find(isExecutable)
-  if (path === undefined) throw new CommandError({ kind: 'not-installed', command: name, stderr: `not found in ${directories.join(':')}` })
+  if (path === undefined) throw new CommandError({ kind: 'not-installed', command: name, stderr: `${name}: not found in ${directories.join(':')}` })
   found.set(name, path)
   return path
 }
@@ -32,10 +32,15 @@ export function startChild(program: string, args: readonly string[], stdio: Stdi
   return spawn(programPath(program), args, { stdio, env: programEnvironment, detached: true })
 }
 
+/** What a shell says of a program that has gone since {@link programPath} found it; undefined where it failed to start for another reason. */
+export function goneProgram(name: string, failedStart: { code?: string | undefined } | undefined): string | undefined {
+  return failedStart?.code === 'ENOENT' ? `${name}: not found` : undefined
+}
+
 /** Calls back once: when the child and its pipes are done, or with the reason why it could not be started. */
-export function whenEnded(child: ChildProcess, ended: (failedStart: Error | undefined) => void): void {
+export function whenEnded(child: ChildProcess, ended: (failedStart: NodeJS.ErrnoException | undefined) => void): void {
   let done = false
-  const end = (failedStart?: Error) => {
+  const end = (failedStart?: NodeJS.ErrnoException) => {
     if (!done) ended(failedStart)
     done = true
   }

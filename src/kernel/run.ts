@@ -2,7 +2,7 @@
 import { execa } from 'execa'
 import { classifyFailure } from './classify-failure.ts'
 import { CommandError, type FailureKind } from './command-error.ts'
-import { programEnvironment, programPath } from './programs.ts'
+import { goneProgram, programEnvironment, programPath } from './programs.ts'
 import { quoteWord } from './shell-words.ts'
 
 export interface RunOptions {
@@ -24,6 +24,8 @@ export async function runProgram(program: string, args: readonly string[], optio
   const { input = '', timeout = 10_000, accept = [] } = options
   const result = await execa(programPath(program), args, { input, timeout, reject: false, env: programEnvironment, extendEnv: false })
   if (!result.failed) return { stdout: result.stdout, stderr: result.stderr }
+  const gone = goneProgram(program, result)
+  if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command, stderr: gone })
   const kind = kindOf(result.timedOut, result.isTerminated, result.stderr)
   if (accept.includes(kind)) return { stdout: result.stdout, stderr: result.stderr }
   throw new CommandError({ kind, command, stderr: result.stderr.trim() || (result.shortMessage ?? '') })

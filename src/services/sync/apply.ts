@@ -1,6 +1,7 @@
 // The tables of one family in the kernel: knows what they hold, writes what differs, and finds out when somebody else has written.
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
+import { CommandError } from '../../kernel/command-error.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Chains, Rules } from '../rendered.ts'
 import { baseJumps } from '../static-chains.ts'
@@ -188,7 +189,8 @@ export class FamilyTables {
       this.#failures = 0
       return written
     } catch (error) {
-      this.#failures += 1
+      // Without the program nothing of the kernel has shown itself, and no look would come of it.
+      if (!(error instanceof CommandError && error.kind === 'not-installed')) this.#failures += 1
       // Once may be chance. Twice: the kernel does not hold what we believe, such as a chain that a rule of ours leads to.
       if (this.#failures > 1) for (const table of tables) this.#unread.add(table)
       throw error
