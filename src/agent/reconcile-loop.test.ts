@@ -1,5 +1,7 @@
-import { expect, test, vi } from 'vitest'
+import { afterEach, expect, test, vi } from 'vitest'
 import { ReconcileLoop } from './reconcile-loop.ts'
+
+afterEach(() => void vi.useRealTimers())
 
 test('triggers during a pass cause exactly one more', async () => {
   const stop = new AbortController()
@@ -43,5 +45,4 @@ test('the interval runs a pass though nothing happened', async () => {
   expect(passes).toBe(2)
   stop.abort()
   await running
-  vi.useRealTimers()
 })
