@@ -35,6 +35,9 @@ export function publishGauges(metrics: Metrics, sources: Sources): void {
   metrics.gauge('fairlead_policy_denied_packets_total', 'Packets that no policy admits, by pod and the policies that it is under', ['direction', 'namespace', 'pod', 'policies'], () =>
     (policy?.denials ?? []).map(({ direction, namespace, pod, policies = [], packets }) => ({ labels: { direction, namespace, pod, policies: policies.join(',') }, value: packets })),
   )
+  metrics.gauge('fairlead_policy_misaddressed_packets_total', 'Packets dropped at the ports of isolated pods, since their source or destination was not the pod', ['reason', 'namespace', 'pod'], () =>
+    (policy?.misaddressed ?? []).map(({ reason, namespace, pod, packets }) => ({ labels: { reason, namespace, pod }, value: packets })),
+  )
   metrics.gauge('fairlead_resync_seconds', 'How often the kernel is compared with what it should hold, besides on every event', [], () => [{ labels: {}, value: pass.intervalMs / 1000 }])
   metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
   metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [{ labels: {}, value: Number(pass.missing.length === 0) }])

@@ -15,6 +15,7 @@ import type { Attachment } from '../pods/attachment.ts'
 import type { Denial } from '../policy/denials.ts'
 import { type LocalPod, objectOf } from '../policy/local-pod.ts'
 import { LookSchedule } from '../policy/look-schedule.ts'
+import type { Misaddressed } from '../policy/misaddressed.ts'
 import { Policies } from '../policy/policies.ts'
 import type { Subject } from '../policy/subjects.ts'
 import type { LiveConfig } from './live-config.ts'
@@ -75,6 +76,11 @@ export class PolicyEnforcer {
   /** Packets that no policy admits, as of the last look. */
   get denials(): readonly Denial[] {
     return this.#policies.denials
+  }
+
+  /** Packets at the ports of isolated pods with an address that is not theirs, as of then. */
+  get misaddressed(): readonly Misaddressed[] {
+    return this.#policies.misaddressed
   }
 
   /** ms since the epoch: when a sync last went through. */

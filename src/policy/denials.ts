@@ -1,5 +1,6 @@
 // How many packets were denied: each isolated pod's own count stands in the kernel, and since a pod is under one set of policies, that set's count is the sum over its pods.
 import type { Address } from '../net/address.ts'
+import { freshCount } from './fresh-count.ts'
 import type { ObservedTable } from './observe.ts'
 import { type Direction, directions, type Isolation, type Subject } from './subjects.ts'
 
@@ -47,12 +48,7 @@ export class Denials {
   }
 
   #since(direction: Direction, address: Address, counts: ObservedTable['counts'], last: Map<string, number>): number {
-    const key = `${direction} ${address}`
-    const before = this.#last.get(key) ?? 0
-    const count = counts.get(deniedSet(direction, address))?.get(address)
-    last.set(key, count ?? before)
-    if (count === undefined) return 0
-    return count < before ? count : count - before
+    return freshCount(`${direction} ${address}`, counts.get(deniedSet(direction, address))?.get(address), this.#last, last)
   }
 }
 

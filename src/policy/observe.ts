@@ -38,7 +38,7 @@ export function setsOf(objects: readonly NftObject[]): ReadonlyMap<string, Reado
   return new Map(objects.flatMap(({ set, map }) => [set, map].flatMap((each) => (each === undefined ? [] : [[text(each['name']), elementsOf(each)] as const]))))
 }
 
-function countsOf(objects: readonly NftObject[]): ObservedTable['counts'] {
+export function countsOf(objects: readonly NftObject[]): ObservedTable['counts'] {
   const counted = objects.flatMap(({ set }) => (set?.['stmt'] === undefined ? [] : [set]))
   return new Map(counted.map((set) => [text(set['name']), new Map(((set['elem'] ?? []) as readonly unknown[]).map((element) => [elementText(element), packetsOf(element)]))]))
 }

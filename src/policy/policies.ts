@@ -30,6 +30,7 @@ import { tunnelAddresses } from './ip-blocks.ts'
 import { type LocalPod, localPods, objectOf } from './local-pod.ts'
 import type { Look } from './look-schedule.ts'
 import { Members } from './members.ts'
+import { type Misaddressed, MisaddressedCounts } from './misaddressed.ts'
 import type { RenderContext } from './policy-rules.ts'
 import type { PolicySettings } from './settings.ts'
 import { type Subject, Subjects } from './subjects.ts'
@@ -54,6 +55,7 @@ export class Policies {
   /** The kernel has no nftables for bridges. */
   #wireless = false
   readonly #denials = new Denials()
+  readonly #misaddressed = new MisaddressedCounts()
   #settings: PolicySettings | undefined
   #context: RenderContext = { families: [], tunnels: [] }
   #locals: ReadonlyMap<string, LocalPod> = new Map()
@@ -99,14 +101,19 @@ export class Policies {
     const { damaged, counts } = await this.#applied.look(which)
     if (which === 'maps') return damaged
     this.#denials.note(counts, this.#isolated)
-    if (which === 'counts') return []
     const wires = await this.#wires.look(which)
+    this.#misaddressed.note(wires.counts, this.#isolated)
     return [...damaged, ...wires.damaged.map((each) => `${each} of ${wireTable}`)]
   }
 
   /** As of the last look at them or at everything. */
   get denials(): readonly Denial[] {
     return this.#denials.readings
+  }
+
+  /** What of isolated pods was dropped since an address in it was not theirs, as of then. */
+  get misaddressed(): readonly Misaddressed[] {
+    return this.#misaddressed.readings
   }
 
   /** Removes the tables. @returns whether there was one. @throws {CommandError} */

@@ -20,9 +20,11 @@ test('who is isolated in a direction is held there, at its port, to all of its a
   ]
   expect(elements(subjects)).toEqual({
     senders: ['veth0', 'veth1'],
+    forged: ['veth0', 'veth1'],
     sources4: ['veth0 . 10.0.0.5', 'veth1 . 10.0.0.6'],
     sources6: ['veth0 . fd00::5', 'veth0 . fe80::5'],
     receivers: ['veth1'],
+    strayed: ['veth1'],
     targets4: ['veth1 . 10.0.0.6'],
     targets6: [],
   })

@@ -12,6 +12,9 @@ import type { PolicyTable, TableChain, TableSet } from './table.ts'
 
 export const wireTable = 'bridge fairlead'
 
+/** Ports, with a counter each of what was dropped there, by what of it was not the pod's own. */
+export const countingSets = { source: 'forged', destination: 'strayed' } as const
+
 const families: readonly Family[] = [4, 6]
 
 /** A host that comes to a link says it before it has an address. */
@@ -22,14 +25,14 @@ const chains: ReadonlyMap<string, TableChain> = new Map([
     'prerouting',
     {
       declaration: 'type filter hook prerouting priority -300; policy accept;',
-      rules: ['iifname != @senders accept', 'iifname . ip saddr @sources4 accept', 'iifname . ip6 saddr @sources6 accept', 'iifname . arp saddr ip @sources4 accept', ...withoutAddress, 'counter drop'],
+      rules: ['iifname != @senders accept', 'iifname . ip saddr @sources4 accept', 'iifname . ip6 saddr @sources6 accept', 'iifname . arp saddr ip @sources4 accept', ...withoutAddress, 'iifname @forged drop', 'drop'],
     },
   ],
   [
     'forward',
     {
       declaration: 'type filter hook forward priority 10; policy accept;',
-      rules: ['oifname != @receivers accept', 'oifname . ip daddr @targets4 accept', 'oifname . ip6 daddr @targets6 accept', 'ether type arp accept', `icmpv6 type { ${linkTypes.join(', ')} } accept`, 'counter drop'],
+      rules: ['oifname != @receivers accept', 'oifname . ip daddr @targets4 accept', 'oifname . ip6 daddr @targets6 accept', 'ether type arp accept', `icmpv6 type { ${linkTypes.join(', ')} } accept`, 'oifname @strayed drop', 'drop'],
     },
   ],
 ])
@@ -39,7 +42,7 @@ export function wiresOf(subjects: readonly Subject[]): PolicyTable | undefined {
   const senders = wiresIn(subjects.filter(({ egress }) => egress !== undefined))
   const receivers = wiresIn(subjects.filter(({ ingress }) => ingress !== undefined))
   if (senders.length + receivers.length === 0) return undefined
-  const sets = [...setsOf('senders', 'sources', senders), ...setsOf('receivers', 'targets', receivers)]
+  const sets = [...setsOf('senders', 'sources', countingSets.source, senders), ...setsOf('receivers', 'targets', countingSets.destination, receivers)]
   return { sets: new Map(sets), chains }
 }
 
@@ -51,8 +54,9 @@ function wiresIn(subjects: readonly Subject[]): readonly Wire[] {
   return subjects.map(({ local }) => local).filter((local): local is Wire => local.port !== undefined)
 }
 
-function setsOf(ports: string, addresses: string, wires: readonly Wire[]): [string, TableSet][] {
+function setsOf(ports: string, addresses: string, counting: string, wires: readonly Wire[]): [string, TableSet][] {
   const set = (name: string, type: string, elements: readonly string[]): [string, TableSet] => [name, { kind: 'set', declaration: `type ${type};`, elements: new Map(elements.map((element) => [element, ''])) }]
+  const names = wires.map(({ port }) => port)
   const pairs = (family: Family): string[] => wires.flatMap(({ port, addresses, linkLocal }) => [...addresses, ...(linkLocal === undefined ? [] : [linkLocal])].filter((address) => familyOf(address) === family).map((address) => `${port} . ${address}`))
-  return [set(ports, 'ifname', wires.map(({ port }) => port)), ...families.map((family) => set(`${addresses}${family}`, `ifname . ipv${family}_addr`, pairs(family)))]
+  return [set(ports, 'ifname', names), set(counting, 'ifname; counter', names), ...families.map((family) => set(`${addresses}${family}`, `ifname . ipv${family}_addr`, pairs(family)))]
 }

@@ -199,8 +199,10 @@ describeKernel('policies and packets', () => {
     expect(await heard()).toEqual([forged4, forged6])
     await dbPod.run('ip', ['neigh', 'flush', 'dev', 'eth0'])
     await webPod.run('ip', ['neigh', 'flush', 'dev', 'eth0'])
-    await enforced(net, cluster, {}, onWires)
+    const policies = await enforced(net, cluster, {}, onWires)
     expect(await Promise.all([heard(), seenFrom(webPod, `${db}:5000`, { protocol: 'UDP' })])).toEqual([[undefined, undefined], undefined])
+    await policies.look('counts')
+    expect(policies.misaddressed).toEqual([{ reason: 'source', namespace: 'shop', pod: 'web', packets: expect.toSatisfy((packets: number) => packets > 0) as number }])
     expect(await dbPod.run('ip', ['neigh', 'show', 'to', forged4])).toBe('')
     await enforced(net, cluster.policy('shop/web', { podSelector: { matchLabels: { app: 'web' } }, policyTypes: ['Egress'], egress: [{ ports: [{ protocol: 'UDP', port: 5000, endPort: 5001 }] }] }), {}, onWires)
     // The pod's kernel asks for a neighbour in the name of the first packet that waits for it, and one of those above may still wait.
@@ -217,8 +219,10 @@ describeKernel('policies and packets', () => {
     const cluster = shop().policy('shop/db', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: {} }], ports: [{ protocol: 'UDP', port: 5000, endPort: 5001 }] }] })
     await enforced(net, cluster)
     expect(await shouted()).toEqual([web, 'fd00:244:1::5'])
-    await enforced(net, cluster, {}, onWires)
+    const policies = await enforced(net, cluster, {}, onWires)
     expect(await shouted()).toEqual([undefined, undefined])
+    await policies.look('whole')
+    expect(policies.misaddressed).toEqual([{ reason: 'destination', namespace: 'shop', pod: 'db', packets: expect.toSatisfy((packets: number) => packets >= 2) as number }])
     expect(await Promise.all([seenFrom(webPod, `${db}:5000`, { protocol: 'UDP' }), seenFrom(webPod, '[fd00:244:1::6]:5001', { protocol: 'UDP' }), seenFrom(node, `${db}:5000`, { protocol: 'UDP' })])).toEqual([web, 'fd00:244:1::5', '10.244.1.1'])
   })
 

@@ -4,7 +4,7 @@ import type { Kernel } from '../../kernel/kernel.ts'
 import { readListeners } from '../../kernel/read-listeners.ts'
 import { lookUpRoute } from '../../kernel/route-lookup.ts'
 import { parseInterfaceName } from '../../net/interface-name.ts'
-import { policyTable } from '../../policy/table.ts'
+import { wireTable } from '../../policy/wires.ts'
 import type { Found } from '../../agent/lookup-shape.ts'
 import type { Answer, AnswerTo, Question, Walk } from './question.ts'
 
@@ -53,12 +53,22 @@ export class Answers {
         return orNone(kernel.fdb(parseInterfaceName(question.device)))
       case 'listeners':
         return readListeners(question)
-      case 'policyTable':
-        return kernel.listNft(`table ${policyTable}`)
+      case 'nftTable':
+        return question.name === wireTable ? this.#wires() : kernel.listNft(`table ${question.name}`)
       case 'sysctl':
         return (await kernel.readSysctl(question.key))?.trim()
       case 'lookup':
         return this.#lookUp(question.of)
+    }
+  }
+
+  /** A node without nft, or with a kernel that has nothing of it for bridges, has no such table either. */
+  async #wires(): Promise<AnswerTo<'nftTable'>> {
+    try {
+      return await this.#kernel.listNft(`table ${wireTable}`)
+    } catch (error) {
+      if (error instanceof CommandError) return undefined
+      throw error
     }
   }
 

@@ -5,15 +5,28 @@ import type { Address } from '../../net/address.ts'
 import { type Admission, admissionOf, type Connection, type Party } from '../../policy/admission.ts'
 import { type TunnelAddress, tunnelAddresses } from '../../policy/ip-blocks.ts'
 import type { Direction } from '../../policy/subjects.ts'
+import { sourceVerdict } from '../../policy/source-verdict.ts'
 import { admittingPolicy } from '../../policy/suggestion.ts'
+import { policyTable } from '../../policy/table.ts'
 import { type Judgement, verdictOf } from '../../policy/verdict.ts'
+import { countingSets, wireTable } from '../../policy/wires.ts'
 import { endpoint, type Flow, type Here } from './flow.ts'
 import type { Broken, Hop } from './hop.ts'
 import { ask, type Walk } from './question.ts'
 
+/** Where a pod's packet enters the bridge. None where the pod may send what it likes. */
+export function* walkSource(wire: string, source: Address): Walk<Hop[]> {
+  const verdict = sourceVerdict((yield* ask('nftTable', { name: wireTable })) ?? [], wire, source)
+  if (verdict === undefined) return []
+  const { set, element, passes, dropped } = verdict
+  const base = { at: 'policy source', object: `set ${set}: ${element}`, command: `nft list set ${wireTable} ${passes ? countingSets.source : set}` }
+  if (passes) return [{ ...base, note: `isolated, so held to its own addresses: ${dropped} packets with another source were dropped` }]
+  return [{ ...base, broken: { problem: `table ${wireTable} does not know ${source} at ${wire}, and drops what it sends as another's`, remedy: 'the agent writes the table anew once it has looked: fairlead status' } }]
+}
+
 /** On the forward hook of this node. @returns hops; the last one broken where the packet is denied */
 export function* walkPolicies(here: Here, flow: Flow): Walk<Hop[]> {
-  const objects = yield* ask('policyTable', {})
+  const objects = yield* ask('nftTable', { name: policyTable })
   if (objects === undefined) return [{ at: 'policy', object: 'no table inet fairlead', note: 'no policy isolates a pod of this node', command: 'nft list tables' }]
   const { accepted, judgements } = verdictOf(objects, flow)
   const ends = yield* partiesOf(flow.source, flow.destination)

@@ -21,7 +21,7 @@ interface Asked {
   /** Undefined where nobody can tell. */
   listeners: { question: ListenersQuestion; answer: readonly Listener[] | undefined }
   /** Undefined where there is none. */
-  policyTable: { question: object; answer: readonly NftObject[] | undefined }
+  nftTable: { question: { readonly name: string }; answer: readonly NftObject[] | undefined }
   /** Undefined where the kernel has no such key. */
   sysctl: { question: { readonly key: string }; answer: string | undefined }
   /** Who has these addresses; nobody where the agent does not answer. */

@@ -65,6 +65,7 @@ export class ScratchNode {
   fdb: FdbEntry[] = [{ mac: parseMac('02:58:ac:1e:01:00'), destination: parseAddress('192.168.0.22'), self: true, permanent: true }]
   rules: Readonly<Record<string, string>> = { nat: golden('nat.rules'), filter: golden('filter.rules'), mangle: '-P PREROUTING ACCEPT\n' }
   policyTable: readonly NftObject[] | undefined = JSON.parse(golden('policy-table.json')) as NftObject[]
+  wireTable: readonly NftObject[] | undefined
   sysctls: Readonly<Record<string, string>> = { 'net/bridge/bridge-nf-call-iptables': '1', 'net/ipv4/ip_forward': '1' }
   found: readonly Found[] = []
 
@@ -93,8 +94,8 @@ export class ScratchNode {
         return question.device === 'fairlead.1' ? this.fdb : []
       case 'listeners':
         return [{ address: undefined, port: 8080 }]
-      case 'policyTable':
-        return this.policyTable
+      case 'nftTable':
+        return question.name === 'inet fairlead' ? this.policyTable : this.wireTable
       case 'sysctl':
         return this.sysctls[question.key]
       case 'lookup':

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { NftObject } from '../../kernel/nftables.ts'
 import { parseAddress } from '../../net/address.ts'
 import { parseMac } from '../../net/mac.ts'
 import { formatTrace } from './format.ts'
@@ -98,6 +99,21 @@ test.each<[string, Start, Goal, string[]]>([
 test('what is denied comes with a policy that would admit it', () => {
   const [hop] = lastHops(walk(pod('near'), goal('172.30.0.3', 8080)))
   expect(hop?.broken?.policy).toMatchObject({ metadata: { namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { tier: 'front' } } }], ports: [{ protocol: 'TCP', port: 8080 }] }] } })
+})
+
+const wires = (...addresses: readonly string[]): NftObject[] => [
+  { set: { name: 'senders', elem: ['veth-caged'] } },
+  { set: { name: 'sources4', elem: addresses.map((address) => ({ concat: ['veth-caged', address] })) } },
+  { set: { name: 'forged', stmt: [{ counter: null }], elem: [{ elem: { val: 'veth-caged', counter: { packets: 3, bytes: 84 } } }] } },
+]
+
+test('an isolated pod is held to its address where it enters the bridge, and what it sent with others is told', () => {
+  const to = goal('192.168.0.100', 8080)
+  const hopOf = (start: Start, ...addresses: readonly string[]) => walk(start, to, (n) => (n.wireTable = wires(...addresses))).hops.find(({ at }) => at === 'policy source')
+  expect(hopOf(pod('caged'), '172.30.0.5')).toMatchObject({ object: 'set sources4: veth-caged . 172.30.0.5', note: 'isolated, so held to its own addresses: 3 packets with another source were dropped', command: 'nft list set bridge fairlead forged' })
+  expect(hopOf(pod('near'), '172.30.0.5')).toBeUndefined()
+  const path = walk(pod('caged'), to, (n) => (n.wireTable = wires('172.30.0.9')))
+  expect(path.hops.at(-1)).toMatchObject({ at: 'policy source', command: 'nft list set bridge fairlead sources4', broken: { problem: "table bridge fairlead does not know 172.30.0.5 at veth-caged, and drops what it sends as another's" } })
 })
 
 test('what is admitted names the policy and its rule', () => {

@@ -7,6 +7,7 @@ import { after, type Hop, type Path, straight } from './hop.ts'
 import { walkWire } from './link.ts'
 import { noRoute } from './misrouting.ts'
 import { type Goal, PlaceError, type Start } from './place.ts'
+import { walkSource } from './policies.ts'
 import { walkToProcess } from './process.ts'
 import { ask, type Walk } from './question.ts'
 
@@ -28,10 +29,11 @@ function* fromPod(here: Here, { attachment }: Extract<Start, { kind: 'pod' }>, g
   if (source === undefined) throw new PlaceError(`The pod has no IPv${family} address, so nothing leads it to ${goal.address}`)
   const wire = yield* walkWire(here, attachment)
   if (wire.broken !== undefined) return straight([wire])
+  const entry = [wire, ...(yield* walkSource(attachment.hostInterface, source))]
   const flowBy = (bridged: boolean): Flow => flowTo(goal, { source, device: here.bridge, wire: attachment.hostInterface, bridged })
   if ((yield* ask('linksIn', { netns })) === undefined) {
     const neighbour = !attachment.routed && attachment.podCidrs.some((cidr) => cidrContains(cidr, goal.address))
-    return after([wire], yield* walkFlow(here, flowBy(neighbour), goal))
+    return isStopped(entry) ? straight(entry) : after(entry, yield* walkFlow(here, flowBy(neighbour), goal))
   }
   const route = yield* ask('route', { destination: goal.address, netns })
   const hop: Hop = { at: 'in the pod', object: route.type === 'none' ? `no route to ${goal.address}` : route.line, command: route.command }
@@ -41,7 +43,12 @@ function* fromPod(here: Here, { attachment }: Extract<Start, { kind: 'pod' }>, g
   }
   const flow = flowBy(route.type !== 'local' && route.gateway === undefined)
   if (route.type === 'local') return straight([{ ...hop, note: 'its own address: it stays in the pod' }, ...(yield* walkToProcess(flow, nameOf(attachment), netns))])
-  return after([hop, wire], yield* walkFlow(here, flow, goal))
+  if (isStopped(entry)) return straight([hop, ...entry])
+  return after([hop, ...entry], yield* walkFlow(here, flow, goal))
+}
+
+function isStopped(hops: readonly Hop[]): boolean {
+  return hops.at(-1)?.broken !== undefined
 }
 
 function* fromNode(here: Here, goal: Goal): Walk<Path> {
