@@ -1,4 +1,4 @@
-// The Kernel that is one: iproute2, iptables and /proc/sys, in our own network namespace or another one.
+// The Kernel that is one: iproute2, rules (rule-tables.ts) and /proc/sys, in our own network namespace or another one.
 import type { Logger } from 'pino'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
@@ -7,20 +7,17 @@ import { BatchSession } from './batch-session.ts'
 import { type Change, runsOfOneTool, type Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
-import { chooseBackend, hasRules, isInOtherBackend, restoreRules, rulesOfChain } from './iptables.ts'
-import { readTableLines } from './iptables-save.ts'
-import { ForeignWrites } from './foreign-writes.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
-import { applyNft, listNft, type NftObject } from './nftables.ts'
+import type { NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
 import { readNeighbours } from './read-neighbours.ts'
 import { readRoutes } from './read-routes.ts'
-import { RulesetWatch } from './ruleset-watch.ts'
+import { RuleTables } from './rule-tables.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
 import { applyDespiteStaleNames } from './stale-names.ts'
@@ -52,13 +49,11 @@ class LinuxKernel implements Kernel {
   readonly #quick = new ShellWorkers(2)
   /** For those that walk whole tables. */
   readonly #slow = new ShellWorkers(1)
-  readonly #foreignWrites: ForeignWrites
+  readonly #rules: RuleTables
   readonly #answers: Answers = new Map()
   readonly #listeners: (() => void)[] = []
   #monitor: Monitor | undefined
-  #rulesetWatch: RulesetWatch | undefined
   #renewal: NodeJS.Timeout | undefined
-  #backend: Promise<IptablesBackend> | undefined
 
   constructor(options: KernelOptions) {
     this.#log = options.log
@@ -66,8 +61,7 @@ class LinuxKernel implements Kernel {
     this.#enter = options.netns === undefined ? [] : enterPath(options.netns)
     const session = (tool: Tool) => new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
     this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
-    this.#foreignWrites = new ForeignWrites({ workers: this.#quick, enter: this.#enter, backend: async () => this.iptablesBackend(), log: this.#log })
-    if (options.iptables !== undefined) this.#backend = Promise.resolve(options.iptables)
+    this.#rules = new RuleTables({ enter: this.#enter, quick: this.#quick, slow: this.#slow, log: this.#log, observe: this.#observe, backend: options.iptables })
     if (options.netns === undefined && this.#log.isLevelEnabled('info')) void logVersions(this.#slow, this.#log)
   }
 
@@ -126,70 +120,43 @@ class LinuxKernel implements Kernel {
   }
 
   async restoreRules(family: Family, text: string): Promise<void> {
-    const backend = await this.iptablesBackend()
-    const begin = performance.now()
-    let ok = false
-    try {
-      await this.#foreignWrites.apartFrom(async () => restoreRules(this.#quick, backend, family, text, this.#enter))
-      ok = true
-      this.#log.debug({ input: text }, `${[...this.#enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`)
-    } finally {
-      this.#observe?.command(`iptables-${backend}-restore`, (performance.now() - begin) / 1000, ok)
-    }
+    await this.#rules.restore(family, text)
   }
 
   async rulesOf(family: Family, table: IptablesTable, chain: string, { counters = false } = {}): Promise<readonly string[] | undefined> {
-    return rulesOfChain(this.#slow, await this.iptablesBackend(), family, { table, chain, counters }, this.#inside())
+    return this.#rules.rulesOf(family, table, chain, counters)
   }
 
   async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {
-    const backend = await this.iptablesBackend()
-    const begin = performance.now()
-    await readTableLines({ backend, family, table, enter: this.#enter, seen })
-    this.#observe?.command(`iptables-${backend}-save`, (performance.now() - begin) / 1000, true)
+    await this.#rules.readTable(family, table, seen)
   }
 
   async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
-    return isInOtherBackend(this.#slow, await this.iptablesBackend(), { family, table, chain }, this.#inside())
+    return this.#rules.isInOtherBackend(family, table, chain)
   }
 
   async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {
-    return hasRules(this.#slow, await this.iptablesBackend(), family, rules, this.#inside())
+    return this.#rules.hasRules(family, rules)
   }
 
   async foreignWrites(): Promise<number | undefined> {
-    return this.#foreignWrites.count()
+    return this.#rules.foreignWrites()
   }
 
   async iptablesBackend(): Promise<IptablesBackend> {
-    this.#backend ??= chooseBackend(this.#slow, this.#inside()).catch((error: unknown) => {
-      this.#backend = undefined
-      throw error
-    })
-    return this.#backend
+    return this.#rules.backend()
   }
 
   async applyNft(text: string): Promise<void> {
-    const begin = performance.now()
-    let ok = false
-    try {
-      const transact = async (): Promise<void> => this.#foreignWrites.apartFrom(async () => applyNft(this.#quick, text, this.#enter))
-      await (this.#rulesetWatch?.ours(transact) ?? transact())
-      ok = true
-      this.#log.debug({ input: text }, [...this.#enter, 'nft -f -'].join(' '))
-    } finally {
-      this.#observe?.command('nft', (performance.now() - begin) / 1000, ok)
-    }
+    await this.#rules.applyNft(text)
   }
 
   async listNft(what: string): Promise<readonly NftObject[] | undefined> {
-    return listNft(this.#slow, what, this.#inside())
+    return this.#rules.listNft(what)
   }
 
   onRulesetChange(listener: () => void): () => boolean {
-    const watch = new RulesetWatch({ enter: this.#enter, log: this.#log, changed: listener })
-    this.#rulesetWatch = watch
-    return () => watch.works
+    return this.#rules.onRulesetChange(listener)
   }
 
   async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
@@ -209,9 +176,8 @@ class LinuxKernel implements Kernel {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#renewal)
-    const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#quick, this.#slow]
+    const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#rules, this.#quick, this.#slow]
     if (this.#monitor !== undefined) parts.push(this.#monitor)
-    if (this.#rulesetWatch !== undefined) parts.push(this.#rulesetWatch)
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
   }
 

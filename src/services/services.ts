@@ -15,9 +15,10 @@ import { hasLocalhostNodePorts, nodePortAddresses } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
-import { FamilyTables, type Written } from './sync/apply.ts'
+import { FamilyTables } from './sync/apply.ts'
 import { Audit } from './sync/audit.ts'
 import { ConntrackCleaner } from './sync/conntrack-cleaner.ts'
+import type { Written } from './sync/written.ts'
 
 /** Told of what happens, for metrics. It must not throw. */
 export interface ServicesObserver {

@@ -11,21 +11,9 @@ import { observeTable } from './observe.ts'
 import { canary, isOurs, marker, type Table } from './ours.ts'
 import { isWorthARestore, planAhead, planTransactions, type TableInput, type Transaction } from './plan.ts'
 import { TableState } from './table-state.ts'
-
-/** What a pass has written. */
-export interface Written {
-  /** Chains written, and those removed. */
-  readonly chains: number
-  /** Rules written, by table. */
-  readonly rules: Readonly<Record<Table, number>>
-  /** Of table nat: what UDP flows may still go to. */
-  readonly removed: ReadonlyMap<string, Rules>
-  readonly restores: number
-  readonly bytes: number
-}
+import { inAll, nothing, type Written } from './written.ts'
 
 export const tables: readonly Table[] = ['mangle', 'filter', 'nat']
-const nothing: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }
 
 /** Its methods must not overlap. */
 export class FamilyTables {
@@ -256,14 +244,4 @@ const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), ju
 /** Of table filter the plan asks what chains hold: those are few. */
 function newStates(): Readonly<Record<Table, TableState>> {
   return { filter: new TableState({ keepsText: true }), nat: new TableState(), mangle: new TableState({ keepsText: true }) }
-}
-
-function inAll(a: Written, b: Written): Written {
-  return {
-    chains: a.chains + b.chains,
-    rules: { filter: a.rules.filter + b.rules.filter, nat: a.rules.nat + b.rules.nat, mangle: a.rules.mangle + b.rules.mangle },
-    removed: new Map([...a.removed, ...b.removed]),
-    restores: a.restores + b.restores,
-    bytes: a.bytes + b.bytes,
-  }
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import type { Written } from './apply.ts'
+import type { Written } from './written.ts'
 import { Audit, type AuditedTables } from './audit.ts'
 
 const written: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }

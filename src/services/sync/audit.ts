@@ -4,7 +4,8 @@
 // that nobody else has written since all was found well, which costs the same however many rules there are (legacy does not say it of every single rule, so these are read
 // all the same). Where it says that somebody has, every rule is looked at within 2 s, unless that would cost more than a hundredth of a core. Above 6,000 chains (1,000 Services with 3 endpoints have about that many) a look rests after it was made, so that even on a node where others
 // write all the time it costs a small share of a core: legacy reads the whole table whatever is asked, nft takes seconds to print tens of thousands of chains.
-import { type FamilyTables, tables, type Written } from './apply.ts'
+import { type FamilyTables, tables } from './apply.ts'
+import type { Written } from './written.ts'
 
 export interface AuditResult {
   /** Chains and jumps that were not as we had left them: "nat KUBE-SVC-...". */
