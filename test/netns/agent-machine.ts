@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { testProgram } from '../bundled-programs.ts'
 
 const root = join(import.meta.dirname, '../..')
 export const cniBinary = join(root, 'dist/fairlead-cni')
@@ -73,7 +74,7 @@ export class AgentMachine implements AsyncDisposable {
   static async start(podCidr: string | null = '10.244.1.0/24'): Promise<AgentMachine> {
     const dir = mkdtempSync(join(tmpdir(), 'ft-machine-'))
     const isolate = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
-    const init = spawn('unshare', [...isolate, 'sh', '-c', initScript, 'sh', process.execPath, join(import.meta.dirname, 'machine-api-process.ts'), dir], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const init = spawn('unshare', [...isolate, 'sh', '-c', initScript, 'sh', process.execPath, testProgram('netns/machine-api-process.ts'), dir], { stdio: ['pipe', 'pipe', 'inherit'] })
     init.stdin.on('error', () => undefined)
     const answers = createInterface({ input: init.stdout })[Symbol.asyncIterator]()
     const machine = new AgentMachine(dir, init, answers)

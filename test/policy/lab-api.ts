@@ -1,8 +1,8 @@
 // Requests to a running lab's API server, over one process in its namespace.
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { labNamed, namespacePath } from '../../src/lab/layout.ts'
+import { testProgram } from '../bundled-programs.ts'
 
 export class LabApi implements Disposable {
   readonly #process: ChildProcess
@@ -10,7 +10,7 @@ export class LabApi implements Disposable {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(lab: string) {
-    const process_ = spawn('nsenter', [`--net=${namespacePath(labNamed(lab), 'control')}`, '--', process.execPath, join(import.meta.dirname, 'lab-api-process.ts'), lab], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const process_ = spawn('nsenter', [`--net=${namespacePath(labNamed(lab), 'control')}`, '--', process.execPath, testProgram('policy/lab-api-process.ts'), lab], { stdio: ['pipe', 'pipe', 'inherit'] })
     this.#process = process_
     this.#answers = createInterface({ input: process_.stdout })[Symbol.asyncIterator]()
   }
