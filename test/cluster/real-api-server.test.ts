@@ -18,7 +18,7 @@ describeRealApi('real API server', () => {
   let server: ScratchRealApiServer
   beforeAll(async () => {
     server = await startScratchRealApiServer()
-  }, 150_000)
+  })
   afterAll(async () => await server[Symbol.asyncDispose]())
 
   /** A reflector of Nodes that runs until the scope ends; `said` are its sentences. */

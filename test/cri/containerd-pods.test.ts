@@ -17,7 +17,7 @@ interface Qdisc {
 describeRuntime('pods under containerd', () => {
   const lab = new CriLab(`ft-cri-${process.pid}`)
   const [one, two] = lab.nodes
-  beforeAll(async () => await lab.up(), 120_000)
+  beforeAll(async () => await lab.up())
   afterAll(async () => await lab[Symbol.asyncDispose]())
 
   test('our binary is the only plugin, loopback included', async () => {
@@ -60,7 +60,7 @@ describeRuntime('pods under containerd', () => {
     const first = await one.runPod(config)
     const { pid } = await one.insideOf(first.sandbox)
     await one.succeed(`kill -KILL ${pid}`)
-    await expect.poll(async () => (await one.cri.call('PodSandboxStatus', { podSandboxId: first.sandbox })).status.state, { timeout: 10_000 }).toBe('SANDBOX_NOTREADY')
+    await expect.poll(async () => (await one.cri.call('PodSandboxStatus', { podSandboxId: first.sandbox })).status.state, { timeout: 60_000 }).toBe('SANDBOX_NOTREADY')
     await one.cri.call('StopPodSandbox', { podSandboxId: first.sandbox })
     const second = await one.runPod({ ...config, metadata: { ...config.metadata, attempt: 1 } })
     // The address of before rests.
@@ -89,7 +89,7 @@ describeRuntime('pods under containerd', () => {
     const pod = await one.runSandbox(one.sandboxConfig('lost'))
     const { pid, netns } = await one.insideOf(pod.sandbox)
     await one.succeed(`kill -KILL ${pid}; ip netns delete ${basename(netns)}`)
-    await expect.poll(async () => await one.succeed('ip -br link'), { timeout: 10_000 }).not.toContain('veth')
+    await expect.poll(async () => await one.succeed('ip -br link'), { timeout: 60_000 }).not.toContain('veth')
     const before = await one.answered('DEL')
     for (let i = 0; i < 2; i++) await one.cri.call('StopPodSandbox', { podSandboxId: pod.sandbox })
     expect(await one.answered('DEL')).toBe(before + 2)

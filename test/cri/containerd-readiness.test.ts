@@ -11,10 +11,10 @@ const ready = { status: true, message: '' }
 describeRuntime('containerd and an agent that is not there', () => {
   const lab = new CriLab(`ft-cri-agent-${process.pid}`)
   const [node] = lab.nodes
-  beforeAll(async () => await lab.up(), 120_000)
+  beforeAll(async () => await lab.up())
   afterAll(async () => await lab[Symbol.asyncDispose]())
 
-  const networkReady = () => expect.poll(() => node.networkReady(), { timeout: 20_000 })
+  const networkReady = () => expect.poll(() => node.networkReady(), { timeout: 60_000 })
 
   /** What a runtime of libcni 1.2 and later asks every few seconds; containerd before 2 never does. Answers the code, 0 for ready, and the words. */
   async function status(): Promise<{ code: number; said: string }> {
@@ -34,7 +34,7 @@ describeRuntime('containerd and an agent that is not there', () => {
     await networkReady().toEqual(uninitialized)
     await lab.switchAgent(node, 'start')
     const obstacle = 'Link flannel.1 already is VXLAN 1'
-    await expect.poll(async () => (await node.get(10256, '/readyz')), { timeout: 20_000 }).toContain(`not ready: ${obstacle}`)
+    await expect.poll(async () => (await node.get(10256, '/readyz')), { timeout: 60_000 }).toContain(`not ready: ${obstacle}`)
     expect(await status()).toEqual({ code: 50, said: expect.stringContaining(obstacle) as string })
     expect([await node.networkReady(), (await node.run(['test', '-e', conflist])).exitCode]).toEqual([uninitialized, 1])
     await expect(node.runSandbox(node.sandboxConfig('early'))).rejects.toThrow('cni plugin not initialized')
@@ -52,7 +52,7 @@ describeRuntime('containerd and an agent that is not there', () => {
   test('a pod that comes while the agent restarts waits for it', async () => {
     await lab.switchAgent(node, 'stop')
     const coming = node.runSandbox(node.sandboxConfig('patient'))
-    await expect.poll(() => node.succeed('cat /proc/[0-9]*/comm 2>/dev/null || true'), { timeout: 10_000 }).toContain('fairlead-cni')
+    await expect.poll(() => node.succeed('cat /proc/[0-9]*/comm 2>/dev/null || true'), { timeout: 60_000 }).toContain('fairlead-cni')
     await lab.switchAgent(node, 'start')
     const { sandbox, address } = await coming
     expect(address).toMatch(/^172\.30\./)

@@ -138,7 +138,7 @@ export class CriNode {
 
 /** Veths go in groups, up to a second after the DEL that let them go. */
 export async function expectNothingLeft(node: CriNode): Promise<void> {
-  await expect.poll(() => node.leftovers(), { timeout: 10_000 }).toEqual([])
+  await expect.poll(() => node.leftovers(), { timeout: 60_000 }).toEqual([])
 }
 
 /** The control group that holds all containers of a lab's nodes. */

@@ -61,6 +61,6 @@ describeKernel("a runtime with CRI-O's habits", () => {
     const ended = [await machine.cni('DEL', { containerId: gone!.containerId }, { runtimeConfig, prevResult: gone!.prevResult })]
     for (const pod of [...there, ...lost]) ended.push(await machine.cni('DEL', pod, { runtimeConfig, prevResult: pod.prevResult }))
     expect([ended.filter(({ code }) => code !== 0), await attachments()]).toEqual([[], 0])
-    await expect.poll(() => machine.succeed('ip', ['-br', 'link']), { timeout: 10_000 }).not.toMatch(/veth|ifb/)
+    await expect.poll(() => machine.succeed('ip', ['-br', 'link']), { timeout: 60_000 }).not.toMatch(/veth|ifb/)
   })
 })

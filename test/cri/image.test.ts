@@ -63,7 +63,7 @@ describeRuntime('the image', () => {
     const config = { ...plain, hostname: '', logDirectory: join(lab.directory, `logs-${node.name}`), linux: { ...plain.linux, securityContext: { namespaceOptions: { network: 'NODE' as const } } } }
     const { podSandboxId: sandbox } = await node.cri.call('RunPodSandbox', { config })
     const install = await start(node, { config, sandbox }, pod.initContainers?.[0], 0)
-    await expect.poll(async () => (await node.cri.call('ContainerStatus', { containerId: install })).status, { timeout: 20_000 }).toEqual({ state: 'CONTAINER_EXITED', exitCode: 0 })
+    await expect.poll(async () => (await node.cri.call('ContainerStatus', { containerId: install })).status, { timeout: 60_000 }).toEqual({ state: 'CONTAINER_EXITED', exitCode: 0 })
     pods.set(node, { config, sandbox, agent: await start(node, { config, sandbox }, pod.containers[0], 0) })
   }
 
@@ -71,12 +71,12 @@ describeRuntime('the image', () => {
     for (const node of lab.nodes) {
       expect(await node.networkReady()).toMatchObject({ status: false })
       await startDaemonPod(node)
-      await expect.poll(() => node.networkReady(), { timeout: 30_000 }).toEqual({ status: true, message: '' })
+      await expect.poll(() => node.networkReady(), { timeout: 60_000 }).toEqual({ status: true, message: '' })
       expect(await node.succeed('ls /opt/cni/bin')).toBe('fairlead-cni\nloopback')
       const { stdout } = await node.cri.call('ExecSync', { containerId: pods.get(node)!.agent, cmd: ['grep', '^Seccomp:', '/proc/self/status'], timeout: 10 })
       expect(stdout.toString()).toBe('Seccomp:\t2\n')
     }
-  }, 120_000)
+  })
 
   test('serves pods of both nodes, with host ports and limits', async () => {
     const web = await one.runPod(one.sandboxConfig('web', { portMappings: [{ protocol: 'TCP', containerPort: podPort, hostPort: 18_080 }], annotations: { 'kubernetes.io/ingress-bandwidth': '8M' } }))
@@ -92,7 +92,7 @@ describeRuntime('the image', () => {
     const before = await one.runPod(one.sandboxConfig('before'))
     await one.cri.call('StopContainer', { containerId: daemon.agent, timeout: 10 })
     const meanwhile = one.runPod(one.sandboxConfig('meanwhile'))
-    await expect.poll(() => one.succeed('cat /proc/[0-9]*/comm 2>/dev/null || true'), { timeout: 10_000 }).toContain('fairlead-cni')
+    await expect.poll(() => one.succeed('cat /proc/[0-9]*/comm 2>/dev/null || true'), { timeout: 60_000 }).toContain('fairlead-cni')
     daemon.agent = await start(one, daemon, pod.containers[0], 1)
     const after = await meanwhile
     expect([await one.ask(after, before.address), await one.ask(before, after.address)]).toEqual([`before ${after.address}`, `meanwhile ${before.address}`])

@@ -70,7 +70,7 @@ describe.skipIf(missing !== undefined)(missing === undefined ? 'kubectl' : `kube
       let server: RunningApiServer
       beforeAll(async () => {
         server = await start()
-      }, 150_000)
+      })
       afterAll(async () => await server.close())
 
       test.each(folders)('apply -k deploy/%s --dry-run=server', async (folder) => {

@@ -44,7 +44,7 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'k3s' : `k3s (skipp
   afterAll(async () => {
     await container?.stop()
     rmSync(dir, { recursive: true })
-  }, 60_000)
+  })
 
   test('deploy/k3s makes the node Ready and CoreDNS run', async () => {
     onTestFailed(async () => void process.stderr.write(`${await cluster.kubectl(['--namespace', 'kube-system', 'logs', 'daemonset/fairlead', '--all-containers', '--tail=200'])}\n`))

@@ -36,5 +36,5 @@ describeKernel('the matrix', () => {
     const facts = await startWorkload(cluster)
     expect(facts.pods).toHaveLength(4)
     expect(await askAll(cluster, facts)).toEqual({ asked: 65, complaints: [] })
-  }, 180_000)
+  })
 })

@@ -33,7 +33,7 @@ describeKernel('an agent with a service account reaches the API server', () => {
     machine.startAgent({ kubeconfig: false, env: unprogrammed })
     await machine.ready()
     expect(reached(machine)).toEqual([`the API server is reached at https://127.0.0.1:6443, an address from the kubelet's configuration ${kubelet}`])
-  }, 60_000)
+  })
 
   test("at k3s' load balancer where the kubelet's address is dead, as soon as it answers", async () => {
     await using machine = await AgentMachine.start()
@@ -48,7 +48,7 @@ describeKernel('an agent with a service account reaches the API server', () => {
     await machine.killAgent()
     await machine.succeed('pkill', ['socat'])
     await balancer
-  }, 90_000)
+  })
 
   test('at its Service where the node knows no other', async () => {
     await using machine = await AgentMachine.start()
@@ -56,5 +56,5 @@ describeKernel('an agent with a service account reaches the API server', () => {
     machine.startAgent({ kubeconfig: false, env: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '6443' } })
     await machine.ready()
     expect(reached(machine)).toEqual(['the API server is reached at https://127.0.0.1:6443, an address from the Service `kubernetes`'])
-  }, 60_000)
+  })
 })

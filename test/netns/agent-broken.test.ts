@@ -7,7 +7,7 @@ import { assertReaches } from './reaches.ts'
 import { describeKernel } from './scratch.ts'
 import { addServices } from './service-machine.ts'
 
-const eventually = { timeout: 30_000, interval: 200 }
+const eventually = { timeout: 60_000, interval: 200 }
 const flags = ['--resync-seconds', '1']
 const iptablesPrograms = ['nft', 'legacy'].flatMap((backend) => ['', '-restore', '-save'].flatMap((part) => [`iptables-${backend}${part}`, `ip6tables-${backend}${part}`]))
 
@@ -60,7 +60,7 @@ done`])
     return machine.cni('ADD', { containerId: name, netns: name })
   }
 
-  test('without NET_ADMIN it names the capability; a new node is not announced, what an earlier agent has set up stays', { timeout: 120_000 }, async () => {
+  test('without NET_ADMIN it names the capability; a new node is not announced, what an earlier agent has set up stays', async () => {
     const lead = ['setpriv', '--bounding-set', '-net_admin']
     machine.startAgent({ flags, lead })
     const reason = /^This process lacks the capabilities NET_ADMIN \(to change links, routes and rules\): what it cannot change stays as it is; give its container those that deploy\/base lists$/
@@ -87,7 +87,7 @@ done`])
     await assertServed(1)
   })
 
-  test('with a read-only /proc/sys it names setting and remedy, writes rules and bridge all the same, and serves pods once the setting is right', { timeout: 120_000 }, async () => {
+  test('with a read-only /proc/sys it names setting and remedy, writes rules and bridge all the same, and serves pods once the setting is right', async () => {
     machine.startAgent({ flags, lead: ['unshare', '--mount', '--propagation', 'slave', 'sh', '-ec', 'mount --bind /proc/sys /proc/sys; mount -o remount,bind,ro /proc/sys; exec "$@"', 'sh'] })
     const forwarding = /^bridge cni0 is not ready: Cannot set \/proc\/sys\/net\/ipv4\/ip_forward to 1 \(EROFS.*\); mount the node's \/proc\/sys\/net at \/host\/proc\/sys\/net, as deploy\/base does$/
     await vi.waitFor(() => expect(said(forwarding)).toHaveLength(1), eventually)
@@ -106,7 +106,7 @@ done`])
     expect([said(forwarding).length, said(/^Cannot set \/proc\/sys\/net\/ipv4\/conf\/cni0\/arp_notify to 1 \(EROFS/).length]).toEqual([1, 1])
   })
 
-  test('with a full disk under /run no pod is half added, those that are there can go, Services go on, and room makes it well again', { timeout: 120_000 }, async () => {
+  test('with a full disk under /run no pod is half added, those that are there can go, Services go on, and room makes it well again', async () => {
     await machine.succeed('sh', ['-ec', 'mkdir -p /run/fairlead; mount -t tmpfs -o size=64k,mode=700 tmpfs /run/fairlead'])
     machine.startAgent({ flags })
     await machine.ready()
@@ -132,7 +132,7 @@ done`])
     expect((await machine.succeed('ls', ['/run/fairlead/attachments'])).trim().split('\n')).toHaveLength(1)
   })
 
-  test('without iptables it says so once, goes on with pods, and writes the rules when it is there', { timeout: 120_000 }, async () => {
+  test('without iptables it says so once, goes on with pods, and writes the rules when it is there', async () => {
     machine.startAgent({ flags })
     await machine.ready()
     await assertServed(1)
@@ -162,7 +162,7 @@ done`])
     await machine.succeed('nft', ['delete', 'table', 'inet', 'stranger'])
   })
 
-  test('without conntrack Services go on, and it says what stays', { timeout: 120_000 }, async () => {
+  test('without conntrack Services go on, and it says what stays', async () => {
     await hide('conntrack')
     await machine.api('POST', '/api/v1/namespaces/default/services', { apiVersion: 'v1', kind: 'Service', metadata: { name: 'dns' }, spec: { clusterIP: '10.254.0.53', ports: [{ port: 53, protocol: 'UDP' }] } })
     const slice = (addresses: readonly string[]): object => ({
@@ -181,7 +181,7 @@ done`])
     await machine.api('DELETE', '/api/v1/namespaces/default/services/dns')
   })
 
-  test('without nft it says so once, refuses pods that policies are about, and goes on with Services', { timeout: 120_000 }, async () => {
+  test('without nft it says so once, refuses pods that policies are about, and goes on with Services', async () => {
     machine.startAgent({ flags: [...flags, '--policy-start-seconds', '1'] })
     await machine.ready()
     expect(await addPod('p1')).toMatchObject({ code: 0 })
@@ -198,7 +198,7 @@ done`])
     await machine.api('DELETE', `${policies}/closed`)
   })
 
-  test('without ethtool it says that checksum offload stays on, and serves pods', { timeout: 120_000 }, async () => {
+  test('without ethtool it says that checksum offload stays on, and serves pods', async () => {
     await hide('ethtool')
     machine.startAgent({ flags: [...flags, '--checksum-offload', 'off'] })
     await machine.ready()
@@ -210,7 +210,7 @@ done`])
     await vi.waitFor(async () => expect(await machine.succeed('ethtool', ['-k', 'fairlead.1'])).toContain('tx-checksum-ip-generic: off'), eventually)
   })
 
-  test('without ip an agent that starts ends with one sentence, and one that runs refuses pods with it and goes on with Services', { timeout: 120_000 }, async () => {
+  test('without ip an agent that starts ends with one sentence, and one that runs refuses pods with it and goes on with Services', async () => {
     machine.startAgent({ flags })
     await machine.ready()
     await hide('ip')

@@ -63,12 +63,12 @@ describeKernel('CNI calls in any order', () => {
     await vi.waitFor(async () => {
       const held = (await Promise.all(containers.map(({ netns }) => addressIn(machine, netns)))).filter(Boolean)
       expect([sorted(held), new Set(held).size]).toEqual([sorted(await addressesNoted(machine)), held.length])
-    }, { timeout: 15_000, interval: 200 })
+    }, { timeout: 60_000, interval: 200 })
 
     for (const { containerId } of containers) expect((await machine.cni('DEL', { containerId })).code).toBe(0)
     await vi.waitFor(async () => {
       expect([await machine.succeed('ls', ['/run/fairlead/attachments']), (await machine.succeed('ip', ['-o', '-br', 'link', 'show', 'type', 'veth'])).split('\n').filter((line) => line.startsWith('veth'))]).toEqual(['', []])
-    }, { timeout: 15_000, interval: 200 })
+    }, { timeout: 60_000, interval: 200 })
     expect(machine.warnings.filter((message) => message !== 'a CNI request failed')).toEqual([])
   }, 600_000)
 })

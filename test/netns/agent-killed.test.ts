@@ -86,7 +86,7 @@ describeKernel('an agent that is killed', () => {
       await killed
       expect([killed === undefined, ledger.faults]).toEqual([false, []])
       await machine.ready()
-      await vi.waitFor(async () => expect(await leftovers(machine), `round ${round}, killed at operation ${fatal}`).toEqual([]), { timeout: 15_000, interval: 200 })
+      await vi.waitFor(async () => expect(await leftovers(machine), `round ${round}, killed at operation ${fatal}`).toEqual([]), { timeout: 60_000, interval: 200 })
     }
-  }, rounds * 60_000)
+  }, rounds * 180_000)
 })

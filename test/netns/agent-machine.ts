@@ -131,7 +131,7 @@ export class AgentMachine implements AsyncDisposable {
     await until(async () => {
       if (this.#agent?.exitCode !== null) throw new Error(`the agent ended: ${readFileSync(join(this.dir, 'agent.log'), 'utf8').slice(-2000)}`)
       return existsSync(this.conflist) && (await this.cni('STATUS')).code === 0
-    }, 'the agent to be ready', 60_000)
+    }, 'the agent to be ready')
   }
 
   /** kill -9 by the kernel's own measure: returns when the process is gone. */
@@ -212,7 +212,7 @@ export class AgentMachine implements AsyncDisposable {
 }
 
 /** Polls. @returns how long it took, ms. @throws {Error} after the deadline, which is generous: it bounds, it does not measure. */
-export async function until(condition: () => Promise<boolean> | boolean, what: string, deadlineMs = 20_000): Promise<number> {
+export async function until(condition: () => Promise<boolean> | boolean, what: string, deadlineMs = 60_000): Promise<number> {
   const begin = performance.now()
   for (;;) {
     if (await condition()) return Math.round(performance.now() - begin)

@@ -6,7 +6,7 @@ import { parseAllDocuments } from 'yaml'
 import { AgentMachine } from './agent-machine.ts'
 import { describeKernel } from './scratch.ts'
 
-const eventually = { timeout: 20_000, interval: 100 }
+const eventually = { timeout: 60_000, interval: 100 }
 const node = '/api/v1/nodes/n1'
 
 interface NodeObject {
@@ -50,5 +50,5 @@ describeKernel('a node marked NetworkUnavailable', () => {
     await vi.waitFor(async () => expect(await conditions(machine)).toEqual([{ type: 'Ready', status: 'True' }, expect.objectContaining({ type: 'NetworkUnavailable', status: 'False', reason: 'FairleadIsReady' })]), eventually)
     // With which it is over.
     await vi.waitFor(() => expect(machine.log.map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/^no longer: Condition NetworkUnavailable of node n1/)), eventually)
-  }, 90_000)
+  })
 })

@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
 import { describeKernel } from './scratch.ts'
 
-const eventually = { timeout: 20_000, interval: 100 }
+const eventually = { timeout: 60_000, interval: 100 }
 
 interface Obstacle {
   readonly what: string
@@ -69,7 +69,7 @@ describeKernel('an agent meets', () => {
     const over = (): string[] => machine.log.flatMap(({ msg }) => /^no longer: (.*)/.exec(msg)?.[1] ?? [])
     await vi.waitFor(() => expect(over()).toContainEqual(expect.stringMatching(sentence)), eventually)
     expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.1.2/24' }] } })
-  }, 60_000)
+  })
 })
 
 describeKernel('a running agent refuses', () => {
@@ -106,5 +106,5 @@ describeKernel('a running agent refuses', () => {
     await machine.addPodNamespace('late')
     expect(await machine.cni('ADD', { containerId: 'late', netns: 'late' })).toMatchObject({ code: 8, document: { msg: "the agent does not see the runtime's namespace at /run/netns/late", details: expect.stringContaining('mountPropagation: HostToContainer') as string } })
     expect(await files()).toBe(6)
-  }, 120_000)
+  })
 })

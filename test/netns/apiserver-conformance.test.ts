@@ -40,7 +40,7 @@ for (const { name, missing, start } of apiServers) {
       server = await start()
       api = connectCluster({ kubeconfig: server.kubeconfig })
     }, 180_000)
-    afterAll(async () => await server.close(), 60_000)
+    afterAll(async () => await server.close())
 
     const raw = async (path: string, options = {}) => await rawRequest(server.kubeconfig, path, options)
     const make = async (name: string, more: object = {}): Promise<Kube> => await api.request<Kube>('POST', maps, { body: { metadata: { name, ...more }, data: { a: '1' } } })

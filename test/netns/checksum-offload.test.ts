@@ -6,7 +6,7 @@ import { expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
 import { describeKernel } from './scratch.ts'
 
-const eventually = { timeout: 40_000, interval: 200 }
+const eventually = { timeout: 60_000, interval: 200 }
 const fairlead = join(import.meta.dirname, '../../bin/fairlead')
 const probeProcess = join(import.meta.dirname, 'probe-process.ts')
 const peerMac = '02:58:0a:f4:02:00'
@@ -73,5 +73,5 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
     expect(await status()).toBe('off (by another program)')
     writeFileSync(config, 'checksumOffload: off\n')
     await vi.waitFor(async () => expect(await status()).toBe('off (checksumOffload: off)'), eventually)
-  }, 120_000)
+  })
 })

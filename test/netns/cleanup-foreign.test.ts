@@ -41,7 +41,7 @@ const unknown = (backend: string): string[] => [
 ]
 
 describeKernel('cleanup --foreign', () => {
-  test.each(['nft', 'legacy'])('takes away what flannel, kindnet, kube-router, kube-proxy and the plugins left, and nothing else: %s', { timeout: 120_000 }, async (backend) => {
+  test.each(['nft', 'legacy'])('takes away what flannel, kindnet, kube-router, kube-proxy and the plugins left, and nothing else: %s', async (backend) => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', bystanders(backend, `${machine.dir}/net.d`)])
     const before = await stateOf(machine)
@@ -62,7 +62,7 @@ describeKernel('cleanup --foreign', () => {
     expect(await cleanUp(machine)).toEqual(clean)
   })
 
-  test('what --dry-run prints is a script that does the same, whatever a comment says', { timeout: 120_000 }, async () => {
+  test('what --dry-run prints is a script that does the same, whatever a comment says', async () => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', bystanders('nft', `${machine.dir}/net.d`)])
     const before = await stateOf(machine)
@@ -73,7 +73,7 @@ describeKernel('cleanup --foreign', () => {
     expect(await stateOf(machine)).toBe(before)
   })
 
-  test('a pod that lives keeps what is its, and what it is deleted by', { timeout: 120_000 }, async () => {
+  test('a pod that lives keeps what is its, and what it is deleted by', async () => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', `${flannelLeftovers('nft', `${machine.dir}/net.d`)}\n${pluginLeftovers('nft')}`])
     // c1 is gone; c2 lives, with an address, a host port and a wire.
@@ -105,7 +105,7 @@ iptables-nft -t nat -A CNI-DN-00000000000000000000c -p tcp -m tcp --dport 8081 -
     expect(await machine.succeed('sh', ['-c', 'iptables-nft-save -t nat | grep CNI- || find /var/lib/cni /run/flannel -type f || true'])).toBe('')
   })
 
-  test("what runs keeps what is its, our Services are not a kube-proxy's, and a chain that is in use by a stranger stays", { timeout: 120_000 }, async () => {
+  test("what runs keeps what is its, our Services are not a kube-proxy's, and a chain that is in use by a stranger stays", async () => {
     await using machine = await AgentMachine.start()
     const backend = 'nft'
     await machine.succeed('sh', ['-c', `${kubeRouterLeftovers(backend)}\n${kubeProxyLeftovers(backend)}\n${flannelLeftovers(backend, `${machine.dir}/net.d`)}`])

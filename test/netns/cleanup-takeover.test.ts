@@ -9,14 +9,14 @@ const fairlead = join(import.meta.dirname, '../../bin/fairlead')
 const flags = [...detectLocalFlags, '--log-level', 'debug']
 
 describeKernel('a node that changes hands', () => {
-  test.each(['nft', 'legacy'])('from kube-proxy to the agent and back: no connection fails, and chains that are right already are not written: %s', { timeout: 120_000 }, async (backend) => {
+  test.each(['nft', 'legacy'])('from kube-proxy to the agent and back: no connection fails, and chains that are right already are not written: %s', async (backend) => {
     await using machine = await serviceMachine(backend)
     await using stack = new AsyncDisposableStack()
     stack.use(echoServer(machine))
     await addServices(machine, 1, 3)
     await restore(machine, backend, (await kubeProxyRules(machine)) + canaries)
     const ask = (address: string) => machine.run('ip', ['netns', 'exec', 'client', 'socat', '-T2', '-u', `TCP:${address}:80,connect-timeout=1`, '-'])
-    await vi.waitFor(async () => expect((await ask('10.254.1.1')).stdout).toBe('hello\n'), { timeout: 10_000 })
+    await vi.waitFor(async () => expect((await ask('10.254.1.1')).stdout).toBe('hello\n'), { timeout: 60_000 })
 
     // Counters of a Service that is used before and not while the node is taken over.
     await ask('10.254.1.2')
@@ -29,7 +29,7 @@ describeKernel('a node that changes hands', () => {
     await client.started()
     machine.startAgent({ flags })
     await machine.ready()
-    await vi.waitFor(async () => expect(await chains(machine, backend, 'mangle')).toContain('FAIRLEAD-SERVICES'), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect(await chains(machine, backend, 'mangle')).toContain('FAIRLEAD-SERVICES'), { timeout: 60_000, interval: 100 })
     expect(await countersOf(machine, backend, 's2')).toEqual(used)
     expect(written(machine, backend).join('')).toContain(':FAIRLEAD-SERVICES')
     expect(written(machine, backend).flatMap((text) => text.match(/^(:|-A |-I |-D )\S*KUBE-.*/gm) ?? [])).toEqual([])
@@ -37,7 +37,7 @@ describeKernel('a node that changes hands', () => {
 
     // The agent goes on in its own layout.
     await addServices(machine, 4, 70)
-    await vi.waitFor(async () => expect((await rules(machine, backend, 'nat')).filter((rule) => /KUBE-SVC-CIP-.*default\/s70 /.test(rule))).not.toEqual([]), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect((await rules(machine, backend, 'nat')).filter((rule) => /KUBE-SVC-CIP-.*default\/s70 /.test(rule))).not.toEqual([]), { timeout: 60_000, interval: 100 })
     expect((await ask('10.254.1.70')).stdout).toBe('hello\n')
 
     // And back.
@@ -58,12 +58,12 @@ describeKernel('a node that changes hands', () => {
     for (const table of ['nat', 'filter', 'mangle']) expect((await chains(machine, backend, table)).filter((chain) => /^(KUBE|FAIRLEAD)-/.test(chain) && !['KUBE-FIREWALL', 'KUBE-KUBELET-CANARY', 'KUBE-IPTABLES-HINT'].includes(chain))).toEqual([])
   })
 
-  test.each(['nft', 'legacy'])("kube-proxy's own cleanup removes every chain of our layout of Services: %s", { timeout: 120_000 }, async (backend) => {
+  test.each(['nft', 'legacy'])("kube-proxy's own cleanup removes every chain of our layout of Services: %s", async (backend) => {
     await using machine = await serviceMachine(backend)
     await addServices(machine, 1, 70)
     machine.startAgent({ flags })
     await machine.ready()
-    await vi.waitFor(async () => expect((await rules(machine, backend, 'nat')).filter((rule) => /KUBE-SVC-CIP-.*default\/s70 /.test(rule))).not.toEqual([]), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect((await rules(machine, backend, 'nat')).filter((rule) => /KUBE-SVC-CIP-.*default\/s70 /.test(rule))).not.toEqual([]), { timeout: 60_000, interval: 100 })
     await machine.killAgent('TERM')
     await kubeProxyCleansUp(machine, backend)
     const left = (await Promise.all(['nat', 'filter', 'mangle'].map(async (table) => chains(machine, backend, table)))).flat()

@@ -64,11 +64,11 @@ async function populate(machine: AgentMachine, backend: string): Promise<void> {
   await vi.waitFor(async () => {
     const rules = await machine.succeed('sh', ['-c', `iptables-${backend}-save; ip -br link; ip route; nft list tables`])
     for (const part of ['table inet fairlead', 'KUBE-SVC-CIP-', 'default/s70 ', 'FAIRLEAD-EGRESS', '--dport 8080', 'fairlead.1', 'ifb', '10.244.2.0/24 via']) expect(rules).toContain(part)
-  }, { timeout: 30_000, interval: 200 })
+  }, { timeout: 60_000, interval: 200 })
 }
 
 describeKernel('cleanup', () => {
-  test.each(['nft', 'legacy'])('leaves the node as it was before the agent, and nothing of others is touched: %s', { timeout: 120_000 }, async (backend) => {
+  test.each(['nft', 'legacy'])('leaves the node as it was before the agent, and nothing of others is touched: %s', async (backend) => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', others(backend)])
     const before = await stateOf(machine, backend)
@@ -110,7 +110,7 @@ describeKernel('cleanup', () => {
     expect(await cleanup(machine)).toEqual({ exitCode: 0, stdout: '# nothing of Fairlead is left to remove on this node\n', stderr: '' })
   })
 
-  test('what --dry-run prints is a script that does the same', { timeout: 120_000 }, async () => {
+  test('what --dry-run prints is a script that does the same', async () => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', others('nft')])
     machine.startAgent()
@@ -123,13 +123,13 @@ describeKernel('cleanup', () => {
     expect(commandsOf(await cleanup(machine, '--purge'))).toEqual([])
   })
 
-  test('rules that an agent left in the other backend are found too', { timeout: 60_000 }, async () => {
+  test('rules that an agent left in the other backend are found too', async () => {
     await using machine = await AgentMachine.start()
     await machine.succeed('sh', ['-c', others('legacy')])
     const before = await stateOf(machine, 'legacy')
     machine.startAgent()
     await machine.ready()
-    await vi.waitFor(async () => expect(await machine.succeed('iptables-legacy', ['-t', 'nat', '-S'])).toContain('KUBE-POSTROUTING'), { timeout: 20_000, interval: 200 })
+    await vi.waitFor(async () => expect(await machine.succeed('iptables-legacy', ['-t', 'nat', '-S'])).toContain('KUBE-POSTROUTING'), { timeout: 60_000, interval: 200 })
     await machine.killAgent('TERM')
     // From now on the node says nft.
     await machine.succeed('iptables-nft', ['-t', 'mangle', '-N', 'KUBE-IPTABLES-HINT'])
@@ -138,7 +138,7 @@ describeKernel('cleanup', () => {
     expect(await stateOf(machine, 'legacy')).toBe(before)
   })
 
-  test('a rule of others that leads into a chain of ours keeps it; that is told, everything else goes, and it ends with 1', { timeout: 60_000 }, async () => {
+  test('a rule of others that leads into a chain of ours keeps it; that is told, everything else goes, and it ends with 1', async () => {
     await using machine = await AgentMachine.start()
     machine.startAgent()
     await machine.ready()

@@ -89,7 +89,7 @@ describeKernel('a runtime that asks wrongly', () => {
 
   test('nothing of all that is left, and the agent never stopped', async () => {
     expect(await machine.succeed('ls', ['/run/fairlead/attachments'])).toBe('')
-    await vi.waitFor(async () => expect(await machine.succeed('ip', ['-n', 'pod', '-o', 'link'])).not.toContain('eth0'), 10_000)
+    await vi.waitFor(async () => expect(await machine.succeed('ip', ['-n', 'pod', '-o', 'link'])).not.toContain('eth0'), 60_000)
     expect(machine.log.filter(({ msg }) => msg === 'agent started')).toHaveLength(1)
   })
 })

@@ -54,7 +54,7 @@ describeKernel('CNI conformance', () => {
       expect([verdict(await call('DEL', version, name, { prevResult })), verdict(await call('DEL', version, name))]).toEqual(['silence', 'silence'])
       checks.push(await check())
       expect(checks).toEqual(version === '0.3.1' ? [1, 1, 1] : ['silence', 100, 3])
-      await vi.waitFor(async () => expect(await machine.succeed('ip', ['-n', name, '-br', 'link'])).not.toContain('eth0'), 10_000)
+      await vi.waitFor(async () => expect(await machine.succeed('ip', ['-n', name, '-br', 'link'])).not.toContain('eth0'), 60_000)
     })
 
     test(`${version}: DEL of what never was, and of a pod whose namespace is gone or not named, succeeds in silence`, async () => {

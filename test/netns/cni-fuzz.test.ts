@@ -18,7 +18,7 @@ import { describeKernel, scratchNamespace } from './scratch.ts'
 const long = process.env['FAIRLEAD_LONG'] !== undefined
 const scale = long ? 100 : 1
 /** A long run has none: who shares the machine may stop and continue it. */
-const timeout = long ? 0 : 60_000
+const timeout = long ? 0 : 180_000
 
 function seeded(what: string): Random {
   const random = new Random()
@@ -126,7 +126,7 @@ describeKernel('malformed CNI requests', () => {
     await machine.addPodNamespace(name)
     expect(await machine.cni('ADD', { containerId: name, netns: name })).toMatchObject({ code: 0, document: { ips: [{ address: `10.244.1.${served + 1}/24` }] } })
     expect(await machine.cni('DEL', { containerId: name, netns: name })).toEqual({ exitCode: 0, code: 0, document: {} })
-    await vi.waitFor(async () => expect(await machine.succeed('ip', ['-o', 'link', 'show', 'type', 'veth'])).not.toContain('cni0'), 10_000)
+    await vi.waitFor(async () => expect(await machine.succeed('ip', ['-o', 'link', 'show', 'type', 'veth'])).not.toContain('cni0'), 60_000)
     expect(machine.log).toEqual([])
     expect((await machine.succeed('pgrep', ['-fc', 'fairlead.mjs agent'])).trim()).toBe('1')
   }

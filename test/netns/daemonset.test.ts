@@ -12,7 +12,7 @@ const root = join(import.meta.dirname, '../..')
 const podOf = (folder: string): PodSpec => (parse(readFileSync(join(root, `deploy/${folder}/daemonset.yaml`), 'utf8')) as { spec: { template: { spec: PodSpec } } }).spec.template.spec
 const agentPod = podOf('base')
 const cleanupPod = podOf('cleanup')
-const eventually = { timeout: 20_000, interval: 100 }
+const eventually = { timeout: 60_000, interval: 100 }
 const agent = named(agentPod.containers, 'agent')
 
 function named(containers: readonly Container[] | undefined, name: string): Container {
@@ -92,13 +92,13 @@ describeKernel('the DaemonSet', () => {
     expect(cleaned).toMatchObject({ exitCode: 0, stderr: '' })
     expect(await machine.succeed('sh', ['-c', `ls /run/fairlead ${machine.dir}/net.d ${machine.dir}/bin 2>&1; ip -br link; iptables-${backend}-save`])).not.toMatch(/cni0|fairlead\.1|veth\w|FAIRLEAD|KUBE-SVC|fairlead-cni|loopback|conflist/)
     expect(await runOnce(machine, cleanupPod, 'cleanup')).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('nothing of Fairlead is left') as string })
-  }, 120_000)
+  })
 
   test('without NET_ADMIN it changes nothing, and says so', async () => {
     await using machine = await startNode('nft')
     startAgent(machine, without('NET_ADMIN'))
     await vi.waitFor(() => expect(machine.warnings.join('\n')).toMatch(/not permitted|Permission denied/), eventually)
-  }, 60_000)
+  })
 
   test('without SYS_ADMIN it cannot enter a pod', async () => {
     await using machine = await startNode('nft')
@@ -106,7 +106,7 @@ describeKernel('the DaemonSet', () => {
     await machine.ready()
     await machine.addPodNamespace('p1')
     expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ exitCode: 1, document: { msg: expect.stringMatching(/Operation not permitted/) as string } })
-  }, 60_000)
+  })
 
   test('without NET_RAW it does not see that the node uses iptables-legacy, and agent and doctor say so', async () => {
     await using machine = await startNode('legacy')
@@ -119,7 +119,7 @@ describeKernel('the DaemonSet', () => {
     const { exitCode, stdout } = await askIn(machine, ['doctor'], without('NET_RAW'))
     expect([exitCode, stdout]).toEqual([1, expect.stringMatching(told)])
     expect(stdout).toMatch(/the rules that this node has in iptables-legacy cannot be read \(.*\)\n +-> run the doctor as root with NET_ADMIN and NET_RAW/)
-  }, 60_000)
+  })
 })
 
 function without(capability: string): string[] {

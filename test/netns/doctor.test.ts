@@ -40,7 +40,7 @@ describeKernel('the doctor', () => {
     machine = await AgentMachine.start()
     machine.startAgent()
     await machine.ready()
-  }, 60_000)
+  })
   afterAll(async () => machine[Symbol.asyncDispose]())
 
   test('finds nothing on a healthy node', async () => {
@@ -53,14 +53,14 @@ describeKernel('the doctor', () => {
     await machine.putNode('192.168.99.0/25', 'inside', '192.168.99.7')
     await machine.putNode('10.244.1.0/24', 'twin', '192.168.99.8')
     await machine.putNode('10.244.3.0/24', 'away', '192.168.99.9')
-    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/podCIDR 192\.168\.99\.0\/25 of node inside overlaps 192\.168\.99\.0\/24, which is on uplink/)
+    await expect.poll(async () => (await doctor()).text, { timeout: 60_000 }).toMatch(/podCIDR 192\.168\.99\.0\/25 of node inside overlaps 192\.168\.99\.0\/24, which is on uplink/)
     const { text, failed, exitCode } = await doctor()
     expect(text).toMatch(/Node twin has podCIDR 10\.244\.1\.0\/24, of which the older node n1 holds 10\.244\.1\.0\/24, and is left out -> delete one of the two Node objects/)
     expect(text).toMatch(/the agent of away does not answer at 192\.168\.99\.9:10256 .* -> see whether away is up and its agent runs/)
     expect(failed).toEqual(expect.arrayContaining(['nodes', 'networks', 'node to node']))
     expect(exitCode).toBe(1)
     for (const name of ['inside', 'twin', 'away']) await machine.api('DELETE', `/api/v1/nodes/${name}`)
-  }, 90_000)
+  })
 
   test('finds blocks of cluster IPs among the pods, whether a Service is there or not', async () => {
     const path = '/apis/networking.k8s.io/v1/servicecidrs'
@@ -72,17 +72,17 @@ describeKernel('the doctor', () => {
   test('finds a policy that protects nobody, and one that names a port which no pod has', async () => {
     const path = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
     await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'lonely', namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'nobody' } }, policyTypes: ['Ingress'] } })
-    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/^NetworkPolicy default\/lonely selects no pod -> compare its podSelector with kubectl/)
+    await expect.poll(async () => (await doctor()).text, { timeout: 60_000 }).toMatch(/^NetworkPolicy default\/lonely selects no pod -> compare its podSelector with kubectl/)
     await machine.api('DELETE', `${path}/lonely`)
 
     const pod = '/api/v1/namespaces/default/pods'
     await machine.api('POST', pod, { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'web', labels: { app: 'web' } }, spec: { nodeName: 'elsewhere', containers: [{ name: 'web', image: 'web', ports: [{ name: 'http', containerPort: 80 }] }] } })
     const ingress = [{ ports: [{ port: 'http' }] }, { ports: [{ port: 'metrics' }] }]
     await machine.api('POST', path, { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name: 'misnamed', namespace: 'default' }, spec: { podSelector: { matchLabels: { app: 'web' } }, ingress } })
-    await expect.poll(async () => (await doctor()).text, { timeout: 30_000 }).toMatch(/^NetworkPolicy default\/misnamed names port metrics\/tcp, which no pod that it is about has: it admits nothing there -> give the container port that name and protocol/)
+    await expect.poll(async () => (await doctor()).text, { timeout: 60_000 }).toMatch(/^NetworkPolicy default\/misnamed names port metrics\/tcp, which no pod that it is about has: it admits nothing there -> give the container port that name and protocol/)
     await machine.api('DELETE', `${path}/misnamed`)
     await machine.api('DELETE', `${pod}/web`)
-  }, 60_000)
+  })
 
   test('has a status beside it: what is programmed, and since when', async () => {
     const { exitCode, stdout } = await machine.run(program, ['status'])
@@ -93,13 +93,13 @@ describeKernel('the doctor', () => {
 
   test('tells in the status what others have changed and the agent has put right, by room', async () => {
     await machine.succeed('sh', ['-ec', 'ip link set fairlead.1 down; ip addr flush dev cni0; iptables -t nat -F; rm /run/fairlead/cni.sock'])
-    await expect.poll(async () => (await machine.run(program, ['status'])).stdout, { timeout: 30_000 }).toMatch(new RegExp(['drift, put right since the agent started:', ' +1, last \\d+ s ago: ip link set fairlead\\.1 up'].join('\n[^]*')))
+    await expect.poll(async () => (await machine.run(program, ['status'])).stdout, { timeout: 60_000 }).toMatch(new RegExp(['drift, put right since the agent started:', ' +1, last \\d+ s ago: ip link set fairlead\\.1 up'].join('\n[^]*')))
     const told = async (): Promise<Record<string, string>> => {
       const { repairs } = JSON.parse((await machine.run(program, ['status', '-o', 'json'])).stdout) as { repairs: { room: string; last: string }[] }
       return Object.fromEntries(repairs.map(({ room, last }) => [room, last]))
     }
-    await expect.poll(told, { timeout: 30_000 }).toMatchObject({ overlay: 'ip link set fairlead.1 up', pods: expect.stringMatching(/^ip addr replace 10\.244\.1\.1\/24 /), rules: expect.stringMatching(/^nat /), services: expect.stringMatching(/^nat /), state: 'cni.sock' })
-  }, 90_000)
+    await expect.poll(told, { timeout: 60_000 }).toMatchObject({ overlay: 'ip link set fairlead.1 up', pods: expect.stringMatching(/^ip addr replace 10\.244\.1\.1\/24 /), rules: expect.stringMatching(/^nat /), services: expect.stringMatching(/^nat /), state: 'cni.sock' })
+  })
 
   test('finds each thing that is broken under a stopped agent, and that alone', async () => {
     await machine.killAgent('TERM')
@@ -113,5 +113,5 @@ describeKernel('the doctor', () => {
       await inside(undo)
     }
     expect((await doctor()).failed).toEqual(['agent'])
-  }, 180_000)
+  })
 })

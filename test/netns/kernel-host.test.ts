@@ -49,7 +49,7 @@ describeKernel('ruleset watch', () => {
       calls += 1
     })
     await ns.kernel.applyNft('add table inet x\nadd set inet x s { type inet_service; }\n')
-    await vi.waitFor(() => expect(works()).toBe(true), 20_000)
+    await vi.waitFor(() => expect(works()).toBe(true), 60_000)
     await silence(() => calls)
     const before = calls
     return () => calls - before
@@ -65,7 +65,7 @@ describeKernel('ruleset watch', () => {
     expect(calls()).toBe(0)
     for (let n = 1; n < 4; n++) {
       await foreign(ns, 10 + n)
-      await vi.waitFor(() => expect(calls()).toBe(n), 20_000)
+      await vi.waitFor(() => expect(calls()).toBe(n), 60_000)
     }
   })
 
@@ -73,11 +73,11 @@ describeKernel('ruleset watch', () => {
     await using ns = await scratchNamespace({ iptables: 'nft' })
     const calls = await watched(ns)
     await ns.run('sh', ['-c', processesInside(ns, 'xtables-monitor', 'kill -9 $pid')])
-    await vi.waitFor(() => expect(calls()).toBe(1), 20_000)
+    await vi.waitFor(() => expect(calls()).toBe(1), 60_000)
     await vi.waitFor(async () => {
       await foreign(ns, 100 + calls())
       expect(calls()).toBeGreaterThan(1)
-    }, 20_000)
+    }, 60_000)
   })
 })
 
@@ -102,7 +102,7 @@ describeKernel('monitor', () => {
       await silence(() => calls)
       const before = calls
       await ns.run('sh', ['-c', change])
-      await vi.waitFor(() => expect({ change, told: calls > before }).toEqual({ change, told: true }), 5_000)
+      await vi.waitFor(() => expect({ change, told: calls > before }).toEqual({ change, told: true }), 60_000)
     }
   })
 
@@ -114,12 +114,12 @@ describeKernel('monitor', () => {
     })
     await listening(ns, () => calls)
     await ns.run('sh', ['-c', monitorsInside(ns, 'kill -9 $pid')])
-    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 10_000)
+    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 60_000)
     const before = calls
     await vi.waitFor(async () => {
       await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(1400 + (calls % 50))])
       expect(calls).toBeGreaterThan(before)
-    }, 10_000)
+    }, 60_000)
   })
 })
 
@@ -162,7 +162,7 @@ describeKernel('lock', () => {
       await vi.waitFor(async () => {
         const mine = await holdLock(path)
         await mine[Symbol.asyncDispose]()
-      }, 5_000)
+      }, 60_000)
       expect(await holder).toMatchObject({ signal: 'SIGKILL' })
     } finally {
       await rm(directory, { recursive: true })
@@ -203,7 +203,7 @@ describeKernel('shell workers', () => {
     await using workers = new ShellWorkers(1)
     const { stdout } = await workers.run('echo $$')
     process.kill(Number(stdout), 'SIGKILL')
-    await vi.waitFor(async () => expect(await workers.run('echo there')).toMatchObject({ stdout: 'there\n' }), 5_000)
+    await vi.waitFor(async () => expect(await workers.run('echo there')).toMatchObject({ stdout: 'there\n' }), 60_000)
   })
 })
 
@@ -220,8 +220,8 @@ async function listening(ns: ScratchNamespace, calls: () => number): Promise<voi
   await vi.waitFor(async () => {
     await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(mtu++)])
     expect(calls()).toBeGreaterThan(0)
-  }, 20_000)
-  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 20_000)
+  }, 60_000)
+  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 60_000)
 }
 
 /** Waits until no call has come for longer than the monitor holds one back. */
@@ -232,7 +232,7 @@ async function silence(calls: () => number): Promise<void> {
       setTimeout(resolve, 150)
     })
     expect(calls()).toBe(before)
-  }, 10_000)
+  }, 60_000)
 }
 
 /** A shell command that runs another for each `ip monitor` and `bridge monitor` in the namespace. */

@@ -58,10 +58,10 @@ test('the session in README is the one that is replayed', () => {
 describeKernel('kubectl', () => {
   beforeAll(async () => {
     await execa(join(root, 'bin/fairlead'), ['lab', 'up', '--name', name, '--nodes', '2'])
-  }, 90_000)
+  })
   afterAll(async () => {
     await execa(join(root, 'bin/fairlead'), ['lab', 'down', '--name', name], { reject: false })
-  }, 60_000)
+  })
 
   for (const { title, file } of kubectls) {
     const missing = !existsSync(file)

@@ -33,10 +33,10 @@ function pidsWith(...texts: string[]): number[] {
 }
 
 describeKernel('lab', () => {
-  beforeAll(async () => await main.succeed(['up', '--nodes', '2']), 90_000)
+  beforeAll(async () => await main.succeed(['up', '--nodes', '2']))
   afterAll(async () => {
     for (const lab of [main, second]) await lab[Symbol.asyncDispose]()
-  }, 60_000)
+  })
 
   test('pods on two nodes reach each other and see each other as they are', async () => {
     await main.apply(echoPod('one', 'node1'), echoPod('two', 'node2'))
@@ -51,7 +51,7 @@ describeKernel('lab', () => {
     await vi.waitFor(async () => {
       const { exitCode, stdout } = await doctor()
       expect([exitCode, stdout.split('\n').filter((line) => !line.startsWith('ok '))]).toEqual([0, []])
-    }, { timeout: 30_000 })
+    }, { timeout: 60_000 })
     // No agent deletes another's rule.
     const rule = ['-s', '172.16.0.0/12', '-j', 'DROP']
     const onNode = async (...command: string[]): Promise<string> => await main.succeed(['node', 'node1', '--', 'iptables', '-w', ...command])
@@ -82,7 +82,7 @@ describeKernel('lab', () => {
   test('a pod that ends is seen to have ended, and a deleted one leaves nothing on its node', async () => {
     const ending = echoPod('ending', 'node2', { restartPolicy: 'Never', containers: [{ name: 'c', image: 'x', command: ['sh', '-c', 'exit 3'] }] })
     await main.apply(ending)
-    await vi.waitFor(async () => expect((await main.pods()).find((pod) => pod.name === 'ending')).toMatchObject({ phase: 'Failed' }), { timeout: 20_000, interval: 200 })
+    await vi.waitFor(async () => expect((await main.pods()).find((pod) => pod.name === 'ending')).toMatchObject({ phase: 'Failed' }), { timeout: 60_000, interval: 200 })
     await main.delete(ending, echoPod('two', 'node2'))
     expect((await main.pods()).map((pod) => pod.name)).toEqual(['one'])
     expect(await main.succeed(['node', 'node2', '--', 'ls', '/run/netns', '/etc/netns', '/run/fairlead/attachments'])).toBe('/etc/netns:\n\n/run/fairlead/attachments:\n\n/run/netns:')
@@ -92,7 +92,7 @@ describeKernel('lab', () => {
     const { address } = await main.readyPod('one')
     const [kubelet] = pidsWith('fairlead.mjs lab kubelet', `--name ${name} --node node1 `).toReversed()
     process.kill(kubelet!, 'SIGKILL')
-    await vi.waitFor(async () => expect((await main.readyPod('one')).address).not.toBe(address), { timeout: 30_000, interval: 200 })
+    await vi.waitFor(async () => expect((await main.readyPod('one')).address).not.toBe(address), { timeout: 60_000, interval: 200 })
     expect((await main.succeed(['node', 'node1', '--', 'ls', '/run/netns'])).split('\n')).toHaveLength(1)
     expect(Number(await main.succeed(['node', 'node1', '--', 'sh', '-c', 'ps ax | grep -c "[e]cho.mjs"']))).toBe(1)
   })

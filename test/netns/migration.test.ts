@@ -32,7 +32,7 @@ describeKernel('migration', () => {
     test.each([
       ['its own subnet', '10.9.0.0/24'],
       ["the node's podCIDR, as flannel has it", '10.98.0.0/24'],
-    ])('old pods on %s go on beside new ones, and what was theirs leaves with the last of them', { timeout: 120_000 }, async (_, subnet) => {
+    ])('old pods on %s go on beside new ones, and what was theirs leaves with the last of them', async (_, subnet) => {
       await using machine = await AgentMachine.start('10.98.0.0/24')
       const old = await ReferenceNetwork.on(machine, subnet)
       const [first, second] = [await old.add('old1'), await old.add('old2')]
@@ -43,7 +43,7 @@ describeKernel('migration', () => {
       // Without takeOver: told, and nothing of theirs touched.
       const before = [await bridgeOf(machine), await netDir(machine)]
       machine.startAgent()
-      await vi.waitFor(() => expect(said(machine).join('\n')).toContain("cni0 is another's bridge with 2 ports"), { timeout: 20_000 })
+      await vi.waitFor(() => expect(said(machine).join('\n')).toContain("cni0 is another's bridge with 2 ports"), { timeout: 60_000 })
       expect(said(machine).join('\n')).toContain('or set takeOver to share it until they are gone')
       await machine.killAgent('TERM')
       expect([await bridgeOf(machine), await netDir(machine)]).toEqual(before)
@@ -59,12 +59,12 @@ describeKernel('migration', () => {
       await assertReaches(machine, 'old2', fresh[1] ?? '')
       expect(new Set(await bridgeAddresses(machine))).toEqual(new Set([gateway, '10.98.0.1/24']))
       await old.remove('old2')
-      await vi.waitFor(async () => expect(await bridgeAddresses(machine)).toEqual(['10.98.0.1/24']), { timeout: 30_000, interval: 200 })
+      await vi.waitFor(async () => expect(await bridgeAddresses(machine)).toEqual(['10.98.0.1/24']), { timeout: 60_000, interval: 200 })
       await assertReaches(machine, 'new1', fresh[2] ?? '')
     })
   })
 
-  test('competing CNI configurations are named, and with takeOver set aside; those behind ours and other files stay', { timeout: 60_000 }, async () => {
+  test('competing CNI configurations are named, and with takeOver set aside; those behind ours and other files stay', async () => {
     await using machine = await AgentMachine.start('10.98.0.0/24')
     await machine.succeed('sh', ['-c', `cd ${machine.dir} && ${competitors}`])
     machine.startAgent()
@@ -75,12 +75,12 @@ describeKernel('migration', () => {
     await machine.killAgent('TERM')
 
     machine.startAgent({ flags: ['--take-over', 'true'] })
-    await vi.waitFor(() => expect(said(machine).filter((line) => line.includes('was set aside'))).toHaveLength(2), { timeout: 20_000 })
+    await vi.waitFor(() => expect(said(machine).filter((line) => line.includes('was set aside'))).toHaveLength(2), { timeout: 60_000 })
     const ours = (await netDir(machine)).split('\n').filter((line) => !line.startsWith('05-fairlead'))
     expect(ours).toEqual(['00-old.conflist.set-aside-by-fairlead:old', '01-multus.conf.set-aside-by-fairlead:multus', '02-readme.txt:text', '10-flannel.conflist:flannel', ''])
   })
 
-  test("flannel's device keeps the agent from being ready, with the remedy; its chains and file are told once and left alone", { timeout: 60_000 }, async () => {
+  test("flannel's device keeps the agent from being ready, with the remedy; its chains and file are told once and left alone", async () => {
     await using machine = await AgentMachine.start('10.98.0.0/24')
     await machine.succeed('sh', ['-c', [
       'ip link add flannel.1 type vxlan id 1 dstport 8472 local 192.168.99.1 dev uplink nolearning',
@@ -89,7 +89,7 @@ describeKernel('migration', () => {
     ].join(' && ')])
     machine.startAgent({ flags: ['--resync-seconds', '1'] })
     const conflict = 'Link flannel.1 already is VXLAN 1 on UDP port 8472, so fairlead.1 cannot be; remove it with `ip link del flannel.1` or set another vni or vxlanPort on every node'
-    await vi.waitFor(() => expect(said(machine)).toContain(conflict), { timeout: 20_000 })
+    await vi.waitFor(() => expect(said(machine)).toContain(conflict), { timeout: 60_000 })
     const { stdout } = await machine.run('socat', ['-', 'TCP:127.0.0.1:10256'], { input: 'GET /readyz HTTP/1.0\r\n\r\n' })
     expect(stdout).toContain(`not ready: ${conflict}`)
     await machine.succeed('ip', ['link', 'del', 'flannel.1'])

@@ -67,7 +67,7 @@ describeKernel('ADD', () => {
     expect(await cni(node.network, 'ADD', one, port)).toMatchObject({ code: 999, document: { msg: 'port 8080 is taken' } })
     expect(calls).toEqual(['ports remove c1', 'bandwidth remove c1'])
     expect([filesOf(node), node.network.attachments.size, used(node)]).toEqual([[], 0, [0, 1]])
-    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 10_000)
+    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 60_000)
 
     await pod.run('ip', ['link', 'add', 'eth0', 'type', 'bridge'])
     expect(await cni(node.network, 'ADD', one)).toMatchObject({ code: 4, document: { msg: `network namespace ${pod.path} already has an interface eth0` } })
@@ -94,7 +94,7 @@ describeKernel('ADD', () => {
     expect(new Set(answers.map(({ document }) => document.ips?.[0]?.address)).size).toBe(pods.length)
     expect((await node.network.reconcile()).changes).toEqual([])
     expect((await Promise.all(pods.map(({ name }) => cni(node.network, 'DEL', { containerId: name })))).map(({ code }) => code)).toEqual(pods.map(() => 0))
-    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 10_000)
+    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 60_000)
   })
 
   test('that takes too long is answered in time and undone when it ends', async () => {
@@ -110,7 +110,7 @@ describeKernel('ADD', () => {
     await using pod = await scratchNamespace()
     expect(await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({ code: 11, document: { msg: 'ADD took longer than 0.05 s' } })
     open()
-    await vi.waitFor(async () => expect([await vethsOf(node), filesOf(node), used(node)]).toEqual([[], [], [0, 1]]), 10_000)
+    await vi.waitFor(async () => expect([await vethsOf(node), filesOf(node), used(node)]).toEqual([[], [], [0, 1]]), 60_000)
   })
 })
 
@@ -127,7 +127,7 @@ describeKernel('DEL', () => {
     // The old veth may still wait to be deleted: it must not be in the way.
     expect((await cni(node.network, 'ADD', one)).document.ips?.[0]?.address).toBe('10.244.1.3/24')
     for (const again of [{ containerId: 'c1' }, one, { containerId: 'never' }]) expect((await cni(node.network, 'DEL', again)).code).toBe(0)
-    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 10_000)
+    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 60_000)
   })
 
   test('finds its attachment after the network was renamed', async () => {

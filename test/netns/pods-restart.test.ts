@@ -51,7 +51,7 @@ describeKernel('an agent that starts again', () => {
       await cni(node.network, 'DEL', { containerId: 'c1' })
       await cni(node.network, 'ADD', { containerId: 'c2', netns: pod.path })
     }
-    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 10_000)
+    await vi.waitFor(async () => expect(await vethsOf(node)).toEqual([]), 60_000)
     await restart(node)
     expect([node.network.attachments.size, filesOf(node)]).toEqual([0, []])
     expect(node.network.ipamStatus()).toMatchObject([{ used: 0, resting: 2 }])
@@ -108,7 +108,7 @@ describeKernel('an agent that starts again', () => {
     await node.namespace.run('ip', ['link', 'add', 'lost0', 'group', '98', 'type', 'veth', 'peer', 'name', 'lost1'])
     await node.namespace.run('ip', ['link', 'add', 'ours.1', 'group', '98', 'type', 'bridge'])
     await restart(node)
-    await vi.waitFor(async () => expect((await vethsOf(node)).toSorted()).toEqual(['foreign0', 'foreign1']), 10_000)
+    await vi.waitFor(async () => expect((await vethsOf(node)).toSorted()).toEqual(['foreign0', 'foreign1']), 60_000)
     expect((await node.namespace.kernel.links()).map((link) => link.name)).toContain('ours.1')
   })
 })

@@ -81,7 +81,7 @@ interface ClusterRole {
 }
 
 describeKernel('policies of an agent', () => {
-  test('until they have been read the runtime is told that no pod can start; from then on one can', { timeout: 90_000 }, async () => {
+  test('until they have been read the runtime is told that no pod can start; from then on one can', async () => {
     await using machine = await AgentMachine.start()
     const { rules } = (await machine.api('GET', rolePath)) as ClusterRole
     const allow = async (allowed: ClusterRole['rules']) => machine.api('PUT', rolePath, { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'ClusterRole', metadata: { name: 'fairlead' }, rules: allowed })
@@ -96,7 +96,7 @@ describeKernel('policies of an agent', () => {
     await add(machine, 'first')
   })
 
-  test('a pod is isolated when its ADD is answered, if its labels are known or not; one that nothing selects waits for nothing', { timeout: 90_000 }, async () => {
+  test('a pod is isolated when its ADD is answered, if its labels are known or not; one that nothing selects waits for nothing', async () => {
     const { machine } = await machineWith(['--policy-start-seconds', '1'])
     await using _machine = machine
     await putPod(machine, 'open', { app: 'web' })
@@ -121,7 +121,7 @@ describeKernel('policies of an agent', () => {
     await until(async () => (await table(machine)) === '', 'the table to go with the last isolated pod')
   })
 
-  test('what another program takes away comes back, and a kill of the agent opens nothing', { timeout: 120_000 }, async () => {
+  test('what another program takes away comes back, and a kill of the agent opens nothing', async () => {
     const { machine, options } = await machineWith()
     await using _machine = machine
     await putPolicy(machine, 'web', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { app: 'web' } } }], ports: [{ port: 80 }] }] })
@@ -155,7 +155,7 @@ describeKernel('policies of an agent', () => {
     await until(async () => (await table(machine)) === '', 'the table to go when policies are switched off')
   })
 
-  test('what is damaged under traffic is open, or closed, for less than 3 s, however much the table holds; for pods without a policy it is neither', { timeout: 180_000 }, async () => {
+  test('what is damaged under traffic is open, or closed, for less than 3 s, however much the table holds; for pods without a policy it is neither', async () => {
     const { machine } = await machineWith()
     await using _machine = machine
     // So many sets that reading them all without cause would be dear.

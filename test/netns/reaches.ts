@@ -8,5 +8,5 @@ export async function assertReaches(machine: AgentMachine, from: string | undefi
   await vi.waitFor(async () => {
     const { exitCode, stdout } = await (from === undefined ? machine.run('env', ping) : machine.run('ip', ['netns', 'exec', from, ...ping]))
     if (exitCode !== 0) throw new Error(`${from ?? 'the node'} does not reach ${address}: ${stdout}`)
-  }, { timeout: 20_000, interval: 200 })
+  }, { timeout: 60_000, interval: 200 })
 }

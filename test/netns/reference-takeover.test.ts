@@ -38,7 +38,7 @@ async function cleanUp(machine: AgentMachine, ...more: readonly string[]): Promi
 
 describeKernel('a node of the reference plugins and a kube-proxy', () => {
   describe.skipIf(!existsSync(`${referencePlugins}/bridge`))(`(${referencePlugins})`, () => {
-    test.each(['nft', 'legacy'] as const)('goes to the agent and back, and nothing stays behind: %s', { timeout: 180_000 }, async (backend) => {
+    test.each(['nft', 'legacy'] as const)('goes to the agent and back, and nothing stays behind: %s', async (backend) => {
       await using machine = await AgentMachine.start('10.98.0.0/24')
       const old = await ReferenceNetwork.on(machine, '10.9.0.0/24', backend)
       // Kubelet's: they say which backend the node uses.
@@ -56,7 +56,7 @@ describeKernel('a node of the reference plugins and a kube-proxy', () => {
 
       machine.startAgent({ flags })
       await machine.ready()
-      await vi.waitFor(async () => expect(await chains(machine, backend, 'mangle')).toContain('FAIRLEAD-SERVICES'), { timeout: 20_000, interval: 100 })
+      await vi.waitFor(async () => expect(await chains(machine, backend, 'mangle')).toContain('FAIRLEAD-SERVICES'), { timeout: 60_000, interval: 100 })
       await machine.addPodNamespace('new1')
       expect(await machine.cni('ADD', { containerId: 'new1', netns: 'new1' })).toMatchObject({ code: 0 })
       await assertReaches(machine, 'new1', first)
@@ -67,7 +67,7 @@ describeKernel('a node of the reference plugins and a kube-proxy', () => {
       await old.remove('old1')
       await old.remove('old2', { hostPort })
       await machine.removePodNamespace('old3')
-      await vi.waitFor(async () => expect((await machine.succeed('ip', ['-4', '-o', 'addr', 'show', 'dev', 'cni0'])).match(/(?<=inet )\S+/g)).toEqual(['10.98.0.1/24']), { timeout: 30_000, interval: 200 })
+      await vi.waitFor(async () => expect((await machine.succeed('ip', ['-4', '-o', 'addr', 'show', 'dev', 'cni0'])).match(/(?<=inet )\S+/g)).toEqual(['10.98.0.1/24']), { timeout: 60_000, interval: 200 })
       expect(await cleanUp(machine, '--foreign')).toMatch(/-X CNI-[0-9a-f]{24}\n[^]*rm \/var\/lib\/cni\/networks\/old\/10\.9\.0\.4\n/)
       const ours = await stateOf(machine)
       expect(ours.filter((line) => /CNI-|10\.9\.0|veth[0-9a-f]{8}@|\/var\/lib\/cni\//.test(line))).toEqual([])

@@ -6,6 +6,7 @@ import { parseInterfaceName } from '../../src/net/interface-name.ts'
 import type { Attachment, PortMapping } from '../../src/pods/attachment.ts'
 import { attachmentOf, dualSettings } from '../../src/pods/rules/rule-inputs.ts'
 import { PodRules, type RulesSettings } from '../../src/pods/rules/rules.ts'
+import { until } from './agent-machine.ts'
 import { type ScratchNamespace, scratchNamespace, testLog, wire } from './scratch.ts'
 
 export interface RulesNode extends AsyncDisposable {
@@ -98,11 +99,7 @@ export async function savedRules(node: ScratchNamespace, iptables: 'nft' | 'lega
 }
 
 async function listening(where: ScratchNamespace, port: number): Promise<void> {
-  for (let i = 0; i < 200; i++) {
-    if ((await where.run('ss', ['-Hlntu', `sport = :${port}`])).trim() !== '') return
-    await new Promise((resolve) => setTimeout(resolve, 10))
-  }
-  throw new Error(`nothing listens on port ${port}`)
+  await until(async () => (await where.run('ss', ['-Hlntu', `sport = :${port}`])).trim() !== '', `somebody to listen on port ${port}`)
 }
 
 async function end(server: ChildProcess): Promise<void> {

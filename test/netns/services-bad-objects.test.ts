@@ -64,7 +64,7 @@ describeKernel('objects that make no sense', () => {
     for (const name of ['first', 'second', 'early', 'late']) await machine.api('POST', slicesPath, slice(name, good))
     machine.startAgent({ flags: detectLocalFlags })
     await machine.ready()
-    await vi.waitFor(async () => expect(await counts()).toEqual(wrong), { timeout: 40_000, interval: 100 })
+    await vi.waitFor(async () => expect(await counts()).toEqual(wrong), { timeout: 60_000, interval: 100 })
 
     // Two endpoints for each of five Services, and nothing that leads to the others.
     expect((await nat()).match(/DNAT --to-destination \S+/g)?.toSorted()).toEqual(good.flatMap((address) => Array.from({ length: 5 }, () => `DNAT --to-destination ${address}:8080`)))
@@ -74,7 +74,7 @@ describeKernel('objects that make no sense', () => {
     // Other changes make other syncs: nothing is said again.
     for (const n of [1, 2, 3]) {
       await machine.api('POST', servicesPath, service(`later-${n}`, { clusterIP: `10.254.2.${n}`, ports: [{ port: 80 }] }))
-      await vi.waitFor(async () => expect((await rules(machine, 'nft', 'filter')).join('\n')).toContain(`default/later-${n} has no endpoints`), { timeout: 20_000, interval: 100 })
+      await vi.waitFor(async () => expect((await rules(machine, 'nft', 'filter')).join('\n')).toContain(`default/later-${n} has no endpoints`), { timeout: 60_000, interval: 100 })
     }
     const { warnings } = machine
     expect(sentences.map((sentence) => [sentence, warnings.filter((warning) => warning.startsWith(sentence)).length])).toEqual(sentences.map((sentence) => [sentence, 1]))
@@ -91,7 +91,7 @@ describeKernel('objects that make no sense', () => {
       const all = await nat()
       for (const corrected of ['default/web:zero cluster IP" -m tcp --dport 81', '10.99.2.4:8080', '10.99.2.4:8081', 'default/second" -m tcp --dport 30101', 'default/lost ->', '-d 192.168.99.51/32']) expect(all).toContain(corrected)
       expect(all).toContain('default/later-1 ->')
-    }, { timeout: 20_000, interval: 100 })
+    }, { timeout: 60_000, interval: 100 })
     expect(machine.log.filter(({ msg }) => msg.startsWith('no longer: Service default/')).map(({ msg }) => msg)).toEqual(sentences.slice(-2).map((sentence) => `no longer: ${sentence}`))
   })
   test('a health check node port listens where node ports answer; where another program has it, that is said and counted until it is free', async () => {
@@ -102,16 +102,16 @@ describeKernel('objects that make no sense', () => {
     const listening = async () => ((await machine.succeed('ss', ['-ltnH'])).match(/\S+:3200\d/g) ?? []).toSorted()
     const closed = async () => (await machine.metrics()).includes('fairlead_object_problems{resource="services",reason="health-check-node-port-closed"} 1')
     const squatting = machine.run('sh', ['-c', 'socat TCP-LISTEN:32002,bind=10.99.1.1 - & echo $! >/run/squatter; wait'])
-    await vi.waitFor(async () => expect(await listening()).toEqual(['10.99.1.1:32002']), { timeout: 10_000, interval: 100 })
+    await vi.waitFor(async () => expect(await listening()).toEqual(['10.99.1.1:32002']), { timeout: 60_000, interval: 100 })
     machine.startAgent({ flags: [...detectLocalFlags, '--node-port-addresses', '10.99.1.0/24,10.99.2.0/24'] })
     await machine.ready()
-    await vi.waitFor(async () => expect(await closed()).toBe(true), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect(await closed()).toBe(true), { timeout: 60_000, interval: 100 })
     expect(await listening()).toEqual(['10.99.1.1:32001', '10.99.1.1:32002', '10.99.2.1:32001', '10.99.2.1:32002'])
     expect(machine.warnings.filter((warning) => warning.startsWith('the health check node port of Service default/taken cannot be opened'))).toHaveLength(1)
 
     await machine.succeed('sh', ['-c', 'kill $(cat /run/squatter)'])
     await squatting
     await machine.api('POST', servicesPath, service('next', { clusterIP: '10.254.1.3', ports: [{ port: 80 }] }))
-    await vi.waitFor(async () => expect([await closed(), (await listening()).length]).toEqual([false, 4]), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect([await closed(), (await listening()).length]).toEqual([false, 4]), { timeout: 60_000, interval: 100 })
   })
 })

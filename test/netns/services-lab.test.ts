@@ -47,7 +47,7 @@ async function entranceOf(name: string): Promise<Entrance> {
     const loadBalancerIp = status.loadBalancer.ingress?.[0]?.ip ?? ''
     expect(loadBalancerIp).not.toBe('')
     return { clusterIp: spec.clusterIP, nodePort: spec.ports[0]!.nodePort, loadBalancerIp, healthCheckNodePort: spec.healthCheckNodePort ?? 0 }
-  }, { timeout: 10_000, interval: 200 })
+  }, { timeout: 60_000, interval: 200 })
 }
 
 function enter(from: From): string[] {
@@ -85,9 +85,9 @@ describeKernel('Services in a lab', () => {
           expect(rules.split('\n').filter((rule) => rule.includes(`"default/${name}"`) && rule.includes('DNAT'))).toHaveLength(2)
           expect(rules).toContain(`-d ${entrances.get(name)!.loadBalancerIp}/32`)
         }
-      }, { timeout: 15_000, interval: 200 })
+      }, { timeout: 60_000, interval: 200 })
     }
-  }, 120_000)
+  })
   afterAll(async () => await lab[Symbol.asyncDispose]())
 
   // From `near`, a pod on node1 (and node1 itself); node1 has `l`, node2 has `r`. masq: the pods see an address of node1, not the client's own.
@@ -180,12 +180,12 @@ describeKernel('Services in a lab', () => {
     const answers = seen.flatMap((each) => each.answers)
     expect([...new Set(answers.map(({ pod }) => pod))].toSorted()).toEqual(['l', 'r'])
     console.log(`SIG${signal}: ${answers.reduce((sum, each) => sum + each.count, 0)} connections from two nodes while their agents were started again, none failed`)
-  }, 120_000)
+  })
 
   test('no local endpoint: external traffic is dropped, node and pods are served, and the health check node port says no', async () => {
     await lab.delete({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'l' } })
     const external = entrances.get('external')!
-    await vi.waitFor(async () => expect(await lab.succeed(['node', 'node1', '--', 'iptables', '-w', '-S', 'KUBE-EXTERNAL-SERVICES'])).toContain('default/external has no local endpoints'), { timeout: 10_000, interval: 100 })
+    await vi.waitFor(async () => expect(await lab.succeed(['node', 'node1', '--', 'iptables', '-w', '-S', 'KUBE-EXTERNAL-SERVICES'])).toContain('default/external has no local endpoints'), { timeout: 60_000, interval: 100 })
     expect(await ask('outside', node1, external.nodePort, dropped)).toMatchObject({ pods: '', failed: ['nothing came within 700 ms'] })
     expect(await ask('outside', node2, external.nodePort)).toMatchObject({ pods: 'r', clients: [outside], failed: [] })
     expect(await ask('node1', node1, external.nodePort)).toMatchObject({ pods: 'r', failed: [] })
@@ -198,7 +198,7 @@ describeKernel('Services in a lab', () => {
 
   test('no endpoint anywhere: refused, in every way', async () => {
     await lab.delete({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'r' } })
-    await vi.waitFor(async () => expect(await lab.succeed(['node', 'node1', '--', 'iptables', '-w', '-S', 'KUBE-EXTERNAL-SERVICES'])).toContain('default/plain has no endpoints'), { timeout: 10_000, interval: 100 })
+    await vi.waitFor(async () => expect(await lab.succeed(['node', 'node1', '--', 'iptables', '-w', '-S', 'KUBE-EXTERNAL-SERVICES'])).toContain('default/plain has no endpoints'), { timeout: 60_000, interval: 100 })
     for (const [from, way] of [['near', 'cluster'], ['near', 'node-port'], ['near', 'load-balancer'], ['node1', 'cluster'], ['outside', 'node-port'], ['outside', 'load-balancer']] as const) {
       expect(await ask(from, ...target('plain', way), refused), `${from} ${way}`).toMatchObject({ pods: '', failed: ['connect ECONNREFUSED'] })
     }

@@ -29,13 +29,13 @@ async function reflectors(machine: AgentMachine, what: 'relists' | 'reconnects')
 }
 
 describeKernel('Services while the API server is out of reach', () => {
-  test.each(['nft', 'legacy'])('%s', { timeout: outageMs + 120_000 }, async (backend) => {
+  test.each(['nft', 'legacy'])('%s', { timeout: outageMs + 240_000 }, async (backend) => {
     await using machine = await serviceMachine(backend)
     await using _server = echoServer(machine)
     await addServices(machine, 1, 70)
     machine.startAgent({ flags: [...detectLocalFlags, '--log-level', 'debug'] })
     await machine.ready()
-    await vi.waitFor(async () => expect(await difference(machine)).toBe(''), { timeout: 20_000, interval: 200 })
+    await vi.waitFor(async () => expect(await difference(machine)).toBe(''), { timeout: 60_000, interval: 200 })
     await machine.run('ip', ['netns', 'exec', 'client', 'socat', '-T1', '-u', `TCP:${addressOf(2)}:80,connect-timeout=1`, '-'])
     const used = await countersOf(machine, backend, 's2')
     expect(used.filter((line) => line.startsWith('[1:'))).not.toEqual([])

@@ -75,14 +75,14 @@ describeKernel('rules of Services that another program damages', () => {
     await machine.api('POST', servicesPath, service('deserted', { clusterIP: deserted, ports: [{ port: 80 }] }))
     machine.startAgent({ flags: [...detectLocalFlags, '--log-level', 'debug'] })
     await machine.ready()
-    for (const { works } of damages) await vi.waitFor(async () => expect(await works(machine)).toBe(true), { timeout: 30_000, interval: 100 })
+    for (const { works } of damages) await vi.waitFor(async () => expect(await works(machine)).toBe(true), { timeout: 60_000, interval: 100 })
     const before = await state(machine, backend)
     for (const { what, inflict, works, within, rewrites, most } of damages) {
       const known = written(machine, backend).length
       await inflict(machine, backend)
       const ms = await until(() => works(machine), `traffic after ${what}`, boundMs[within])
       console.log(`${backend}, ${count} Services, ${what}: back after ${(ms / 1000).toFixed(1)} s`)
-      await vi.waitFor(async () => expect(await state(machine, backend)).toEqual(before), { timeout: 20_000, interval: 200 })
+      await vi.waitFor(async () => expect(await state(machine, backend)).toEqual(before), { timeout: 60_000, interval: 200 })
       const rewritten = chainsOf(written(machine, backend).slice(known))
       expect({ what, others: rewritten.filter((chain) => !rewrites.test(chain)), few: rewritten.length <= most }).toEqual({ what, others: [], few: true })
     }

@@ -19,7 +19,7 @@ describeKernel('addresses that no Service has', () => {
       const { stdout, stderr } = await machine.run(program, args)
       return stdout.trim() || /(Connection refused|Connection timed out|No route to host)/.exec(stderr)?.[1]
     }
-    await vi.waitFor(async () => expect(await connect('client', `${addressOf(1)}:80`)).toBe('hello'), { timeout: 20_000, interval: 100 })
+    await vi.waitFor(async () => expect(await connect('client', `${addressOf(1)}:80`)).toBe('hello'), { timeout: 60_000, interval: 100 })
     for (const client of ['client', 'node'] as const) {
       expect(await connect(client, `${addressOf(2)}:80`)).toBe('hello')
       for (const nobody of [`${addressOf(2)}:81`, '10.254.200.1:80']) expect(await connect(client, nobody)).toBe('Connection refused')

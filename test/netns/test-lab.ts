@@ -84,7 +84,7 @@ export class TestLab implements AsyncDisposable {
       const pod = (await this.pods()).find((pod) => pod.name === name)
       expect(pod).toMatchObject({ ready: true })
       return pod!
-    }, { timeout: 20_000, interval: 200 })
+    }, { timeout: 60_000, interval: 200 })
   }
 
   /** Asks echoes from a pod, each at ADDRESS PORT/PROTOCOL; their answers in the same order. */

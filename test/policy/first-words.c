@@ -13,6 +13,7 @@ int main(int argc, char **argv) {
   struct sockaddr_in here = {.sin_family = AF_INET, .sin_port = htons(80)};
   if (argc < 4 || out < 0 || in < 0 || bind(in, (struct sockaddr *)&here, sizeof here) != 0) return 1;
   long sent = 0;
+  setvbuf(stdout, NULL, _IOLBF, 0);
   for (int turn = 0; turn < atoi(argv[1]); turn++) {
     for (int i = 3; i < argc; i++) {
       struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(argv[2]))};

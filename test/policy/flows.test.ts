@@ -12,14 +12,14 @@ import { MatrixLab } from './matrix-lab.ts'
 import type { NetworkPolicy, Protocol } from './network-policy.ts'
 import type { Outcome, Question } from './prober.ts'
 
-const settled = { timeout: 15_000, interval: 50 }
+const settled = { timeout: 60_000, interval: 50 }
 
 describeKernel('policies and what changes under them', () => {
   const lab = labNamed(`ft-flows-${process.pid}`)
   let matrix: MatrixLab
   beforeAll(async () => {
     matrix = await MatrixLab.start(lab.name)
-  }, 120_000)
+  })
   afterEach(async () => {
     await matrix.apply()
     await matrix.settle()
@@ -164,7 +164,7 @@ describeKernel('policies and what changes under them', () => {
       const [forbidden, permitted] = await matrix.prober.ask([denied, allowed])
       meanwhile.push(permitted)
       expect(forbidden).toBe('silent')
-    }, { timeout: 10_000, interval: 10 })
+    }, { timeout: 60_000, interval: 10 })
     console.info(`${damage}: denied again after ${Math.round(performance.now() - begin)} ms`)
     expect(new Set(meanwhile.map((outcome) => JSON.stringify(outcome)))).toEqual(new Set(['{"open":"x/a"}']))
     await vi.waitFor(async () => expect(await matrix.differences()).toBe(''), settled)

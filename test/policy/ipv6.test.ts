@@ -30,7 +30,7 @@ describeKernel('reachability over IPv6', () => {
     // Neighbours find each other: on a new bridge the first solicitations are lost.
     await machine.enforce()
     await machine.differences()
-  }, 120_000)
+  })
   afterAll(async () => await machine[Symbol.asyncDispose]())
 
   test.each<PolicyCase>([['without policies everyone reaches everyone'], ...chosen, ...blockCases])('%s', async (_, ...policies) => {

@@ -18,7 +18,7 @@ import { Prober, type Question } from './prober.ts'
 const canaries = ['node1', 'node2'].map((node) => ({ namespace: 'canary', name: `on-${node}`, labels: {}, node, ports: [] }))
 const canaryPolicy = '/apis/networking.k8s.io/v1/namespaces/canary/networkpolicies/canary'
 const firstCanaryPort = 1000
-const inForceWithinMs = 20_000
+const inForceWithinMs = 60_000
 
 export class MatrixLab implements AsyncDisposable {
   readonly lab: TestLab

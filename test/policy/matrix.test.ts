@@ -15,7 +15,7 @@ describeKernel('reachability', () => {
   let matrix: MatrixLab
   beforeAll(async () => {
     matrix = await MatrixLab.start(`ft-matrix-${process.pid}`)
-  }, 120_000)
+  })
   afterAll(async () => await matrix[Symbol.asyncDispose]())
 
   test('without policies everyone reaches everyone', async () => expect(await matrix.differences()).toBe(''))
@@ -37,7 +37,7 @@ describeKernel('reachability', () => {
       await matrix.settle()
       expect(await matrix.differences(), `set ${set} of TEST_SEED=${random.seed}, and once more: ${JSON.stringify(policies)}`).toBe('')
     }
-  }, 120_000 + randomSets * 5000)
+  }, 180_000 + randomSets * 5000)
 
   test('when the last policy is gone everyone reaches everyone again', async () => {
     await matrix.apply()

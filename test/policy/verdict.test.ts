@@ -64,7 +64,7 @@ describeKernel('what is said of policies', () => {
   const cases: readonly PolicyCase[] = [...isolationCases, ...peerCases, ...portCases]
   const sets = [...cases.map(([, ...policies]) => policies), ...Array.from({ length: 20 }, () => randomPolicies(random))]
 
-  test(`${sets.length} sets of policies (TEST_SEED=${random.seed}): the table as the kernel lists it, the policies and the oracle agree on who may connect, and on which policy admits it`, { timeout: 120_000 }, async () => {
+  test(`${sets.length} sets of policies (TEST_SEED=${random.seed}): the table as the kernel lists it, the policies and the oracle agree on who may connect, and on which policy admits it`, async () => {
     await using node = await scratchNamespace()
     const written = new Policies({ kernel: node.kernel, log: testLog })
     written.configure({ nodeName: 'node1', families: [4], judgeOpenConnections: true, log: undefined })
