@@ -30,7 +30,7 @@ export interface Target {
   unwant(table: Table, chains: Iterable<string>): void
 }
 
-/** How one Service was rendered last, without the chains: those are many times as much text, and the same again when they are rendered again. */
+/** How one Service was rendered last, without what grows with its endpoints: that is many times as much text, and the same again when it is rendered again. */
 interface Rendered {
   readonly service: ClusterService
   readonly slices: readonly ClusterEndpointSlice[]
@@ -134,7 +134,7 @@ export class FamilyRules {
     const slices = [...this.#sources.slicesOf(key)]
     const { ports, endpoints } = service === undefined ? { ports: [], endpoints: 0 } : renderPorts(service, slices, context)
     const rules = ports.reduce((sum, { chains }) => sum + [...chains.values()].reduce((sum, { length }) => sum + length, 0), 0)
-    if (service !== undefined && ports.length > 0) this.#rendered.set(key, { service, slices, context, ports: ports.map((port) => ({ ...port, chains: noChains })), endpoints, rules })
+    if (service !== undefined && ports.length > 0) this.#rendered.set(key, { service, slices, context, ports: ports.map((port) => ({ ...port, ...notKept })), endpoints, rules })
     else this.#rendered.delete(key)
     this.#endpoints += endpoints - (known?.endpoints ?? 0)
     this.#portRules += rules - (known?.rules ?? 0)
@@ -174,7 +174,7 @@ function renderPorts(service: ClusterService, slices: readonly ClusterEndpointSl
   return { ports, endpoints }
 }
 
-const noChains: Chains = new Map()
+const notKept: Pick<RenderedPort, 'chains' | 'serving'> = { chains: new Map(), serving: [] }
 
 /** Whether they are reached in the same way: then no chain that is shared with other ports changes. */
 function sameEntrances(before: readonly RenderedPort[], after: readonly RenderedPort[]): boolean {

@@ -44,6 +44,8 @@ export interface RenderedPort {
   readonly chains: Chains
   readonly frontends: readonly Frontend[]
   readonly filter: readonly FilterRule[]
+  /** UDP alone: "10.244.1.5:53" of each endpoint that serves, also where new connections do not go to it (it ends, hints or a policy Local lead elsewhere). */
+  readonly serving: readonly string[]
 }
 
 /** One endpoint's entry in KUBE-SVC or KUBE-SVL. */

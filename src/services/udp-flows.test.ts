@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest'
 import { parseAddress } from '../net/address.ts'
+import { endpointsOf } from './endpoints.ts'
+import { flatEndpoints } from './flat-layout.ts'
+import { renderServicePort } from './render-service-port.ts'
 import type { Frontend, RenderedPort } from './rendered.ts'
+import { at, service, slice, snapshotOf } from './scenarios.ts'
 import type { ServicePort } from './service-port.ts'
+import { servicePortsOf } from './service-ports.ts'
 import { UdpFlows } from './udp-flows.ts'
 
 const dns = parseAddress('10.96.0.10')
@@ -11,7 +16,7 @@ function port(id: string, targets: readonly string[], options: { protocol?: 'tcp
   const owner = { id, protocol } as ServicePort
   const shared = { protocol, owner, rule: '' }
   const frontends: Frontend[] = targets.length === 0 ? [] : [{ kind: 'cluster-ip', address: dns, port: 53, ...shared }, ...(nodePort === undefined ? [] : [{ kind: 'node-port' as const, address: undefined, port: nodePort, ...shared }])]
-  return { port: owner, frontends, filter: [], chains: new Map(targets.map((target, i) => [`KUBE-SEP-${id}${i}`, ['-j KUBE-MARK-MASQ', `-p ${protocol} -m ${protocol} -j DNAT --to-destination ${target}`]])) }
+  return { port: owner, frontends, filter: [], chains: new Map(), serving: targets }
 }
 
 function flowsOf(...steps: readonly (readonly [readonly RenderedPort[], readonly RenderedPort[]])[]): UdpFlows {
@@ -48,6 +53,28 @@ test('where somebody answers for the first time, flows that went past are forgot
     { destination: dns, port: 53, endpoint: dns },
     { port: 30_053, endpointPort: 30_053 },
   ])
+})
+
+const dnsPort = { ports: [{ name: 'dns', port: 53, protocol: 'UDP' }] }
+/** Two endpoints, of which the second is what its row says. */
+function renderedWith(second: object): RenderedPort[] {
+  const hints = { forZones: [{ name: 'zone-a' }] }
+  const objects = [service(dnsPort), slice([at('10.244.1.5', 'worker-1', { hints }), at('10.244.2.7', 'worker-2', { hints, ...second })], dnsPort)]
+  const { services, slices, options, node } = snapshotOf({ objects })
+  const ports = [...services].flatMap((each) => servicePortsOf(each, 4))
+  return ports.map((each) => renderServicePort(each, endpointsOf(each, slices, node.name), { options, node, largeCluster: false, endpointLayout: flatEndpoints }))
+}
+const gone = [{ endpoint: '10.244.2.7' }]
+
+test.each([
+  ['ends but serves', { conditions: { ready: false, serving: true, terminating: true } }, []],
+  ['ends and serves no longer', { conditions: { ready: false, serving: false, terminating: true } }, gone],
+  ['is not ready', { conditions: { ready: false, serving: false } }, gone],
+  ['is used though it is not ready (publishNotReadyAddresses)', { conditions: { ready: true, serving: false } }, []],
+  ['is for another zone', { hints: { forZones: [{ name: 'zone-b' }] } }, []],
+])('an endpoint that %s', (_, second, forgotten) => {
+  const before = renderedWith({})
+  expect(flowsOf([[], before], [before, renderedWith(second)]).take()).toEqual(forgotten)
 })
 
 test('TCP notices by itself', () => {

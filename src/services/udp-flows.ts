@@ -1,13 +1,13 @@
 // Which UDP flows lead nowhere after a change. A UDP client that keeps its port keeps its conntrack entry, and with it the endpoint that it was once given, for as long as it
-// sends; TCP notices by itself. So entries of vanished endpoints are deleted, also where a Service has none left, and so are entries from the time when nothing answered
-// at a frontend: they go past us to the address itself.
+// sends; TCP notices by itself. So entries of endpoints that serve no longer are deleted, also where a Service has none left, and so are entries from the time when nothing
+// answered at a frontend: they go past us to the address itself. As with TCP, flows stay with an endpoint that ends but serves, and with one that new connections are no longer led to.
 import type { Address } from '../net/address.ts'
 import { canonicalAddress } from '../net/address.ts'
 import type { ConntrackFilter } from '../kernel/conntrack.ts'
 import type { Frontend, RenderedPort, Rules } from './rendered.ts'
 
 export class UdpFlows {
-  /** "10.244.1.5:53" -> how many UDP service ports send there. An address without port: the sum over its ports. */
+  /** "10.244.1.5:53" -> for how many UDP service ports it serves. An address without port: the sum over its ports. */
   readonly #uses = new Map<string, number>()
   #stale: ConntrackFilter[] = []
 
@@ -71,8 +71,8 @@ function isUdp({ port }: RenderedPort): boolean {
   return port.protocol === 'udp'
 }
 
-function describe({ port, frontends, chains }: RenderedPort): UdpPort {
-  return { key: port.id, frontends, targets: new Set([...chains.values()].flatMap((rules) => targetOf(rules) ?? [])) }
+function describe({ port, frontends, serving }: RenderedPort): UdpPort {
+  return { key: port.id, frontends, targets: new Set(serving) }
 }
 
 /** "10.244.1.5:53": what an endpoint's chain sends to. */
