@@ -53,7 +53,7 @@ export const configKeys = {
   policyLogRate: { live: true, schema: integer(1, 1000).default(10), help: 'denied packets logged in a second, for each set of policies that pods share' },
   cniConfDir: { schema: path.default('/etc/cni/net.d'), help: "where the runtime looks for CNI configuration" },
   stateDir: { schema: path.default('/run/fairlead'), help: 'socket, attachments and lock; has to be gone after a reboot' },
-  healthAddress: { schema: listen.prefault('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz' },
+  healthAddress: { schema: listen.prefault('0.0.0.0:10256'), help: 'ADDRESS:PORT of /healthz, /livez and /readyz (0.0.0.0: every address of the node, IPv6 too)' },
   metricsAddress: { schema: listen.prefault('127.0.0.1:10249'), help: 'ADDRESS:PORT of /metrics' },
   resyncSeconds: { schema: integer(1, 3600).default(15), help: 'how often the kernel is compared with what it should hold, besides on every event (above 250 nodes less often, in proportion)' },
   logLevel: { live: true, schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace'], 'fatal, error, warn, info, debug or trace').default('info'), help: 'least severe messages to log; debug shows every command' },

@@ -27,11 +27,11 @@ export async function listen(at: ListenOptions, handler: RequestListener, refusa
   }
 }
 
-/** "127.0.0.1:10249" or "[::1]:10249" or ":10249" as node:net takes it. */
+/** "127.0.0.1:10249" or "[::1]:10249" or ":10249" as node:net takes it. 0.0.0.0 is every address of both families, as in kube-proxy (Go), whose default is what load balancers ask over IPv6 too. */
 export function parseListenAddress(text: string): { host: string | undefined; port: number } {
   const colon = text.lastIndexOf(':')
   const host = text.slice(0, colon).replaceAll(/[[\]]/g, '')
-  return { host: host === '' ? undefined : host, port: Number(text.slice(colon + 1)) }
+  return { host: host === '' || host === '0.0.0.0' ? undefined : host, port: Number(text.slice(colon + 1)) }
 }
 
 /** One answer for one connection: what follows a request that was read to its end is ignored, and its own answer is the only one. */

@@ -11,6 +11,8 @@ export interface Reading {
 
 /** ms: three weeks. */
 const never = 2 ** 31 - 1
+/** As kube-proxy answers these two. */
+const plainText = { 'content-type': 'text/plain; charset=utf-8', 'x-content-type-options': 'nosniff' }
 const cniBuckets = [0.001, 0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1, 5, 30]
 
 export class Metrics {
@@ -54,8 +56,8 @@ export class Metrics {
   readonly handler: RequestListener = (request, response) => {
     const path = request.url?.split('?')[0]
     // These two are what Kubernetes' own tests ask of whatever proxies Services.
-    if (path === '/healthz') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
-    if (path === '/proxyMode') return void response.writeHead(200, { 'content-type': 'text/plain' }).end('iptables')
+    if (path === '/healthz') return void response.writeHead(200, plainText).end('ok')
+    if (path === '/proxyMode') return void response.writeHead(200, plainText).end('iptables')
     if (path !== '/metrics') return void response.writeHead(404).end('try /metrics, /healthz or /proxyMode\n')
     this.registry.metrics().then(
       (text) => response.writeHead(200, { 'content-type': this.registry.contentType }).end(text),
