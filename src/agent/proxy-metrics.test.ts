@@ -56,6 +56,7 @@ test('a sync, a failure and an answer are told with their labels', async () => {
     'kubeproxy_sync_proxy_rules_iptables_total{table="nat",ip_family="IPv4"} 40',
     'kubeproxy_sync_proxy_rules_no_local_endpoints_total{traffic_policy="internal",ip_family="IPv4"} 1',
     'kubeproxy_sync_proxy_rules_iptables_partial_restore_failures_total{ip_family="IPv6"} 1',
+    'kubeproxy_network_programming_duration_seconds_bucket{le="0",ip_family="IPv4"} 0',
     'kubeproxy_network_programming_duration_seconds_bucket{le="0.5",ip_family="IPv4"} 1',
     'kubeproxy_proxy_healthz_total{code="503"} 1',
     'kubeproxy_sync_proxy_rules_endpoint_changes_pending 2',

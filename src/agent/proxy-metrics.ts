@@ -27,7 +27,8 @@ export interface ProxySources {
 
 /** Seconds: 1 ms to 16 s, each twice the one before. */
 const syncBuckets = Array.from({ length: 15 }, (_, k) => 0.001 * 2 ** k)
-const latencyBuckets = [0.25, 0.5, ...steps(1, 59, 1), ...steps(60, 115, 5), ...steps(120, 300, 30)]
+/** kube-proxy's: its MergeBuckets begins each list with 0. */
+const latencyBuckets = [0, 0.25, 0.5, ...steps(1, 59, 1), ...steps(60, 115, 5), ...steps(120, 300, 30)]
 
 export class ProxyMetrics {
   readonly #metrics: Metrics

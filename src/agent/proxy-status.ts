@@ -65,7 +65,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     metrics.publish({
       pending: () => ({ services: differing(this.#inForce.services, parts.snapshots().services), endpoints: differing(this.#inForce.slices, parts.snapshots().slices) }),
       rules: () => parts.status(),
-      localGaps: () => this.#families.map((family) => localGaps(family, this.#portsWithEndpoints(this.#inForce, ({ internalLocal, externalLocal }) => internalLocal || externalLocal))),
+      localGaps: () => this.#families.map((family) => localGaps(family, this.#localPortsWithEndpoints(this.#inForce))),
       connections: () => this.#counters.readings,
     })
   }
@@ -101,7 +101,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     try {
       const result = await sync()
       const families = this.#families
-      for (const { seconds } of this.#latency.programmed(taken)) for (const family of families) this.#parts.metrics.programmed(family, seconds)
+      for (const { family, seconds } of this.#latency.programmed(taken)) if (families.includes(family)) this.#parts.metrics.programmed(family, seconds)
       await this.#inForceNow(snapshots)
       return result
     } catch (error) {
@@ -114,7 +114,9 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     const kind = this.#begun.has(family) ? 'partial' : 'full'
     if (written === undefined) return this.#parts.metrics.restoreFailed(family, kind)
     this.#begun.add(family)
-    this.#parts.metrics.synced({ family, kind, seconds, rules: written.rules })
+    // kube-proxy's two tables: in mangle there is only what guards and marks them.
+    const { filter, nat } = written.rules
+    this.#parts.metrics.synced({ family, kind, seconds, rules: { filter, nat } })
     this.health.updated(family, this.#queuedAt)
   }
 
@@ -131,7 +133,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     metrics.changed('service', differing(this.#seen.services, now.services))
     metrics.changed('endpoint', differing(this.#seen.slices, now.slices))
     for (const [key, slice] of now.slices) {
-      if (this.#seen.slices.get(key) !== slice) this.#latency.sliceChanged(key, { namespace: slice.namespace, name: slice.service }, slice.changeTriggeredAt)
+      if (this.#seen.slices.get(key) !== slice) this.#latency.sliceChanged(key, slice.family, slice.changeTriggeredAt)
     }
     for (const key of this.#seen.slices.keys()) if (!now.slices.has(key)) this.#latency.sliceGone(key)
     this.#seen = now
@@ -140,15 +142,18 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
   async #inForceNow(snapshots: ProxySnapshots): Promise<void> {
     if (snapshots.services !== this.#inForce.services) this.#counters.follow(countedChains(snapshots.services.values(), this.#families))
     this.#inForce = snapshots
-    await this.#servers.follow(serviceHealthChecks(this.#portsWithEndpoints(snapshots, ({ healthCheckNodePort }) => healthCheckNodePort !== 0)))
+    await this.#servers.follow(serviceHealthChecks(this.#portsThatMayStayLocal(snapshots), snapshots.slices.values(), this.#parts.nodeName))
   }
 
   /** Few ports are asked for, so that slices are gone through for these alone. */
-  #portsWithEndpoints({ services, slices }: ProxySnapshots, wanted: (port: ServicePort) => boolean): { port: ServicePort; endpoints: readonly Endpoint[] }[] {
-    const { nodeName } = this.#parts
+  #portsThatMayStayLocal({ services }: ProxySnapshots): ServicePort[] {
     const families = this.#families
-    const ports = [...services.values()].filter(mayStayLocal).flatMap((service) => families.flatMap((family) => servicePortsOf(service, family))).filter(wanted)
-    return ports.map((port) => ({ port, endpoints: endpointsOf(port, slices.values(), nodeName) }))
+    return [...services.values()].filter(mayStayLocal).flatMap((service) => families.flatMap((family) => servicePortsOf(service, family)))
+  }
+
+  #localPortsWithEndpoints(snapshots: ProxySnapshots): { port: ServicePort; endpoints: readonly Endpoint[] }[] {
+    const ports = this.#portsThatMayStayLocal(snapshots).filter(({ internalLocal, externalLocal }) => internalLocal || externalLocal)
+    return ports.map((port) => ({ port, endpoints: endpointsOf(port, snapshots.slices.values(), this.#parts.nodeName) }))
   }
 }
 

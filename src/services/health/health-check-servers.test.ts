@@ -3,8 +3,8 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
+import type { ClusterEndpointSlice, SliceEndpoint } from '../../cluster/endpoint-slice.ts'
 import { parseAddress } from '../../net/address.ts'
-import type { Endpoint } from '../endpoint.ts'
 import type { ServicePort } from '../service-port.ts'
 import { HealthCheckServers } from './health-check-servers.ts'
 import { type ServiceHealthCheck, serviceHealthChecks } from './service-health-checks.ts'
@@ -13,13 +13,20 @@ const port: ServicePort = {
   id: 'ns/web:http', family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp', clusterIp: parseAddress('10.0.0.1'), port: 80, nodePort: 30_080, externalIps: [], loadBalancerIps: [],
   sourceRanges: [], internalLocal: false, externalLocal: true, healthCheckNodePort: 32_000, affinitySeconds: undefined, createdAt: 0, uid: 'u',
 }
-const endpoint = (address: string, said: Partial<Endpoint> = {}): Endpoint => ({ address: parseAddress(address), port: 8080, ready: true, serving: true, terminating: false, local: true, zoneHints: [], nodeHints: [], ...said })
+const endpoint = (address: string, said: Partial<SliceEndpoint> = {}): SliceEndpoint => ({ address: parseAddress(address), ready: true, serving: true, terminating: false, node: 'here', zoneHints: [], nodeHints: [], ...said })
+const slice = (endpoints: readonly SliceEndpoint[], names: readonly string[], said: Partial<ClusterEndpointSlice> = {}): ClusterEndpointSlice =>
+  ({ namespace: 'ns', name: `web-${names.join('-')}`, service: 'web', family: 4, ports: names.map((name, i) => ({ name, protocol: 'tcp', port: 8080 + i })), endpoints, changeTriggeredAt: undefined, ...said })
 
-test('what counts are the addresses of local ready endpoints, once however many ports they have', () => {
-  const endpoints = [endpoint('10.1.0.1'), endpoint('10.1.0.2', { local: false }), endpoint('10.1.0.3', { ready: false, terminating: true }), endpoint('10.1.0.4', { ready: false })]
+test.each<[string, readonly ClusterEndpointSlice[], number]>([
+  ['those of this node, once however many ports they have', [slice([endpoint('10.1.0.1'), endpoint('10.1.0.2', { node: 'there' })], ['http', 'https']), slice([endpoint('10.1.0.5')], ['https'])], 2],
+  ['not one that is ending or unready', [slice([endpoint('10.1.0.3', { ready: false, terminating: true }), endpoint('10.1.0.4', { ready: false })], ['http'])], 0],
+  ['one that is ending and ready all the same (publishNotReadyAddresses)', [slice([endpoint('10.1.0.3', { serving: false, terminating: true })], ['http'])], 1],
+  ['one at a port of the slice that the Service has not', [slice([endpoint('10.1.0.1')], ['metrics'])], 1],
+  ['none of another Service, namespace or family', [slice([endpoint('10.1.0.1')], ['http'], { service: 'other' }), slice([endpoint('10.1.0.1')], ['http'], { namespace: 'other' }), slice([endpoint('fd00::1')], ['http'], { family: 6 })], 0],
+])('a health check node port counts %s', (_, slices, localEndpoints) => {
   const https = { ...port, id: 'ns/web:https', portName: 'https' }
   const another = { ...port, name: 'other', healthCheckNodePort: 0 }
-  expect(serviceHealthChecks([{ port, endpoints }, { port: https, endpoints: [...endpoints, endpoint('10.1.0.5')] }, { port: another, endpoints }])).toEqual([{ family: 4, namespace: 'ns', name: 'web', port: 32_000, localEndpoints: 2 }])
+  expect(serviceHealthChecks([port, https, another], slices, 'here')).toEqual([{ family: 4, namespace: 'ns', name: 'web', port: 32_000, localEndpoints }])
 })
 
 async function freePort(): Promise<number> {

@@ -17,7 +17,8 @@ test.each<[string, Partial<ServicePort>, Partial<Endpoint>[], number, number]>([
   ['one here that is ending', {}, [{}, { local: true, ready: false, terminating: true }], 0, 0],
   ['one here that cannot serve', {}, [{}, { local: true, ready: false, serving: false }], 0, 1],
   ['no endpoint anywhere', {}, [], 0, 0],
-  ['no way in from outside', { nodePort: 0 }, [{}], 0, 0],
+  ['no way in from outside yet, as kube-proxy counts it', { nodePort: 0 }, [{}, { local: true }], 0, 1],
+  ['no way in from outside yet, and one here for the ClusterIP', { nodePort: 0, internalLocal: true }, [{}, { local: true }], 0, 0],
   ['the other family', { family: 6 }, [{}], 0, 0],
 ])('%s', (_, said, endpoints, internal, external) => {
   expect(localGaps(4, [{ port: { ...port, ...said }, endpoints: endpoints.map((each) => ({ ...far, ...each })) }])).toEqual({ family: 4, internal, external })

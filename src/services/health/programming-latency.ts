@@ -1,13 +1,11 @@
 // How long it took from a change in the cluster (a pod ready, a Service made) until packets followed it: kube-proxy's network_programming_duration.
-// The EndpointSlice says when the change was, in an annotation; several may wait for one sync, and each is counted.
-import type { ServicePort } from '../service-port.ts'
-
-type ServiceName = Pick<ServicePort, 'namespace' | 'name'>
+// The EndpointSlice says when the change was, in an annotation; several may wait for one sync, and each is counted, in the family of its slice.
+import type { Family } from '../../net/address.ts'
 
 export class ProgrammingLatency {
   readonly #now: () => number
-  /** The times (ms since the epoch) that wait for a sync, by "ns/svc". */
-  #waiting = new Map<string, number[]>()
+  /** The times (ms since the epoch) that wait for a sync. */
+  #waiting = new Map<Family, number[]>()
   /** What every slice said last: the annotation stays when the slice changes for another reason. */
   readonly #seen = new Map<string, number>()
   /** A change from before we ran was not ours to program. */
@@ -19,14 +17,13 @@ export class ProgrammingLatency {
   }
 
   /** @param slice its key. @param changedAt ms since the epoch; undefined where the slice does not say. */
-  sliceChanged(slice: string, service: ServiceName, changedAt: number | undefined): void {
+  sliceChanged(slice: string, family: Family, changedAt: number | undefined): void {
     if (changedAt === undefined || this.#seen.get(slice) === changedAt) return
     this.#seen.set(slice, changedAt)
     if (changedAt < this.#startedAt) return
-    const name = `${service.namespace}/${service.name}`
-    const times = this.#waiting.get(name) ?? []
+    const times = this.#waiting.get(family) ?? []
     times.push(changedAt)
-    this.#waiting.set(name, times)
+    this.#waiting.set(family, times)
   }
 
   sliceGone(slice: string): void {
@@ -34,19 +31,19 @@ export class ProgrammingLatency {
   }
 
   /** What a sync takes with it: to be called as it begins, and to be given to {@link programmed} when it went through, or to {@link failed}. */
-  take(): ReadonlyMap<string, readonly number[]> {
+  take(): ReadonlyMap<Family, readonly number[]> {
     const taken = this.#waiting
     this.#waiting = new Map()
     return taken
   }
 
   /** Seconds for each change that is in force now. */
-  programmed(taken: ReadonlyMap<string, readonly number[]>): readonly { service: string; seconds: number }[] {
+  programmed(taken: ReadonlyMap<Family, readonly number[]>): readonly { family: Family; seconds: number }[] {
     const now = this.#now()
-    return [...taken].flatMap(([service, times]) => times.map((changedAt) => ({ service, seconds: Math.max(0, now - changedAt) / 1000 })))
+    return [...taken].flatMap(([family, times]) => times.map((changedAt) => ({ family, seconds: Math.max(0, now - changedAt) / 1000 })))
   }
 
-  failed(taken: ReadonlyMap<string, readonly number[]>): void {
-    for (const [service, times] of taken) this.#waiting.set(service, [...times, ...(this.#waiting.get(service) ?? [])])
+  failed(taken: ReadonlyMap<Family, readonly number[]>): void {
+    for (const [family, times] of taken) this.#waiting.set(family, [...times, ...(this.#waiting.get(family) ?? [])])
   }
 }

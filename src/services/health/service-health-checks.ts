@@ -1,10 +1,11 @@
 // Which health check node ports a node answers on, and with what: pure.
 //
 // Only a LoadBalancer with externalTrafficPolicy Local has one: its load balancer asks each node whether it has endpoints of its own. What counts are the
-// addresses of this node's ready endpoints over all ports; one that is ending does not count although packets still go to it, so that the load balancer
-// goes elsewhere first.
-import type { Address, Family } from '../../net/address.ts'
-import type { Endpoint } from '../endpoint.ts'
+// addresses of this node's ready endpoints over all ports that slices have, as with kube-proxy. One that is ending is not ready, although packets still go to
+// it, so that the load balancer goes elsewhere first; with publishNotReadyAddresses it is ready to its end, and counts.
+import type { ClusterEndpointSlice } from '../../cluster/endpoint-slice.ts'
+import type { Family } from '../../net/address.ts'
+import { endpointsOf } from '../endpoints.ts'
 import type { ServicePort } from '../service-port.ts'
 
 export interface ServiceHealthCheck {
@@ -16,15 +17,17 @@ export interface ServiceHealthCheck {
   readonly localEndpoints: number
 }
 
-/** One for each Service and family that has such a port. @param ports with the endpoints of each. */
-export function serviceHealthChecks(ports: Iterable<{ readonly port: ServicePort; readonly endpoints: readonly Endpoint[] }>): ServiceHealthCheck[] {
-  const addresses = new Map<string, { readonly port: ServicePort; readonly local: Set<Address> }>()
-  for (const { port, endpoints } of ports) {
-    if (port.healthCheckNodePort === 0) continue
-    const key = `${port.family} ${port.namespace}/${port.name}`
-    const known = addresses.get(key) ?? { port, local: new Set() }
-    for (const { address, local, ready, terminating } of endpoints) if (local && ready && !terminating) known.local.add(address)
-    addresses.set(key, known)
-  }
-  return Array.from(addresses.values(), ({ port, local }) => ({ family: port.family, namespace: port.namespace, name: port.name, port: port.healthCheckNodePort, localEndpoints: local.size }))
+/** One for each Service and family that has such a port. @param ports of any Services @param slices of any Services */
+export function serviceHealthChecks(ports: Iterable<ServicePort>, slices: Iterable<ClusterEndpointSlice>, nodeName: string): ServiceHealthCheck[] {
+  const asked = new Map([...ports].filter(({ healthCheckNodePort }) => healthCheckNodePort !== 0).map((port) => [`${port.family} ${port.namespace}/${port.name}`, port]))
+  const all = asked.size === 0 ? [] : [...slices]
+  return Array.from(asked.values(), (port) => ({ family: port.family, namespace: port.namespace, name: port.name, port: port.healthCheckNodePort, localEndpoints: localEndpoints(port, all, nodeName) }))
+}
+
+/** Of the port's Service, by address: 10.0.0.1:80 and 10.0.0.1:443 are one. */
+function localEndpoints(port: ServicePort, slices: readonly ClusterEndpointSlice[], nodeName: string): number {
+  const own = slices.filter(({ service, namespace }) => service === port.name && namespace === port.namespace)
+  const joined = new Map(own.flatMap((slice) => slice.ports).map((each) => [`${each.name}/${each.protocol}`, each]))
+  const endpoints = [...joined.values()].flatMap(({ name, protocol }) => endpointsOf({ ...port, portName: name, protocol }, own, nodeName))
+  return new Set(endpoints.filter(({ local, ready }) => local && ready).map(({ address }) => address)).size
 }
