@@ -12,7 +12,7 @@ test('triggers during a pass cause exactly one more', async () => {
   loop.trigger()
   loop.trigger()
   release[0]?.()
-  await vi.waitFor(() => expect(passes).toBe(2))
+  await vi.waitFor(() => expect(passes).toBe(2), 20_000)
   release[1]?.()
   await new Promise(setImmediate)
   expect(passes).toBe(2)

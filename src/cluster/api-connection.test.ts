@@ -29,7 +29,7 @@ async function linesOf(lines: AsyncIterable<Buffer>): Promise<string[]> {
   return texts
 }
 
-const limits = { signal: new AbortController().signal, headersTimeoutMs: 5000, deadlineMs: 5000 }
+const limits = { signal: new AbortController().signal, headersTimeoutMs: 20_000, deadlineMs: 20_000 }
 
 test('a write arrives as it was meant', async () => {
   const api = await serve(async (request, response) => {
@@ -117,5 +117,5 @@ test('the signal ends a stream, and leaving its loop closes the connection', asy
   ).rejects.toThrow('broke off')
   const left = await api.stream('/left', {}, limits)
   for await (const _ of left.lines) break
-  await expect.poll(() => closed).toEqual(['/stopped', '/left'])
+  await expect.poll(() => closed, { timeout: 20_000 }).toEqual(['/stopped', '/left'])
 })

@@ -55,7 +55,7 @@ function kept(reflector: Reflector<string>): Record<string, string> {
 const proper: Fault = (_, serve) => serve()
 
 async function eventually(assertion: () => void): Promise<void> {
-  await vi.waitFor(assertion, { interval: 2, timeout: 4000 })
+  await vi.waitFor(assertion, { interval: 2, timeout: 20_000 })
 }
 
 /** The same objects here as there, and a watch open for what comes. */

@@ -70,7 +70,7 @@ describeKernel('migration', () => {
     machine.startAgent()
     await machine.ready()
     const named = ['00-old.conflist', '01-multus.conf'].map((file) => `${machine.dir}/net.d/${file} comes before our CNI configuration, so the runtime uses it: remove it or set takeOver`)
-    await vi.waitFor(() => expect(said(machine).filter((line) => line.includes('comes before'))).toEqual(named))
+    await vi.waitFor(() => expect(said(machine).filter((line) => line.includes('comes before'))).toEqual(named), 60_000)
     expect(await machine.succeed('ls', [`${machine.dir}/net.d`])).toBe('00-old.conflist\n01-multus.conf\n02-readme.txt\n05-fairlead.conflist\n10-flannel.conflist\n')
     await machine.killAgent('TERM')
 

@@ -88,7 +88,7 @@ describeKernel('an agent that starts again', () => {
     await cni(node.network, 'ADD', { containerId: 'c2', netns: other.path })
     // A process inside keeps the namespace, as a leaked mount would: the path alone goes.
     const holder = spawn('nsenter', [`--net=${pod.path}`, 'sleep', '600'])
-    await vi.waitFor(async () => expect(await pod.run('ip', ['netns', 'pids', pod.name])).toContain(String(holder.pid)))
+    await vi.waitFor(async () => expect(await pod.run('ip', ['netns', 'pids', pod.name])).toContain(String(holder.pid)), 60_000)
     try {
       await node.namespace.run('ip', ['netns', 'del', pod.name])
       for (const left of [2, 1]) {

@@ -50,7 +50,7 @@ export async function startScratchApiServer(options: Partial<ApiServerOptions> =
 
 function watchReader(api: ApiConnection, path: string, query: Query): WatchReader {
   const abort = new AbortController()
-  const limits = { signal: abort.signal, headersTimeoutMs: 5000, deadlineMs: 30_000 }
+  const limits = { signal: abort.signal, headersTimeoutMs: 20_000, deadlineMs: 60_000 }
   const lines = api.stream(path, { watch: true, ...query }, limits).then((stream) => stream.lines[Symbol.asyncIterator]())
   // A test that ends while a read waits has no more interest in it.
   lines.catch(() => undefined)

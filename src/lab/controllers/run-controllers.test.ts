@@ -68,7 +68,7 @@ const eventually = async (check: () => Promise<void>): Promise<void> => {
       await actAsKubelets()
       await check()
     },
-    { timeout: 10_000, interval: 20 },
+    { timeout: 20_000, interval: 20 },
   )
 }
 

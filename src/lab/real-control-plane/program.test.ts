@@ -21,7 +21,7 @@ test('it is waited for until it answers, and its output is kept', async () => {
   const ask = vi.fn<() => Promise<void>>().mockRejectedValueOnce(new Error('not yet')).mockResolvedValue()
   await program.untilReady(ask, 60_000)
   expect(ask).toHaveBeenCalledTimes(2)
-  await vi.waitFor(() => expect(readFileSync(log, 'utf8')).toContain('here\n'))
+  await vi.waitFor(() => expect(readFileSync(log, 'utf8')).toContain('here\n'), 20_000)
 })
 
 test('one that ends before is not waited for any longer', async () => {

@@ -153,7 +153,7 @@ test('rules for Services that come between the look and the write are stood behi
   const { promise, resolve } = Promise.withResolvers<void>()
   iptables.gate = promise
   const reconciled = rules.reconcile([])
-  await vi.waitFor(() => expect(iptables.restores).not.toEqual([]))
+  await vi.waitFor(() => expect(iptables.restores).not.toEqual([]), 20_000)
   const jump = '-A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD'
   iptables.chains.set('4 filter FORWARD', [jump])
   resolve()
