@@ -23,8 +23,8 @@ export interface Transaction {
   readonly removes: readonly string[]
 }
 
-/** Chains in one piece on nft: measured, 300 to 1,000 make no difference, and one piece of 40,000 takes minutes. */
-const chainsInPiece = 600
+/** Chains in one piece on nft: measured, 600 to 1,200 cost the same, fewer cost more starts of a program, and one piece of 40,000 takes minutes. */
+const chainsInPiece = 1200
 
 /** Whether so many chains may go ahead of the others, which are still to come. */
 export function isWorthARestore(backend: IptablesBackend, chains: number): boolean {
@@ -84,7 +84,8 @@ function removals(table: Table, chains: readonly string[], size: number): Transa
 }
 
 function transaction(table: Table, writes: readonly (readonly [string, Rules])[], { remove, jumps }: { remove: readonly string[]; jumps: readonly string[] } = { remove: [], jumps: [] }): Transaction {
-  const declared = [...writes.map(([chain]) => chain), ...remove].map((chain) => `:${chain} - [0:0]`)
+  // Backwards: iptables keeps its chains sorted and looks for each one's place from the front. Measured with 10,000 Services, a third less of its CPU on legacy, a fifth on nft.
+  const declared = [...writes.map(([chain]) => chain), ...remove].toSorted().toReversed().map((chain) => `:${chain} - [0:0]`)
   const rules = writes.flatMap(([chain, lines]) => lines.map((rule) => `-A ${chain} ${rule}`))
   const text = [`*${table}`, ...declared, ...rules, ...jumps, ...remove.map((chain) => `-X ${chain}`), 'COMMIT', ''].join('\n')
   return { text, table, writes: new Map(writes), removes: remove }
