@@ -2,7 +2,7 @@
 // upgrade drops no connection; `fairlead cleanup` is what removes it.
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
-import { type Logger, pino } from 'pino'
+import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
@@ -30,6 +30,7 @@ import { Metrics } from './metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
+import { openLog } from './open-log.ts'
 import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
@@ -53,7 +54,7 @@ export interface AgentStart {
 
 /** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
 export async function runAgent({ config, load, file }: AgentStart, signal: AbortSignal): Promise<void> {
-  const log = pino({ level: config.logLevel, base: { node: config.nodeName } }, pino.destination({ fd: 2, sync: true }))
+  const log = openLog(config)
   const live = new LiveConfig({ config, load, file, log })
   const metrics = new Metrics()
   const proxyMetrics = new ProxyMetrics(metrics)
