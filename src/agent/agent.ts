@@ -40,6 +40,7 @@ import { ReconcileLoop } from './reconcile-loop.ts'
 import { Repairs } from './repairs.ts'
 import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
+import { saveMemoryAfterStart } from './small-heap.ts'
 import type { Sources } from './sources.ts'
 import { guardState } from './state-guard.ts'
 import { describeAgent } from './status.ts'
@@ -117,7 +118,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     ending.abort(error)
     throw error
   })
-  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), checksums.run(stop), watch])
+  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), checksums.run(stop), saveMemoryAfterStart(stop), watch])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 
