@@ -4,7 +4,8 @@ import { basename, join } from 'node:path'
 import { build } from 'esbuild'
 
 const sources = ['netns/machine-api-process.ts', 'policy/lab-api-process.ts']
-const variable = (source: string): string => `FAIRLEAD_TEST_${basename(source, '.ts')}`
+/** None of FAIRLEAD_*: these are options of the commands that tests run. */
+const variable = (source: string): string => `TEST_PROGRAM_${basename(source, '.ts')}`
 
 /** Called by vitest before the kernel tests; what it answers, after them. */
 export async function setup(): Promise<() => void> {

@@ -21,7 +21,7 @@ export interface Question {
 /** The name of the place that answered; `lost`: the question came to a place, and no answer came back. */
 export type Outcome = { readonly open: string } | 'lost' | 'refused' | 'silent'
 
-const answersWithinMs = 1500
+const answersWithinMs = 5000
 
 export class Prober implements Disposable {
   readonly #directory: string
