@@ -5,6 +5,7 @@ import { CommandError } from '../../kernel/command-error.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Chains, Rules } from '../rendered.ts'
 import { baseJumps } from '../static-chains.ts'
+import { Ahead } from './ahead.ts'
 import { jumpRemovals, missingJumps } from './base-jumps.ts'
 import { areSameRules, isSameRule } from './canonical-rule.ts'
 import { observeTable } from './observe.ts'
@@ -27,9 +28,8 @@ export class FamilyTables {
   /** The first and the last rule of each root chain. */
   readonly #ends = new Map<string, readonly string[]>()
   readonly #rendered: (chains: ReadonlySet<string>) => Chains
-  /** What is written of table nat while the rest is still being rendered, and how many chains of it are under way. */
-  #ahead = Promise.resolve(nothing)
-  #underWay = 0
+  /** What is written of table nat while the rest is still being rendered. */
+  readonly #ahead = new Ahead(async (chains) => this.#run(planAhead(chains), this.#states))
   #failures = 0
 
   /** @param parts.rendered renders chains of table nat again. */
@@ -73,24 +73,16 @@ export class FamilyTables {
    * costs what the whole table does, it does nothing. Never rejects: {@link sync} tells of a failure.
    */
   async writeAhead(): Promise<void> {
-    const backend = await this.#kernel.iptablesBackend()
-    if (!isWorthARestore(backend, this.#states.nat.freshCount - this.#underWay)) return
-    const before = await this.#ahead.catch(() => undefined)
-    if (before === undefined) return
-    const fresh = this.#states.nat.fresh()
-    this.#underWay = fresh.size
-    const writing = this.#counted(this.#run(planAhead(fresh), this.#states)).finally(() => (this.#underWay = 0))
-    this.#ahead = writing.then((written) => inAll(before, written))
-    this.#ahead.catch(() => undefined)
+    const { nat } = this.#states
+    if (isWorthARestore(await this.#kernel.iptablesBackend(), nat.freshCount - this.#ahead.size)) await this.#ahead.begin(nat.fresh())
   }
 
   /** Brings the kernel from what it is known to hold to what is wanted. What fails is tried again by the next call. @throws {CommandError} */
   async sync(): Promise<Written> {
-    const ahead = this.#ahead
-    this.#ahead = Promise.resolve(nothing)
-    const before = await ahead
+    // Two that fail beside each other fail once.
+    const before = this.#ahead.hasBegun ? await this.#counted(this.#ahead.finish()) : []
     await this.adopt()
-    return inAll(before, await this.#write(await this.#plan()))
+    return [...before, await this.#write(await this.#plan())].reduce(inAll)
   }
 
   /** What a {@link sync} would find to do, without doing it. @throws {CommandError} */
@@ -171,7 +163,7 @@ export class FamilyTables {
     return written
   }
 
-  async #counted(writing: Promise<Written>): Promise<Written> {
+  async #counted<T>(writing: Promise<T>): Promise<T> {
     try {
       const written = await writing
       this.#failures = 0
