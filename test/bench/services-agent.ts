@@ -12,7 +12,8 @@ const dir = '/run/bench-services'
 /** The Service that is changed, and connected to. */
 const probed = 7
 const settleMs = 75_000
-const pauseMs = 300
+/** Longer than an agent rests after a write (agent/sync-loop.ts): each change comes alone, and none waits for the one before. */
+const pauseMs = 2000
 
 export interface AgentCosts extends IdleCosts {
   readonly startSeconds: number
