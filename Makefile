@@ -10,7 +10,7 @@ export npm_config_loglevel := error
 lab: build
 	@$(as_root) bin/fairlead lab up && $(as_root) bin/fairlead lab tour; result=$$?; $(as_root) bin/fairlead lab down && exit $$result
 
-# Types, lint, unused code, then unit, kernel and runtime tests; without root the kernel tests are skipped by name.
+# Format, types, lint, unused code, then unit, kernel and runtime tests; without root the kernel tests are skipped by name.
 test: build runtime
 	npm run --silent check
 	npx vitest run $(VITEST_FLAGS)

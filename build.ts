@@ -8,14 +8,20 @@ const root = import.meta.dirname
 const commit = describeCommit()
 
 /**
- * An import of node:http asks for all that it exports, WebSocket among them, and that loads a second HTTP client: of 0.1 s of each start a tenth is left without it.
- * What our code imports by name has to stand here; esbuild says what is missing.
+ * An import of node:http asks for all that it exports, WebSocket among them, and that loads a second HTTP client: of
+ * 0.1 s of each start a tenth is left without it. What our code imports by name has to stand here; esbuild says what is
+ * missing.
  */
 const slimHttp: Plugin = {
   name: 'slim-http',
   setup(bundler) {
-    bundler.onResolve({ filter: /^(?:node:)?http$/ }, ({ importer, path }) => (importer.startsWith(`${root}/src/`) ? { path, namespace: 'slim-http' } : { path, external: true }))
-    bundler.onLoad({ filter: /./, namespace: 'slim-http' }, () => ({ contents: "const http = process.getBuiltinModule('node:http'); export const { createServer, request } = http; export default http" }))
+    bundler.onResolve({ filter: /^(?:node:)?http$/ }, ({ importer, path }) =>
+      importer.startsWith(`${root}/src/`) ? { path, namespace: 'slim-http' } : { path, external: true },
+    )
+    bundler.onLoad({ filter: /./, namespace: 'slim-http' }, () => ({
+      contents:
+        "const http = process.getBuiltinModule('node:http'); export const { createServer, request } = http; export default http",
+    }))
   },
 }
 
@@ -41,10 +47,22 @@ await build({
 })
 // Another architecture's image brings a compiler of its own.
 for (const name of ['fairlead-cni', 'rules-stamp']) {
-  execFileSync(process.env['MUSL_GCC'] ?? 'musl-gcc', [
-    '-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror',
-    '-o', `${root}/dist/${name}`, `${root}/cmd/${name}/main.c`,
-  ], { stdio: 'inherit' })
+  execFileSync(
+    process.env['MUSL_GCC'] ?? 'musl-gcc',
+    [
+      '-std=c11',
+      '-Os',
+      '-static',
+      '-s',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      '-o',
+      `${root}/dist/${name}`,
+      `${root}/cmd/${name}/main.c`,
+    ],
+    { stdio: 'inherit' },
+  )
 }
 
 /** Where the image is built there is no repository: its recipe is told. */
@@ -52,7 +70,10 @@ function describeCommit(): string {
   const told = process.env['COMMIT']
   if (told) return told
   try {
-    return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+    return execFileSync('git', ['-C', root, 'describe', '--always', '--dirty'], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim()
   } catch {
     return 'unknown'
   }

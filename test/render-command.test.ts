@@ -7,23 +7,53 @@ const root = resolve(import.meta.dirname, '..')
 const pair = ['-f', 'docs/examples/textbook-pair.yaml', '-f', 'docs/examples/textbook-pair-cluster.yaml']
 
 function render(args: readonly string[], input = ''): { code: number | null; stdout: string; stderr: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, ['cmd/fairlead/main.ts', 'render', ...args], { cwd: root, input, encoding: 'utf8' })
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['cmd/fairlead/main.ts', 'render', ...args], {
+    cwd: root,
+    input,
+    encoding: 'utf8',
+  })
   return { code: status, stdout, stderr }
 }
 
 describe('the textbook pair', () => {
-  test.each(['tree', 'flat'])('is two Services with three endpoints each; so few frontends are laid out as kube-proxy does, also as a %s', async (layout) => {
-    const { code, stdout, stderr } = render([...pair, '--node', 'node1', '--cluster-cidr', '172.30.0.0/16', '--layout', layout])
-    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-    await expect(stdout).toMatchFileSnapshot('../src/services/golden/textbook-pair.rules')
-    const drawn = stdout.split('\n').filter((line) => line.startsWith('-A KUBE-SVC-') && line.includes('data-product ->'))
-    expect(drawn.map((line) => /--probability (\S+)/.exec(line)?.[1])).toEqual(['0.33333333349', '0.50000000000', undefined])
-  })
+  test.each(['tree', 'flat'])(
+    'is two Services with three endpoints each; so few frontends are laid out as kube-proxy does, also as a %s',
+    async (layout) => {
+      const { code, stdout, stderr } = render([
+        ...pair,
+        '--node',
+        'node1',
+        '--cluster-cidr',
+        '172.30.0.0/16',
+        '--layout',
+        layout,
+      ])
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+      await expect(stdout).toMatchFileSnapshot('../src/services/golden/textbook-pair.rules')
+      const drawn = stdout
+        .split('\n')
+        .filter((line) => line.startsWith('-A KUBE-SVC-') && line.includes('data-product ->'))
+      expect(drawn.map((line) => /--probability (\S+)/.exec(line)?.[1])).toEqual([
+        '0.33333333349',
+        '0.50000000000',
+        undefined,
+      ])
+    },
+  )
 
   test('for programs, chain by chain', () => {
     const { stdout } = render([...pair, '--node', 'node2', '-o', 'json'])
     expect(JSON.parse(stdout)).toMatchObject({
-      families: [{ family: 4, nat: { 'KUBE-NODEPORTS': ['-p tcp -m comment --comment "default/business-manager" -m tcp --dport 30799 -j KUBE-EXT-CEKGGAY46JSICIPM'] } }],
+      families: [
+        {
+          family: 4,
+          nat: {
+            'KUBE-NODEPORTS': [
+              '-p tcp -m comment --comment "default/business-manager" -m tcp --dport 30799 -j KUBE-EXT-CEKGGAY46JSICIPM',
+            ],
+          },
+        },
+      ],
       problems: [],
     })
   })
@@ -48,7 +78,9 @@ spec: { clusterIP: 10.254.0.9, ports: [{ port: 80 }, { name: bad, port: 0 }] }
     'fairlead: Service default/api: spec.ports `{"name":"bad","port":0}` is left out: Expected a port from 1 to 65535, got `0`',
     '',
   ])
-  expect(stdout).toContain('-A KUBE-SERVICES -d 10.254.0.9/32 -p tcp -m comment --comment "default/api has no endpoints" -m tcp --dport 80 -j REJECT')
+  expect(stdout).toContain(
+    '-A KUBE-SERVICES -d 10.254.0.9/32 -p tcp -m comment --comment "default/api has no endpoints" -m tcp --dport 80 -j REJECT',
+  )
 })
 
 test.each([

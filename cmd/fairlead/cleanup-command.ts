@@ -19,19 +19,53 @@ export function cleanupCommand(): Command {
     .option('--dry-run', 'change nothing, and print the commands that would do it')
     .option('--purge', 'remove also what the runtime needs to delete the pods that are left')
     .option('--keep-services', 'leave the rules of Services to a kube-proxy that takes over from here')
-    .addOption(new Option('--foreign', 'instead, remove what flannel, kindnet, kube-router, kube-proxy and the reference CNI plugins left; the agent may run').conflicts(['purge', 'keepServices']))
+    .addOption(
+      new Option(
+        '--foreign',
+        'instead, remove what flannel, kindnet, kube-router, kube-proxy and the reference CNI plugins left; the agent may run',
+      ).conflicts(['purge', 'keepServices']),
+    )
     .option('--cni-bin-dir <directory>', 'where the runtime looks for CNI plugins', '/opt/cni/bin')
-    .addOption(new Option('--cni-conf-dir <directory>', 'where the runtime looks for CNI configuration').env('FAIRLEAD_CNI_CONF_DIR').default('/etc/cni/net.d'))
-    .addOption(new Option('--state-dir <directory>', 'socket, attachments and lock of the agent').env('FAIRLEAD_STATE_DIR').default('/run/fairlead'))
+    .addOption(
+      new Option('--cni-conf-dir <directory>', 'where the runtime looks for CNI configuration')
+        .env('FAIRLEAD_CNI_CONF_DIR')
+        .default('/etc/cni/net.d'),
+    )
+    .addOption(
+      new Option('--state-dir <directory>', 'socket, attachments and lock of the agent')
+        .env('FAIRLEAD_STATE_DIR')
+        .default('/run/fairlead'),
+    )
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
-    .action(async ({ dryRun = false, purge = false, keepServices = false, foreign = false, cniBinDir, cniConfDir, stateDir, output }: CleanupFlags) => {
-      if (process.getuid?.() !== 0) throw new Error('cleanup needs root, as the agent does: run it with sudo')
-      const report = foreign ? await cleanUpOthers(dryRun, cniConfDir) : await cleanUpOurs({ dryRun, purge, keepServices, cniBinDir, cniConfDir, stateDir })
-      if (output === 'json') process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`)
-      else process.stdout.write(asScript(report, foreign ? '# nothing that another network left was found on this node' : '# nothing of Fairlead is left to remove on this node'))
-      for (const failure of report.failures) process.stderr.write(`fairlead: ${failure}\n`)
-      if (report.failures.length > 0) process.exitCode = 1
-    })
+    .action(
+      async ({
+        dryRun = false,
+        purge = false,
+        keepServices = false,
+        foreign = false,
+        cniBinDir,
+        cniConfDir,
+        stateDir,
+        output,
+      }: CleanupFlags) => {
+        if (process.getuid?.() !== 0) throw new Error('cleanup needs root, as the agent does: run it with sudo')
+        const report = foreign
+          ? await cleanUpOthers(dryRun, cniConfDir)
+          : await cleanUpOurs({ dryRun, purge, keepServices, cniBinDir, cniConfDir, stateDir })
+        if (output === 'json') process.stdout.write(`${JSON.stringify(report, undefined, 2)}\n`)
+        else
+          process.stdout.write(
+            asScript(
+              report,
+              foreign
+                ? '# nothing that another network left was found on this node'
+                : '# nothing of Fairlead is left to remove on this node',
+            ),
+          )
+        for (const failure of report.failures) process.stderr.write(`fairlead: ${failure}\n`)
+        if (report.failures.length > 0) process.exitCode = 1
+      },
+    )
 }
 
 async function cleanUpOurs(options: CleanupOptions): Promise<CleanupReport> {

@@ -9,12 +9,23 @@ interface DoctorFlags {
 
 export function doctorCommand(): Command {
   return new Command('doctor')
-    .description('check the network of this node, and say what to do about what is wrong; exit code 1 where a check fails. Nothing is changed')
-    .addOption(new Option('--state-dir <directory>', 'where the socket of the agent is').env('FAIRLEAD_STATE_DIR').default('/run/fairlead'))
-    .addOption(new Option('--cni-conf-dir <directory>', 'where the runtime looks for CNI configuration, while no agent says it').env('FAIRLEAD_CNI_CONF_DIR').default('/etc/cni/net.d'))
+    .description(
+      'check the network of this node, and say what to do about what is wrong; exit code 1 where a check fails. Nothing is changed',
+    )
+    .addOption(
+      new Option('--state-dir <directory>', 'where the socket of the agent is')
+        .env('FAIRLEAD_STATE_DIR')
+        .default('/run/fairlead'),
+    )
+    .addOption(
+      new Option('--cni-conf-dir <directory>', 'where the runtime looks for CNI configuration, while no agent says it')
+        .env('FAIRLEAD_CNI_CONF_DIR')
+        .default('/etc/cni/net.d'),
+    )
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async ({ output, ...places }: DoctorFlags) => {
-      if (process.getuid?.() !== 0) throw new Error('doctor reads rules as the agent does, which needs root: run it with sudo')
+      if (process.getuid?.() !== 0)
+        throw new Error('doctor reads rules as the agent does, which needs root: run it with sudo')
       const { gatherFacts } = await import('../../src/explain/gather-facts.ts')
       const { examine, formatChecks } = await import('../../src/explain/doctor.ts')
       const checks = examine(await gatherFacts(places))

@@ -1,4 +1,5 @@
-// `fairlead lab ...`: a cluster of network namespaces on this machine. The lab's code is loaded by the command that runs.
+// `fairlead lab ...`: a cluster of network namespaces on this machine. The lab's code is loaded by the command that
+//   runs.
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type Lab, labNamed, maxNodes, type NodeName, parseNodeName } from '../../src/lab/layout.ts'
 
@@ -10,48 +11,93 @@ interface Printed extends Named {
 }
 
 export function labCommand(): Command {
-  // Set before the subcommands are made, which inherit it: wrong usage is told to main.ts, not ended here with exit code 1.
-  const lab = new Command('lab').description('a cluster of network namespaces on this machine, to try things in').exitOverride().showHelpAfterError('(--help tells more)').helpCommand(false).enablePositionalOptions()
+  // Set before the subcommands are made, which inherit it: wrong usage is told to main.ts, not ended here with exit
+  // code 1.
+  const lab = new Command('lab')
+    .description('a cluster of network namespaces on this machine, to try things in')
+    .exitOverride()
+    .showHelpAfterError('(--help tells more)')
+    .helpCommand(false)
+    .enablePositionalOptions()
 
   named(lab.command('up'), 'bring a lab up, or change its number of nodes')
     .addOption(new Option('--nodes <n>', 'number of nodes').argParser(parseCount).default(2))
-    .addOption(new Option('--family <family>', 'addresses of pods and services').choices(['ipv4', 'ipv6', 'dual']).default('ipv4'))
-    .addOption(new Option('--overlay <mode>', 'how pods of other nodes are reached (default: vxlan, or as the lab runs)').choices(['vxlan', 'direct', 'auto']))
-    .addOption(new Option('--without-br-netfilter', 'nodes as on a kernel that lacks it: all pod traffic is routed').hideHelp())
-    .addOption(new Option('--control-plane <kind>', 'the API server: our own, or etcd and kube-apiserver from KUBEBUILDER_ASSETS (default: builtin, or as the lab runs)').choices(['builtin', 'envtest']))
-    .action(async (options: Named & { nodes: number; family: string; overlay?: 'vxlan' | 'direct' | 'auto'; controlPlane?: 'builtin' | 'envtest'; withoutBrNetfilter?: true }, command) => {
-      if (options.family !== 'ipv4') command.error(`error: --family ${options.family} is not there yet: the lab has IPv4 alone`)
-      const { scaleNodes, startBase } = await import('../../src/lab/up.ts')
-      const { enterControlNamespace, isInControlNamespace } = await import('../../src/lab/enter.ts')
-      const { overlay, controlPlane, withoutBrNetfilter } = options
-      const asked = { ...(overlay === undefined ? {} : { overlay }), ...(controlPlane === undefined ? {} : { controlPlane }), ...(withoutBrNetfilter === true ? { brNetfilter: false } : {}) }
-      if (!isInControlNamespace(options.name)) await startBase(options.name, asked, print)
-      enterControlNamespace(options.name)
-      await scaleNodes(options.name, options.nodes, print)
-      print(`lab ${options.name.name} is up: 'fairlead lab status' shows it, 'fairlead lab tour' walks through it`)
-    })
+    .addOption(
+      new Option('--family <family>', 'addresses of pods and services')
+        .choices(['ipv4', 'ipv6', 'dual'])
+        .default('ipv4'),
+    )
+    .addOption(
+      new Option(
+        '--overlay <mode>',
+        'how pods of other nodes are reached (default: vxlan, or as the lab runs)',
+      ).choices(['vxlan', 'direct', 'auto']),
+    )
+    .addOption(
+      new Option('--without-br-netfilter', 'nodes as on a kernel that lacks it: all pod traffic is routed').hideHelp(),
+    )
+    .addOption(
+      new Option(
+        '--control-plane <kind>',
+        'the API server: our own, or etcd and kube-apiserver from KUBEBUILDER_ASSETS (default: builtin, or as the lab runs)',
+      ).choices(['builtin', 'envtest']),
+    )
+    .action(
+      async (
+        options: Named & {
+          nodes: number
+          family: string
+          overlay?: 'vxlan' | 'direct' | 'auto'
+          controlPlane?: 'builtin' | 'envtest'
+          withoutBrNetfilter?: true
+        },
+        command,
+      ) => {
+        if (options.family !== 'ipv4')
+          command.error(`error: --family ${options.family} is not there yet: the lab has IPv4 alone`)
+        const { scaleNodes, startBase } = await import('../../src/lab/up.ts')
+        const { enterControlNamespace, isInControlNamespace } = await import('../../src/lab/enter.ts')
+        const { overlay, controlPlane, withoutBrNetfilter } = options
+        const asked = {
+          ...(overlay === undefined ? {} : { overlay }),
+          ...(controlPlane === undefined ? {} : { controlPlane }),
+          ...(withoutBrNetfilter === true ? { brNetfilter: false } : {}),
+        }
+        if (!isInControlNamespace(options.name)) await startBase(options.name, asked, print)
+        enterControlNamespace(options.name)
+        await scaleNodes(options.name, options.nodes, print)
+        print(`lab ${options.name.name} is up: 'fairlead lab status' shows it, 'fairlead lab tour' walks through it`)
+      },
+    )
 
   named(lab.command('down'), 'take a lab down, or what is left of one').action(async (options: Named) => {
     const { takeDown } = await import('../../src/lab/down.ts')
     print((await takeDown(options.name)) ? `lab ${options.name.name} is gone` : `there was no lab ${options.name.name}`)
   })
 
-  printed(lab.command('status'), 'show nodes and pods; exit code 1 unless all nodes are ready').action(async (options: Printed) => {
-    const api = await enter(options.name)
-    const { formatStatus, readStatus } = await import('../../src/lab/status.ts')
-    const status = await readStatus(options.name, api)
-    print(options.output === 'json' ? JSON.stringify(status, undefined, 2) : formatStatus(status))
-    if (!status.nodes.every(({ ready }) => ready)) process.exitCode = 1
-  })
+  printed(lab.command('status'), 'show nodes and pods; exit code 1 unless all nodes are ready').action(
+    async (options: Printed) => {
+      const api = await enter(options.name)
+      const { formatStatus, readStatus } = await import('../../src/lab/status.ts')
+      const status = await readStatus(options.name, api)
+      print(options.output === 'json' ? JSON.stringify(status, undefined, 2) : formatStatus(status))
+      if (!status.nodes.every(({ ready }) => ready)) process.exitCode = 1
+    },
+  )
 
-  printed(lab.command('tour'), 'show, step by step, that packets arrive and what carries them').action(async (options: Printed) => {
-    const api = await enter(options.name)
-    const { runTour } = await import('../../src/lab/tour/run-tour.ts')
-    if (!(await runTour(options.name, api, { json: options.output === 'json', print }))) process.exitCode = 1
-  })
+  printed(lab.command('tour'), 'show, step by step, that packets arrive and what carries them').action(
+    async (options: Printed) => {
+      const api = await enter(options.name)
+      const { runTour } = await import('../../src/lab/tour/run-tour.ts')
+      if (!(await runTour(options.name, api, { json: options.output === 'json', print }))) process.exitCode = 1
+    },
+  )
 
   for (const verb of ['apply', 'delete'] as const) {
-    printed(lab.command(verb), verb === 'apply' ? 'create or update objects' : 'delete objects and wait until they are gone')
+    printed(
+      lab.command(verb),
+      verb === 'apply' ? 'create or update objects' : 'delete objects and wait until they are gone',
+    )
       .requiredOption('-f, --file <file>', 'YAML or JSON, any number of documents; - for stdin')
       .action(async (options: Printed & { file: string }) => {
         const api = await enter(options.name)
@@ -118,10 +164,12 @@ export function labCommand(): Command {
 
 /** What the lab starts by itself. */
 function addProcesses(lab: Command): void {
-  named(lab.command('control', { hidden: true }), 'the API server and controllers of a lab').action(async (options: Named) => {
-    const { runControlPlane } = await import('../../src/lab/control-process.ts')
-    await runControlPlane(options.name, stopSignal())
-  })
+  named(lab.command('control', { hidden: true }), 'the API server and controllers of a lab').action(
+    async (options: Named) => {
+      const { runControlPlane } = await import('../../src/lab/control-process.ts')
+      await runControlPlane(options.name, stopSignal())
+    },
+  )
   named(lab.command('kubelet', { hidden: true }), 'the kubelet stand-in of a node')
     .addOption(new Option('--node <node>').argParser(parseNode).makeOptionMandatory())
     .addOption(new Option('--overlay <mode>').choices(['vxlan', 'direct', 'auto']).makeOptionMandatory())
@@ -132,7 +180,9 @@ function addProcesses(lab: Command): void {
 }
 
 function named(command: Command, description: string): Command {
-  return command.description(description).addOption(new Option('--name <lab>', 'the lab').argParser(parseLab).default(labNamed('lab'), 'lab'))
+  return command
+    .description(description)
+    .addOption(new Option('--name <lab>', 'the lab').argParser(parseLab).default(labNamed('lab'), 'lab'))
 }
 
 function printed(command: Command, description: string): Command {

@@ -37,7 +37,10 @@ try {
   }
 }
 
-/** commander hands neither down to commands that were made apart: without it, a wrong flag of `agent` would end the process with 1. */
+/**
+ * commander hands neither down to commands that were made apart: without it, a wrong flag of `agent` would end the
+ * process with 1.
+ */
 function saysAndExitsLikeUs(command: Command): void {
   command.exitOverride().showHelpAfterError('(--help tells more)')
   for (const each of command.commands) saysAndExitsLikeUs(each)

@@ -1,4 +1,5 @@
-// `fairlead render`: the rules that manifests make on a node, with no kernel and no API server; with --diff, how the kernel that it runs on differs from them.
+// `fairlead render`: the rules that manifests make on a node, with no kernel and no API server; with --diff, how the
+//   kernel that it runs on differs from them.
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type AgentConfig, loadConfig } from '../../src/agent/config.ts'
 import { servicesOptions } from '../../src/agent/services-options.ts'
@@ -21,12 +22,26 @@ export function renderCommand(): Command {
     .exitOverride()
     .showHelpAfterError('(--help tells more)')
     .description('print the rules that Services and EndpointSlices in manifests make on a node; no kernel is touched')
-    .requiredOption('-f, --file <file>', 'YAML or JSON with Services, EndpointSlices and Nodes; - for stdin; may be given again', (file: string, before: readonly string[] | undefined) => [...(before ?? []), file])
+    .requiredOption(
+      '-f, --file <file>',
+      'YAML or JSON with Services, EndpointSlices and Nodes; - for stdin; may be given again',
+      (file: string, before: readonly string[] | undefined) => [...(before ?? []), file],
+    )
     .requiredOption('--node <name>', 'the node whose rules they are')
     .option('--config <file>', "the agent's configuration, for all that follows from it")
-    .addOption(new Option('--cluster-cidr <cidrs>', 'addresses of all pods, one block a family: tells pods from others (default: the podCIDR of the node; where nothing tells, no ClusterIP traffic is masqueraded)').argParser(checkedCidrs))
-    .addOption(new Option('--layout <layout>', 'how many frontends are found (default: tree)').choices(['tree', 'flat']))
-    .option('--diff', 'print how the rules of this node differ from them; the exit code is 1 where they do. Nothing is written')
+    .addOption(
+      new Option(
+        '--cluster-cidr <cidrs>',
+        'addresses of all pods, one block a family: tells pods from others (default: the podCIDR of the node; where nothing tells, no ClusterIP traffic is masqueraded)',
+      ).argParser(checkedCidrs),
+    )
+    .addOption(
+      new Option('--layout <layout>', 'how many frontends are found (default: tree)').choices(['tree', 'flat']),
+    )
+    .option(
+      '--diff',
+      'print how the rules of this node differ from them; the exit code is 1 where they do. Nothing is written',
+    )
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async (options: RenderOptions) => {
       const { readManifests } = await import('../../src/lab/objects.ts')
@@ -39,11 +54,24 @@ async function printRules(manifests: readonly Manifest[], options: RenderOptions
   const { renderManifests } = await import('../../src/services/render-manifests.ts')
   const { serviceBlocks } = await import('../../src/services/manifests.ts')
   const { tableText } = await import('../../src/services/table-text.ts')
-  const { families, problems } = renderManifests(manifests, options.node, servicesOptions(agentConfig(options), { serviceCidrs: serviceBlocks(manifests) }))
-  if (options.output === 'json') return printJson({ families: families.map(({ family, rules: { filter, nat } }) => ({ family, filter: Object.fromEntries(filter), nat: Object.fromEntries(nat) })), problems })
+  const { families, problems } = renderManifests(
+    manifests,
+    options.node,
+    servicesOptions(agentConfig(options), { serviceCidrs: serviceBlocks(manifests) }),
+  )
+  if (options.output === 'json')
+    return printJson({
+      families: families.map(({ family, rules: { filter, nat } }) => ({
+        family,
+        filter: Object.fromEntries(filter),
+        nat: Object.fromEntries(nat),
+      })),
+      problems,
+    })
   printProblems(problems)
   // One family is input for iptables-restore as it stands; of two, each says whose it is.
-  for (const { family, rules } of families) process.stdout.write(`${families.length > 1 ? `# IPv${family}\n` : ''}${tableText(rules)}`)
+  for (const { family, rules } of families)
+    process.stdout.write(`${families.length > 1 ? `# IPv${family}\n` : ''}${tableText(rules)}`)
 }
 
 async function printDiff(manifests: readonly Manifest[], options: RenderOptions): Promise<void> {

@@ -12,16 +12,23 @@ interface TraceFlags {
 
 export function traceCommand(): Command {
   return new Command('trace')
-    .description('show where a connection goes on this node, hop by hop, with the route, entry or rule that decides there, as the kernel has it now; exit code 1 where it does not arrive. Nothing is changed or sent')
+    .description(
+      'show where a connection goes on this node, hop by hop, with the route, entry or rule that decides there, as the kernel has it now; exit code 1 where it does not arrive. Nothing is changed or sent',
+    )
     .exitOverride()
     .showHelpAfterError('(--help tells more)')
     .option('--from <start>', 'a pod, a node, an address, or "outside" (default: this node)')
     .requiredOption('--to <target>', 'a pod, Service, node or address, with :PORT')
     .addOption(new Option('--proto <protocol>', 'of the connection').choices(['tcp', 'udp', 'sctp']).default('tcp'))
-    .addOption(new Option('--state-dir <directory>', 'where the socket of the agent is').env('FAIRLEAD_STATE_DIR').default('/run/fairlead'))
+    .addOption(
+      new Option('--state-dir <directory>', 'where the socket of the agent is')
+        .env('FAIRLEAD_STATE_DIR')
+        .default('/run/fairlead'),
+    )
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async ({ stateDir, from, to, proto: protocol, output }: TraceFlags, command: Command) => {
-      if (process.getuid?.() !== 0) throw new Error('trace reads rules and the wires of pods as the agent does, which needs root: run it with sudo')
+      if (process.getuid?.() !== 0)
+        throw new Error('trace reads rules and the wires of pods as the agent does, which needs root: run it with sudo')
       const { trace } = await import('../../src/explain/trace/trace.ts')
       const { PlaceError } = await import('../../src/explain/trace/place.ts')
       const { arrives } = await import('../../src/explain/trace/hop.ts')
@@ -30,7 +37,9 @@ export function traceCommand(): Command {
         if (error instanceof PlaceError) command.error(`error: ${error.message}`)
         throw error
       })
-      process.stdout.write(`${output === 'json' ? JSON.stringify({ ...traced, arrives: arrives(traced.path) }, undefined, 2) : formatTrace(traced)}\n`)
+      process.stdout.write(
+        `${output === 'json' ? JSON.stringify({ ...traced, arrives: arrives(traced.path) }, undefined, 2) : formatTrace(traced)}\n`,
+      )
       if (!arrives(traced.path)) process.exitCode = 1
     })
 }

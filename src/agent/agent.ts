@@ -1,5 +1,5 @@
-// The composition root: what the agent is made of, top to bottom, and how it stops. Stopping leaves the dataplane as it is, so that an
-// upgrade drops no connection; `fairlead cleanup` is what removes it.
+// The composition root: what the agent is made of, top to bottom, and how it stops. Stopping leaves the dataplane as it
+// is, so that an upgrade drops no connection; `fairlead cleanup` is what removes it.
 import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
@@ -53,7 +53,10 @@ export interface AgentStart {
   readonly file: string | undefined
 }
 
-/** Runs until the signal. @throws when the agent can't start: another one runs, a tool is missing, an address is taken. */
+/**
+ * Runs until the signal.
+ * @throws when the agent can't start: another one runs, a tool is missing, an address is taken.
+ */
 export async function runAgent({ config, load, file }: AgentStart, signal: AbortSignal): Promise<void> {
   const log = openLog(config)
   const live = new LiveConfig({ config, load, file, log })
@@ -68,37 +71,110 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
 
   const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
   // Policies ask for pods of all nodes.
-  const pods = new Reflector({ api, path: '/api/v1/pods', ...(config.networkPolicy ? {} : { selector: { field: `spec.nodeName=${config.nodeName}` } }), project: projectPod, equals: samePod, log })
+  const pods = new Reflector({
+    api,
+    path: '/api/v1/pods',
+    ...(config.networkPolicy ? {} : { selector: { field: `spec.nodeName=${config.nodeName}` } }),
+    project: projectPod,
+    equals: samePod,
+    log,
+  })
 
-  const lacking = capabilityProblems(readFileSync('/proc/self/status', 'utf8'), [...new Set([...legacyTables(4), ...legacyTables(6)])])
+  const lacking = capabilityProblems(readFileSync('/proc/self/status', 'utf8'), [
+    ...new Set([...legacyTables(4), ...legacyTables(6)]),
+  ])
   for (const sentence of lacking) log.error(sentence)
 
   const repairs = new Repairs()
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
-  const policy = new PolicyEnforcer({ live, api, kernel, nodes, pods, attachments: () => podNetwork.attachments.values(), metrics, repairs, log })
+  const policy = new PolicyEnforcer({
+    live,
+    api,
+    kernel,
+    nodes,
+    pods,
+    attachments: () => podNetwork.attachments.values(),
+    metrics,
+    repairs,
+    log,
+  })
   const gate = new PolicyGate({ live, enforcer: policy, kernel, server: () => api.server, log })
-  const podNetwork: PodNetwork = new PodNetwork({ kernel, stateDir: config.stateDir, log, hooks: { hostPorts: rules, bandwidth, policy: gate }, observe: metrics.observeCni, observeRequest: metrics.observeCniRequest })
+  const podNetwork: PodNetwork = new PodNetwork({
+    kernel,
+    stateDir: config.stateDir,
+    log,
+    hooks: { hostPorts: rules, bandwidth, policy: gate },
+    observe: metrics.observeCni,
+    observeRequest: metrics.observeCniRequest,
+  })
   const overlay = new Overlay({ kernel, log })
-  const checksums = new ChecksumWatch({ live, kernel, nodes: () => [...nodes.snapshot.values()], ready: () => pass.missing.length === 0, apply: () => loop.trigger(), log })
-  const pass: NetworkPass = new NetworkPass({ live, kernel, rooms: { overlay, podNetwork, rules }, policiesWaitFor: () => gate.waitsFor, checksumOffload: () => checksums.wanted, repairs, metrics, log })
+  const checksums = new ChecksumWatch({
+    live,
+    kernel,
+    nodes: () => [...nodes.snapshot.values()],
+    ready: () => pass.missing.length === 0,
+    apply: () => loop.trigger(),
+    log,
+  })
+  const pass: NetworkPass = new NetworkPass({
+    live,
+    kernel,
+    rooms: { overlay, podNetwork, rules },
+    policiesWaitFor: () => gate.waitsFor,
+    checksumOffload: () => checksums.wanted,
+    repairs,
+    metrics,
+    log,
+  })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new ReconcileLoop({
     pass: async () => {
       await pass.run([...nodes.snapshot.values()])
-      if (live.current.podNetwork && pass.missing.length === 0) await networkUnavailable.clear(nodes.snapshot.get(config.nodeName))
+      if (live.current.podNetwork && pass.missing.length === 0)
+        await networkUnavailable.clear(nodes.snapshot.get(config.nodeName))
     },
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
   const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, repairs, log })
-  const sources: Sources = { lacking, repairs, nodes, pods, podNetwork, pass, policy: config.networkPolicy ? policy : undefined, serviceProxy: config.serviceProxy ? serviceProxy : undefined }
+  const sources: Sources = {
+    lacking,
+    repairs,
+    nodes,
+    pods,
+    podNetwork,
+    pass,
+    policy: config.networkPolicy ? policy : undefined,
+    serviceProxy: config.serviceProxy ? serviceProxy : undefined,
+  }
   publishGauges(metrics, sources)
 
   await podNetwork.start()
-  await using socket = await serveCni(`${config.stateDir}/cni.sock`, { handle: (body) => podNetwork.handle(body), status: async () => describeAgent(live.current, api.server, { ...sources, serviceBlocks: await serviceBlocks(api), offload: await observeChecksumOffload(kernel, live.current.vxlanDevice) }), lookup: (of) => of.map((each) => lookUp(each, sources)) }, log)
+  await using socket = await serveCni(
+    `${config.stateDir}/cni.sock`,
+    {
+      handle: (body) => podNetwork.handle(body),
+      status: async () =>
+        describeAgent(live.current, api.server, {
+          ...sources,
+          serviceBlocks: await serviceBlocks(api),
+          offload: await observeChecksumOffload(kernel, live.current.vxlanDevice),
+        }),
+      lookup: (of) => of.map((each) => lookUp(each, sources)),
+    },
+    log,
+  )
   const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
-  await using _health = await listen(parseListenAddress(config.healthAddress), healthHandler({ missing, proxy: serviceProxy.health, probe: probeHandler(() => live.current.vxlanDevice), answered: (path, code) => proxyMetrics.answered(path, code) }))
+  await using _health = await listen(
+    parseListenAddress(config.healthAddress),
+    healthHandler({
+      missing,
+      proxy: serviceProxy.health,
+      probe: probeHandler(() => live.current.vxlanDevice),
+      answered: (path, code) => proxyMetrics.answered(path, code),
+    }),
+  )
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(kernel, log)
@@ -112,19 +188,33 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   kernel.onChange(() => loop.trigger())
   const ending = new AbortController()
   const stop = AbortSignal.any([signal, ending.signal])
-  const look = async (): Promise<boolean> => (await guardState({ stateDir: config.stateDir, lock, socket, podNetwork, repairs }, log)) && (await pass.intact())
-  const watch = patrol({ look, onDamage: () => loop.trigger(), longestMs: config.resyncSeconds * 1000 }, stop).catch((error: unknown) => {
-    // Another agent has the node: nothing of ours may go on.
-    ending.abort(error)
-    throw error
-  })
-  await Promise.all([nodes.run(stop), pods.run(stop), afterFirstList(nodes, loop, stop), serviceProxy.run(stop), policy.run(stop), live.run(stop), checksums.run(stop), saveMemoryAfterStart(stop), watch])
+  const look = async (): Promise<boolean> =>
+    (await guardState({ stateDir: config.stateDir, lock, socket, podNetwork, repairs }, log)) && (await pass.intact())
+  const watch = patrol({ look, onDamage: () => loop.trigger(), longestMs: config.resyncSeconds * 1000 }, stop).catch(
+    (error: unknown) => {
+      // Another agent has the node: nothing of ours may go on.
+      ending.abort(error)
+      throw error
+    },
+  )
+  await Promise.all([
+    nodes.run(stop),
+    pods.run(stop),
+    afterFirstList(nodes, loop, stop),
+    serviceProxy.run(stop),
+    policy.run(stop),
+    live.run(stop),
+    checksums.run(stop),
+    saveMemoryAfterStart(stop),
+    watch,
+  ])
   log.info({ reason: String(signal.reason) }, 'agent stopped; the dataplane stays')
 }
 
 /** @throws {ConfigError} for a kubeconfig that cannot be used, and where there is none outside of a pod. */
 async function connect({ kubeconfig, apiServer: server }: AgentConfig, log: Logger): Promise<ApiConnection> {
-  const onServer = ({ server: api, source }: ServerCandidate): void => log.info({ api, source }, `the API server is reached at ${api}, an address from ${source}`)
+  const onServer = ({ server: api, source }: ServerCandidate): void =>
+    log.info({ api, source }, `the API server is reached at ${api}, an address from ${source}`)
   try {
     if (kubeconfig === undefined) return connectInCluster({ server, onServer })
     // Loaded where it is needed alone: it costs 24 MB.

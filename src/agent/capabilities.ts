@@ -1,4 +1,5 @@
-// What the kernel lets this process do. Without one of these its refusals come one by one, each a riddle of its own; the cause is told first.
+// What the kernel lets this process do. Without one of these its refusals come one by one, each a riddle of its own;
+// the cause is told first.
 
 /** Bits of CapEff (linux/capability.h), and what each is needed for. */
 const needed: readonly (readonly [bit: bigint, name: string, use: string])[] = [
@@ -17,6 +18,10 @@ export function capabilityProblems(status: string, legacyTables: readonly string
   const unseen = legacyTables.length > 0 && missing.some(([, name]) => name === 'NET_RAW')
   return [
     `This process lacks the capabilities ${named}: what it cannot change stays as it is; give its container those that deploy/base lists`,
-    ...(unseen ? [`This node has rules in iptables-legacy (tables ${legacyTables.join(', ')}), which cannot be read without NET_RAW, so ours are written with iptables-nft, whichever the node uses; give the container NET_RAW, as deploy/base does, and restart the agent`] : []),
+    ...(unseen
+      ? [
+          `This node has rules in iptables-legacy (tables ${legacyTables.join(', ')}), which cannot be read without NET_RAW, so ours are written with iptables-nft, whichever the node uses; give the container NET_RAW, as deploy/base does, and restart the agent`,
+        ]
+      : []),
   ]
 }

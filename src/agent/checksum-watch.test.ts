@@ -6,10 +6,21 @@ import { parseCidr } from '../net/cidr.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { loadConfig } from './config.ts'
 
-const nodes = ['a', 'b'].map((name, i) => ({ name, podCidrs: [parseCidr(`10.244.${i + 1}.0/24`)], internalAddresses: [parseAddress(`192.168.0.2${i + 1}`)] }) as unknown as ClusterNode)
+const nodes = ['a', 'b'].map(
+  (name, i) =>
+    ({
+      name,
+      podCidrs: [parseCidr(`10.244.${i + 1}.0/24`)],
+      internalAddresses: [parseAddress(`192.168.0.2${i + 1}`)],
+    }) as unknown as ClusterNode,
+)
 
 /** A card that does this to checksums, and what the agent does about it until so much time has passed. */
-async function watched(card: { miscalculates: boolean; helps?: boolean; cutOff?: boolean; lacksEthtool?: boolean }, forMs: number, mode = 'auto') {
+async function watched(
+  card: { miscalculates: boolean; helps?: boolean; cutOff?: boolean; lacksEthtool?: boolean },
+  forMs: number,
+  mode = 'auto',
+) {
   const clock = new FakeClock()
   const stop = new AbortController()
   const config = loadConfig({ flags: { checksumOffload: mode, nodeName: 'a' }, environment: {} })
@@ -17,7 +28,9 @@ async function watched(card: { miscalculates: boolean; helps?: boolean; cutOff?:
   let [on, asked, errors] = [true, 0, 0]
   const lost = (): boolean => card.cutOff === true || (card.miscalculates && (on || card.helps === false))
   const watch = new ChecksumWatch({
-    live: { current: config }, nodes: () => nodes, clock,
+    live: { current: config },
+    nodes: () => nodes,
+    clock,
     ready: () => {
       if (clock.now() >= forMs) stop.abort()
       return true
@@ -49,13 +62,21 @@ const minutes = 60_000
 test('a card that miscalculates is found, its device computes checksums, and no more is asked', async () => {
   const { said, wanted, on, asked } = await watched({ miscalculates: true }, 10 * minutes)
   expect([wanted, on, asked]).toEqual(['off', false, 3])
-  expect(said).toEqual([expect.stringMatching(/^The network card miscalculates checksums: what goes to b through the tunnel arrives there with wrong checksums\. fairlead\.1 computes them from now on, and b is reached/)])
+  expect(said).toEqual([
+    expect.stringMatching(
+      /^The network card miscalculates checksums: what goes to b through the tunnel arrives there with wrong checksums\. fairlead\.1 computes them from now on, and b is reached/,
+    ),
+  ])
 })
 
 test('what does not help is undone, and tried once an hour', async () => {
   const { said, wishes, wanted, on } = await watched({ miscalculates: true, helps: false }, 90 * minutes)
   expect([wanted, on, wishes]).toEqual(['leave', true, ['off', 'keep', 'off', 'keep']])
-  expect(said).toEqual(Array.from({ length: 2 }, () => expect.stringMatching(/did not help and is undone; run fairlead doctor here and on b$/)))
+  expect(said).toEqual(
+    Array.from({ length: 2 }, () =>
+      expect.stringMatching(/did not help and is undone; run fairlead doctor here and on b$/),
+    ),
+  )
 })
 
 test('without ethtool it is the overlay that says so', async () => {
@@ -63,7 +84,10 @@ test('without ethtool it is the overlay that says so', async () => {
   expect([wanted, said]).toEqual(['leave', []])
 })
 
-test.each([['a good card', { miscalculates: false }], ['a peer that is cut off', { miscalculates: false, cutOff: true }]])('with %s nothing is changed, and one question goes out each half minute', async (_, card) => {
+test.each([
+  ['a good card', { miscalculates: false }],
+  ['a peer that is cut off', { miscalculates: false, cutOff: true }],
+])('with %s nothing is changed, and one question goes out each half minute', async (_, card) => {
   const { wishes, asked } = await watched(card, 10 * minutes)
   expect(wishes).toEqual([])
   expect(asked).toBeGreaterThanOrEqual(18)

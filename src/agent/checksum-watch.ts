@@ -1,5 +1,6 @@
-// checksumOffload: auto. Every half minute one other node is asked something small through the tunnel. Where that fails, and the other's kernel has thrown away for their checksum
-// just then what had come, our card miscalculates: the offload is switched off, and the same is asked again. What does not help is undone, and left so for an hour.
+// checksumOffload: auto. Every half minute one other node is asked something small through the tunnel. Where that
+// fails, and the other's kernel has thrown away for their checksum just then what had come, our card miscalculates: the
+// offload is switched off, and the same is asked again. What does not help is undone, and left so for an hour.
 //
 // A node judges its own sending alone: what arrives broken from others, those find themselves.
 import type { Logger } from 'pino'
@@ -25,7 +26,10 @@ export interface ChecksumWatchParts {
   /** Asks for a pass over the network, which follows {@link ChecksumWatch.wanted}. */
   readonly apply: () => void
   readonly log: Pick<Logger, 'debug' | 'warn'>
-  readonly ask?: { readonly reach: typeof reach; readonly counters: (host: Address, port: number) => Promise<TunnelCounters | undefined> }
+  readonly ask?: {
+    readonly reach: typeof reach
+    readonly counters: (host: Address, port: number) => Promise<TunnelCounters | undefined>
+  }
   readonly clock?: Clock
 }
 
@@ -56,7 +60,9 @@ export class ChecksumWatch {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts
     while (!signal.aborted) {
-      await this.#tick(signal).catch((error: unknown) => log.debug({ err: error }, 'a look at the checksums in the tunnel failed'))
+      await this.#tick(signal).catch((error: unknown) =>
+        log.debug({ err: error }, 'a look at the checksums in the tunnel failed'),
+      )
       await clock.sleep(tickMs, signal).catch(() => undefined)
     }
   }
@@ -71,7 +77,14 @@ export class ChecksumWatch {
       return
     }
     const peer = this.#anyPeer()
-    if (this.#mended || clock.now() < this.#notBefore || (overlay !== 'vxlan' && overlay !== 'auto') || !ready() || peer === undefined) return
+    if (
+      this.#mended ||
+      clock.now() < this.#notBefore ||
+      (overlay !== 'vxlan' && overlay !== 'auto') ||
+      !ready() ||
+      peer === undefined
+    )
+      return
     this.#notBefore = clock.now() + lookEveryMs
     if (await this.#isDamaged(peer)) await this.#mend(peer, signal)
   }
@@ -79,7 +92,11 @@ export class ChecksumWatch {
   #anyPeer(): Peer | undefined {
     const { live, nodes, clock } = this.#parts
     const { port } = parseListenAddress(live.current.healthAddress)
-    const peers = nodes().flatMap(({ name, podCidrs: [podCidr], internalAddresses: [address] }): Peer[] => (name === live.current.nodeName || podCidr === undefined || address === undefined ? [] : [{ name, address, through: gatewayOf(podCidr), port }]))
+    const peers = nodes().flatMap(({ name, podCidrs: [podCidr], internalAddresses: [address] }): Peer[] =>
+      name === live.current.nodeName || podCidr === undefined || address === undefined
+        ? []
+        : [{ name, address, through: gatewayOf(podCidr), port }],
+    )
     return peers[Math.floor(clock.random() * peers.length)]
   }
 
@@ -100,9 +117,16 @@ export class ChecksumWatch {
     const applied = await this.#apply('off', signal)
     if (applied && (await ask.reach(through, port))) {
       this.#mended = true
-      return log.warn({ command }, `The network card miscalculates checksums: ${found}. ${device} computes them from now on, and ${name} is reached; update the card's driver, and set checksumOffload: keep then`)
+      return log.warn(
+        { command },
+        `The network card miscalculates checksums: ${found}. ${device} computes them from now on, and ${name} is reached; update the card's driver, and set checksumOffload: keep then`,
+      )
     }
-    if (applied) log.warn({ command }, `The network card may miscalculate checksums: ${found}. To have ${device} compute them did not help and is undone; run fairlead doctor here and on ${name}`)
+    if (applied)
+      log.warn(
+        { command },
+        `The network card may miscalculate checksums: ${found}. To have ${device} compute them did not help and is undone; run fairlead doctor here and on ${name}`,
+      )
     this.#notBefore = clock.now() + afterVainMs
     await this.#apply('keep', signal)
     this.#wanted = 'leave'
@@ -114,7 +138,8 @@ export class ChecksumWatch {
     this.#wanted = wanted
     apply()
     for (const deadline = clock.now() + appliedWithinMs; clock.now() < deadline; await clock.sleep(100, signal)) {
-      if ((await kernel.txChecksum(live.current.vxlanDevice).catch(() => undefined)) === (wanted === 'keep')) return true
+      if ((await kernel.txChecksum(live.current.vxlanDevice).catch(() => undefined)) === (wanted === 'keep'))
+        return true
     }
     return false
   }

@@ -1,5 +1,5 @@
-// A kernel that keeps account of what it is told to change, as commands that a person could paste; in a dry run that is all it does with it. So a dry run goes the
-// very way of the real one, and cannot tell anything else.
+// A kernel that keeps account of what it is told to change, as commands that a person could paste; in a dry run that is
+// all it does with it. So a dry run goes the very way of the real one, and cannot tell anything else.
 import type { Change } from '../kernel/change.ts'
 import type { ConntrackFilter } from '../kernel/conntrack.ts'
 import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from '../kernel/kernel.ts'
@@ -52,7 +52,12 @@ export class AccountedKernel implements Kernel {
 
   async applyNft(text: string): Promise<void> {
     if (!this.#dryRun) await this.#kernel.applyNft(text)
-    this.#commands.push(...text.trimEnd().split('\n').map((line) => `nft ${quoteWord(line)}`))
+    this.#commands.push(
+      ...text
+        .trimEnd()
+        .split('\n')
+        .map((line) => `nft ${quoteWord(line)}`),
+    )
   }
 
   async listNft(what: string): Promise<readonly NftObject[] | undefined> {
@@ -92,7 +97,12 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.readSysctl(key)
   }
 
-  async rulesOf(family: Family, table: IptablesTable, chain: string, options?: { counters?: boolean }): Promise<readonly string[] | undefined> {
+  async rulesOf(
+    family: Family,
+    table: IptablesTable,
+    chain: string,
+    options?: { counters?: boolean },
+  ): Promise<readonly string[] | undefined> {
     return this.#kernel.rulesOf(family, table, chain, options)
   }
 
@@ -136,7 +146,10 @@ export class AccountedKernel implements Kernel {
   }
 }
 
-/** Text for iptables-restore as one command a line: `:CHAIN`, which empties a chain there, is -F. Order is kept, so they can be run one after the other. */
+/**
+ * Text for iptables-restore as one command a line: `:CHAIN`, which empties a chain there, is -F. Order is kept, so they
+ * can be run one after the other.
+ */
 export function restoreCommands(program: string, text: string): string[] {
   let table = ''
   return text.split('\n').flatMap((line) => {
@@ -144,6 +157,8 @@ export function restoreCommands(program: string, text: string): string[] {
     if (line === '' || line === 'COMMIT' || line.startsWith('*')) return []
     const emptied = /^:(\S+)/.exec(line)?.[1]
     // Within the double quotes that the tools write, these two mean something to a shell.
-    return [`${program} -t ${table} ${emptied === undefined ? line.replaceAll(/[$`]/g, String.raw`\$&`) : `-F ${emptied}`}`]
+    return [
+      `${program} -t ${table} ${emptied === undefined ? line.replaceAll(/[$`]/g, String.raw`\$&`) : `-F ${emptied}`}`,
+    ]
   })
 }

@@ -1,4 +1,5 @@
-// Which links are ours to remove: those of a kind that we make and with our mark, whatever their names, since names are configurable.
+// Which links are ours to remove: those of a kind that we make and with our mark, whatever their names, since names are
+// configurable.
 import type { Change } from '../kernel/change.ts'
 import { ourGroup, retiredGroup } from '../kernel/kernel.ts'
 import { deleteLink } from '../kernel/link-changes.ts'
@@ -16,10 +17,18 @@ export function linkRemovals(links: readonly Link[]): LinkRemovals {
   const veths = links.filter(({ type, group }) => type === 'veth' && (group === ourGroup || group === retiredGroup))
   const marked = (kind: string): Link[] => links.filter(({ type, group }) => type === kind && group === ourGroup)
   const going = new Set(veths.map(({ name }) => name))
-  const portsOf = (bridge: Link): Link[] => links.filter(({ name, master }) => master === bridge.name && !going.has(name))
+  const portsOf = (bridge: Link): Link[] =>
+    links.filter(({ name, master }) => master === bridge.name && !going.has(name))
   const bridges = Map.groupBy(marked('bridge'), (bridge) => portsOf(bridge).length > 0)
   return {
-    changes: [...veths, ...marked('ifb'), ...(bridges.get(false) ?? []), ...marked('vxlan')].map(({ name }) => deleteLink(parseInterfaceName(name))),
-    kept: (bridges.get(true) ?? []).map((bridge) => `${bridge.name} stays with its addresses: another program has ports on it (${portsOf(bridge).map(({ name }) => name).join(', ')}); when they are gone, run this again`),
+    changes: [...veths, ...marked('ifb'), ...(bridges.get(false) ?? []), ...marked('vxlan')].map(({ name }) =>
+      deleteLink(parseInterfaceName(name)),
+    ),
+    kept: (bridges.get(true) ?? []).map(
+      (bridge) =>
+        `${bridge.name} stays with its addresses: another program has ports on it (${portsOf(bridge)
+          .map(({ name }) => name)
+          .join(', ')}); when they are gone, run this again`,
+    ),
   }
 }

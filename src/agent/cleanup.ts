@@ -1,5 +1,6 @@
-// What `fairlead cleanup` does: takes every trace of us from the node. First no connection is led to a pod any more, then the node loses its routes to others and
-// the pods their wires, then the files go. Only what bears our mark is touched (docs/adr/0004): chains by name, the nftables table by its own, routes by protocol, links by kind and group.
+// What `fairlead cleanup` does: takes every trace of us from the node. First no connection is led to a pod any more,
+// then the node loses its routes to others and the pods their wires, then the files go. Only what bears our mark is
+// touched (docs/adr/0004): chains by name, the nftables table by its own, routes by protocol, links by kind and group.
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -24,7 +25,10 @@ export interface CleanupOptions extends Directories {
   readonly dryRun: boolean
   /** Remove also what the runtime needs to delete the pods that are left. */
   readonly purge: boolean
-  /** Leave the rules of Services as they are, for a kube-proxy that takes them over without a gap: it knows every chain of them by its name. */
+  /**
+   * Leave the rules of Services as they are, for a kube-proxy that takes them over without a gap: it knows every chain
+   * of them by its name.
+   */
   readonly keepServices: boolean
 }
 
@@ -38,7 +42,10 @@ export interface CleanupReport {
   readonly failures: readonly string[]
 }
 
-/** A part that fails does not keep the others from being removed. @throws {NodeTakenError} while an agent runs; a dry run, which changes nothing, does not mind. */
+/**
+ * A part that fails does not keep the others from being removed.
+ * @throws {NodeTakenError} while an agent runs; a dry run, which changes nothing, does not mind.
+ */
 export async function cleanUp(options: CleanupOptions): Promise<CleanupReport> {
   const lockPath = join(options.stateDir, 'lock')
   // The cleanup's own lock is no trace of an agent: what was not there before goes without a word.
@@ -53,7 +60,10 @@ async function lockOut(lockPath: string): Promise<AsyncDisposable> {
     return await NodeLock.take(lockPath)
   } catch (error) {
     if (!(error instanceof NodeTakenError)) throw error
-    throw new NodeTakenError(`A fairlead agent runs on this node (it holds ${lockPath}) and would bring back whatever is removed: stop it first, by deleting its DaemonSet or keeping it from this node`, { cause: error })
+    throw new NodeTakenError(
+      `A fairlead agent runs on this node (it holds ${lockPath}) and would bring back whatever is removed: stop it first, by deleting its DaemonSet or keeping it from this node`,
+      { cause: error },
+    )
   }
 }
 
@@ -87,14 +97,25 @@ class Cleanup {
       await this.#rules(other)
     })
     await this.#part(async () => void (await new Policies({ kernel, log: this.#log }).clean()))
-    for (const family of [4, 6] as const) await this.#part(async () => this.#apply(kernel, (await kernel.routes(family, { ours: true })).map(({ destination, device }) => deleteRoute(device === undefined ? { destination } : { destination, device }))))
+    for (const family of [4, 6] as const)
+      await this.#part(async () =>
+        this.#apply(
+          kernel,
+          (await kernel.routes(family, { ours: true })).map(({ destination, device }) =>
+            deleteRoute(device === undefined ? { destination } : { destination, device }),
+          ),
+        ),
+      )
     await this.#part(async () => {
       const { changes, kept } = linkRemovals(await kernel.links())
       await this.#apply(kernel, changes)
       this.#kept.push(...kept)
     })
     await this.#part(async () => this.#files())
-    if (this.#commands.length > 0) this.#kept.push('sysctls stay as they are (ip_forward, bridge-nf-call-iptables, send_redirects, route_localnet): what else runs on this node may count on them, and a reboot resets them')
+    if (this.#commands.length > 0)
+      this.#kept.push(
+        'sysctls stay as they are (ip_forward, bridge-nf-call-iptables, send_redirects, route_localnet): what else runs on this node may count on them, and a reboot resets them',
+      )
   }
 
   async #rules(kernel: Kernel): Promise<void> {
@@ -112,14 +133,18 @@ class Cleanup {
       throw error
     }
     if ((await kernel.rulesOf(family, 'filter', shared)) === undefined) return
-    this.#kept.push(`${shared} (${family === 4 ? 'iptables' : 'ip6tables'}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`)
+    this.#kept.push(
+      `${shared} (${family === 4 ? 'iptables' : 'ip6tables'}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`,
+    )
   }
 
   /** Without the marker they are no longer ours, and no later cleanup takes them from under a kube-proxy. */
   async #release(kernel: Kernel, family: Family): Promise<void> {
     if ((await kernel.rulesOf(family, 'mangle', marker)) === undefined) return
     await kernel.restoreRules(family, `*mangle\n:${marker} - [0:0]\n-X ${marker}\nCOMMIT\n`)
-    this.#kept.push(`the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`)
+    this.#kept.push(
+      `the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`,
+    )
   }
 
   async #files(): Promise<void> {

@@ -18,23 +18,45 @@ function load(options: { file?: string; flags?: Record<string, unknown>; environ
 }
 
 test('nothing given: every key has its default', () => {
-  expect(load({})).toMatchObject({ overlay: 'vxlan', vni: 1, vxlanPort: 8472, vxlanDevice: 'fairlead.1', mtu: 'auto', bridge: 'cni0', masquerade: true, nonMasqueradeCIDRs: [], takeOver: false })
+  expect(load({})).toMatchObject({
+    overlay: 'vxlan',
+    vni: 1,
+    vxlanPort: 8472,
+    vxlanDevice: 'fairlead.1',
+    mtu: 'auto',
+    bridge: 'cni0',
+    masquerade: true,
+    nonMasqueradeCIDRs: [],
+    takeOver: false,
+  })
 })
 
 test('a flag wins over a variable, and a variable over the file', () => {
   const path = file('vni: 7\nvxlanPort: 4789\noverlay: direct\n')
   const environment = { FAIRLEAD_VXLAN_PORT: '4790', FAIRLEAD_OVERLAY: 'auto' }
-  expect(load({ file: path, environment, flags: { overlay: 'vxlan' } })).toMatchObject({ vni: 7, vxlanPort: 4790, overlay: 'vxlan' })
+  expect(load({ file: path, environment, flags: { overlay: 'vxlan' } })).toMatchObject({
+    vni: 7,
+    vxlanPort: 4790,
+    overlay: 'vxlan',
+  })
 })
 
 test('text from variables becomes the same values as YAML', () => {
-  const environment = { FAIRLEAD_MASQUERADE: 'false', FAIRLEAD_MTU: '1400', FAIRLEAD_NON_MASQUERADE_CIDRS: '10.0.0.0/8,192.168.0.0/16' }
+  const environment = {
+    FAIRLEAD_MASQUERADE: 'false',
+    FAIRLEAD_MTU: '1400',
+    FAIRLEAD_NON_MASQUERADE_CIDRS: '10.0.0.0/8,192.168.0.0/16',
+  }
   const path = file('masquerade: false\nmtu: 1400\nnonMasqueradeCIDRs: [10.0.0.0/8, 192.168.0.0/16]\n')
   expect(load({ environment })).toEqual(load({ file: path }))
 })
 
 test('flags and variables are spelled from the key', () => {
-  expect([flagName('nonMasqueradeCIDRs'), variableName('nonMasqueradeCIDRs'), flagName('vxlanPort')]).toEqual(['--non-masquerade-cidrs', 'FAIRLEAD_NON_MASQUERADE_CIDRS', '--vxlan-port'])
+  expect([flagName('nonMasqueradeCIDRs'), variableName('nonMasqueradeCIDRs'), flagName('vxlanPort')]).toEqual([
+    '--non-masquerade-cidrs',
+    'FAIRLEAD_NON_MASQUERADE_CIDRS',
+    '--vxlan-port',
+  ])
 })
 
 test.each([
@@ -54,16 +76,25 @@ test.each([
 })
 
 test('an unknown variable names the nearest known one', () => {
-  expect(() => load({ environment: { FAIRLEAD_OVERLY: 'direct' } })).toThrow('Unknown variable FAIRLEAD_OVERLY; did you mean `FAIRLEAD_OVERLAY`?')
+  expect(() => load({ environment: { FAIRLEAD_OVERLY: 'direct' } })).toThrow(
+    'Unknown variable FAIRLEAD_OVERLY; did you mean `FAIRLEAD_OVERLAY`?',
+  )
 })
 
 test('the variables of a Service named fairlead are none of ours', () => {
-  const environment = { FAIRLEAD_SERVICE_HOST: '10.96.0.9', FAIRLEAD_SERVICE_PORT_METRICS: '10249', FAIRLEAD_PORT: 'tcp://10.96.0.9:10249', FAIRLEAD_PORT_10249_TCP_ADDR: '10.96.0.9' }
+  const environment = {
+    FAIRLEAD_SERVICE_HOST: '10.96.0.9',
+    FAIRLEAD_SERVICE_PORT_METRICS: '10249',
+    FAIRLEAD_PORT: 'tcp://10.96.0.9:10249',
+    FAIRLEAD_PORT_10249_TCP_ADDR: '10.96.0.9',
+  }
   expect(load({ environment })).toEqual(load({}))
 })
 
 test('the ConfigMap in deploy/ shows each key with its meaning and default, and sets none', async () => {
-  const options = Object.entries(configKeys).map(([key, { schema, help }]) => `    # ${help}\n    #${key}: ${inYaml(schema.safeParse(undefined).data)}`.trimEnd())
+  const options = Object.entries(configKeys).map(([key, { schema, help }]) =>
+    `    # ${help}\n    #${key}: ${inYaml(schema.safeParse(undefined).data)}`.trimEnd(),
+  )
   const text = `${configMapHead}${options.join('\n')}\n`
   await expect(text).toMatchFileSnapshot('../../deploy/base/config.yaml')
   const { data } = parse(text) as { data: { 'config.yaml': string } }
@@ -90,7 +121,8 @@ test('docs/operations.md has a row for each key, with its default and meaning', 
   const page = readFileSync(`${import.meta.dirname}/../../docs/operations.md`, 'utf8')
   for (const [key, { schema, help }] of Object.entries(configKeys)) {
     const standard = schema.safeParse(undefined).data
-    const shown = standard === undefined ? '' : `\`${Array.isArray(standard) ? JSON.stringify(standard) : String(standard)}\``
+    const shown =
+      standard === undefined ? '' : `\`${Array.isArray(standard) ? JSON.stringify(standard) : String(standard)}\``
     expect(page).toContain(`| \`${key}\` | ${shown} | ${help} |`)
   }
 })

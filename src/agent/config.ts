@@ -1,4 +1,5 @@
-// The agent's configuration: defaults, then a KubeProxyConfiguration, then the file, then FAIRLEAD_* variables, then flags; the last word wins.
+// The agent's configuration: defaults, then a KubeProxyConfiguration, then the file, then FAIRLEAD_* variables, then
+// flags; the last word wins.
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { parse as parseYaml } from 'yaml'
@@ -28,9 +29,15 @@ export interface ConfigSources {
 
 /** @throws {ConfigError} for an unreadable file, an unknown key or a value of the wrong kind, wherever it was given. */
 export function loadConfig(sources: ConfigSources): AgentConfig {
-  const layers = [...(sources.file === undefined ? [] : [fileLayer(sources.file)]), environmentLayer(sources.environment), flagLayer(sources.flags)]
+  const layers = [
+    ...(sources.file === undefined ? [] : [fileLayer(sources.file)]),
+    environmentLayer(sources.environment),
+    flagLayer(sources.flags),
+  ]
   const kubeProxy = kubeProxyLayer(layers.flat().findLast(({ key }) => key === 'kubeProxyConfig'))
-  const given = new Map<string, Setting>([kubeProxy.settings, ...layers].flatMap((layer) => layer.map((setting) => [setting.key, setting])))
+  const given = new Map<string, Setting>(
+    [kubeProxy.settings, ...layers].flatMap((layer) => layer.map((setting) => [setting.key, setting])),
+  )
   const entries = keyNames.map((key) => [key, parseSetting(key, given.get(key))])
   const config = Object.fromEntries(entries) as AgentConfig
   return { ...config, nodeName: config.nodeName ?? hostname().toLowerCase(), warnings: kubeProxy.warnings }
@@ -50,7 +57,11 @@ const keyNames = Object.keys(configKeys) as ConfigKey[]
 
 function fileLayer(file: string): Setting[] {
   const content = readConfigFile(file)
-  return Object.entries(content).map(([key, value]) => ({ key: knownKey(key, keyNames, (k) => k, `key \`${key}\` in ${file}`), value, source: `\`${key}\` in ${file}` }))
+  return Object.entries(content).map(([key, value]) => ({
+    key: knownKey(key, keyNames, (k) => k, `key \`${key}\` in ${file}`),
+    value,
+    source: `\`${key}\` in ${file}`,
+  }))
 }
 
 /** Below all else: what is said to Fairlead itself wins. */
@@ -58,7 +69,10 @@ function kubeProxyLayer(named: Setting | undefined): { settings: readonly Settin
   if (named === undefined) return { settings: [], warnings: [] }
   const file = String(parseSetting('kubeProxyConfig', named))
   const content = readConfigFile(file)
-  if (!isKubeProxyConfig(content)) throw new ConfigError(`Expected ${file} (${named.source}) to be a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1, got \`${String(content['apiVersion'])} ${String(content['kind'])}\``)
+  if (!isKubeProxyConfig(content))
+    throw new ConfigError(
+      `Expected ${file} (${named.source}) to be a KubeProxyConfiguration of kubeproxy.config.k8s.io/v1alpha1, got \`${String(content['apiVersion'])} ${String(content['kind'])}\``,
+    )
   return kubeProxySettings(content, file)
 }
 
@@ -67,10 +81,16 @@ function readConfigFile(file: string): Record<string, unknown> {
   try {
     content = parseYaml(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new ConfigError(`Cannot read the configuration ${file}: ${(error as Error).message.split('\n')[0]}; correct the file or name another`, { cause: error })
+    throw new ConfigError(
+      `Cannot read the configuration ${file}: ${(error as Error).message.split('\n')[0]}; correct the file or name another`,
+      { cause: error },
+    )
   }
   if (content === null) return {}
-  if (typeof content !== 'object' || Array.isArray(content)) throw new ConfigError(`Expected ${file} to hold keys and values, got \`${JSON.stringify(content).slice(0, 40)}\`; write lines such as \`overlay: vxlan\``)
+  if (typeof content !== 'object' || Array.isArray(content))
+    throw new ConfigError(
+      `Expected ${file} to hold keys and values, got \`${JSON.stringify(content).slice(0, 40)}\`; write lines such as \`overlay: vxlan\``,
+    )
   return content as Record<string, unknown>
 }
 
@@ -86,10 +106,17 @@ const notOptions = new Set(['FAIRLEAD_SOCKET', 'FAIRLEAD_LONG'])
 const serviceLink = /^FAIRLEAD_(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_.+)?)$/
 
 function flagLayer(flags: Readonly<Record<string, unknown>>): Setting[] {
-  return keyNames.filter((key) => flags[key] !== undefined).map((key) => ({ key, value: flags[key], source: flagName(key) }))
+  return keyNames
+    .filter((key) => flags[key] !== undefined)
+    .map((key) => ({ key, value: flags[key], source: flagName(key) }))
 }
 
-function knownKey(name: string, keys: readonly ConfigKey[], spell: (key: ConfigKey) => string, what: string): ConfigKey {
+function knownKey(
+  name: string,
+  keys: readonly ConfigKey[],
+  spell: (key: ConfigKey) => string,
+  what: string,
+): ConfigKey {
   const found = keys.find((key) => spell(key) === name)
   if (found !== undefined) return found
   const nearest = keys.toSorted((a, b) => editDistance(name, spell(a)) - editDistance(name, spell(b)))[0] ?? 'nodeName'
@@ -100,11 +127,16 @@ function parseSetting(key: ConfigKey, setting: Setting | undefined): unknown {
   const parsed = configKeys[key].schema.safeParse(setting?.value)
   if (parsed.success) return parsed.data
   const expected = parsed.error.issues[0]?.message ?? 'something else'
-  throw new ConfigError(`Expected ${setting?.source ?? `\`${key}\``} to be ${expected}, got \`${JSON.stringify(setting?.value)}\``)
+  throw new ConfigError(
+    `Expected ${setting?.source ?? `\`${key}\``} to be ${expected}, got \`${JSON.stringify(setting?.value)}\``,
+  )
 }
 
 function words(key: string): string[] {
-  return key.replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2').toLowerCase().split(' ')
+  return key
+    .replaceAll(/([a-z0-9])([A-Z])/g, '$1 $2')
+    .toLowerCase()
+    .split(' ')
 }
 
 /** Levenshtein distance, case ignored. */
@@ -113,7 +145,10 @@ function editDistance(a: string, b: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, i) => i)
   for (const [i, character] of from.split('').entries()) {
     const next = [i + 1]
-    for (let j = 1; j <= to.length; j++) next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (character === to[j - 1] ? 0 : 1)))
+    for (let j = 1; j <= to.length; j++)
+      next.push(
+        Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, (row[j - 1] ?? 0) + (character === to[j - 1] ? 0 : 1)),
+      )
     row = next
   }
   return row.at(-1) ?? 0

@@ -1,6 +1,7 @@
-// /healthz, /livez and /readyz, and /probe for other nodes. Live: the event loop answers, and where we proxy Services their rules keep up with the cluster. Healthy: live, and load
-// balancers may send traffic to this node. Ready: the node's pods can be served. An outage of the API server makes the agent neither dead nor unready once
-// it has been ready: the dataplane works without it, and a restart would not help.
+// /healthz, /livez and /readyz, and /probe for other nodes. Live: the event loop answers, and where we proxy Services
+// their rules keep up with the cluster. Healthy: live, and load balancers may send traffic to this node. Ready: the
+// node's pods can be served. An outage of the API server makes the agent neither dead nor unready once it has been
+// ready: the dataplane works without it, and a restart would not help.
 import type { RequestListener } from 'node:http'
 import type { HealthAnswer } from '../services/health/proxy-health.ts'
 
@@ -27,9 +28,12 @@ export function healthHandler(health: Health): RequestListener {
     }
     if (path === '/readyz') {
       const missing = health.missing()
-      return void response.writeHead(missing.length === 0 ? 200 : 503).end(missing.length === 0 ? 'ok\n' : `not ready: ${missing.join('; ')}\n`)
+      return void response
+        .writeHead(missing.length === 0 ? 200 : 503)
+        .end(missing.length === 0 ? 'ok\n' : `not ready: ${missing.join('; ')}\n`)
     }
-    if (path === '/probe' && request.method === 'POST' && health.probe !== undefined) return health.probe(request, response)
+    if (path === '/probe' && request.method === 'POST' && health.probe !== undefined)
+      return health.probe(request, response)
     response.writeHead(404).end('try /healthz, /livez or /readyz\n')
   }
 }

@@ -27,26 +27,35 @@ export async function listen(at: ListenOptions, handler: RequestListener, refusa
   }
 }
 
-/** "127.0.0.1:10249" or "[::1]:10249" or ":10249" as node:net takes it. 0.0.0.0 is every address of both families, as in kube-proxy (Go), whose default is what load balancers ask over IPv6 too. */
+/**
+ * "127.0.0.1:10249" or "[::1]:10249" or ":10249" as node:net takes it. 0.0.0.0 is every address of both families, as in
+ * kube-proxy (Go), whose default is what load balancers ask over IPv6 too.
+ */
 export function parseListenAddress(text: string): { host: string | undefined; port: number } {
   const colon = text.lastIndexOf(':')
   const host = text.slice(0, colon).replaceAll(/[[\]]/g, '')
   return { host: host === '' || host === '0.0.0.0' ? undefined : host, port: Number(text.slice(colon + 1)) }
 }
 
-/** One answer for one connection: what follows a request that was read to its end is ignored, and its own answer is the only one. */
+/**
+ * One answer for one connection: what follows a request that was read to its end is ignored, and its own answer is the
+ * only one.
+ */
 function refuseWhatIsNotHttp(server: Server, refusal: string): void {
   const latest = new WeakMap<Duplex, ServerResponse>()
   const refused = new WeakSet<Duplex>()
   server.on('request', (request, response) => latest.set(request.socket, response))
   server.on('clientError', (_, socket) => {
-    // What still comes is read and dropped: a connection that is closed on unread bytes is reset, and the client may lose the answer.
+    // What still comes is read and dropped: a connection that is closed on unread bytes is reset, and the client may
+    // lose the answer.
     if (refused.has(socket)) return
     const response = latest.get(socket)
     if (response?.req.complete === true && !response.writableFinished) response.once('finish', () => socket.end())
     else if (socket.writable && response?.headersSent !== true) {
       refused.add(socket)
-      socket.end(`HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(refusal)}\r\nConnection: close\r\n\r\n${refusal}`)
+      socket.end(
+        `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(refusal)}\r\nConnection: close\r\n\r\n${refusal}`,
+      )
       setTimeout(() => socket.destroy(), 1000).unref()
     } else socket.destroy()
   })

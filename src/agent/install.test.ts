@@ -1,4 +1,14 @@
-import { chmodSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -10,7 +20,8 @@ function host() {
   const source = join(root, 'built')
   writeFileSync(source, 'version 1')
   const bin = join(root, 'opt/cni/bin')
-  const run = async () => (await install({ source, cniBinDir: bin, cniConfDir: join(root, 'etc/cni/net.d') })).map(({ state }) => state)
+  const run = async () =>
+    (await install({ source, cniBinDir: bin, cniConfDir: join(root, 'etc/cni/net.d') })).map(({ state }) => state)
   return { root, source, bin, run }
 }
 
@@ -18,7 +29,10 @@ test('an empty host gets directories, binary and loopback; a second time nothing
   const { bin, run } = host()
   expect(await run()).toEqual(['installed', 'installed', 'installed', 'installed'])
   expect(readdirSync(bin)).toEqual(['fairlead-cni', 'loopback'])
-  expect([readFileSync(join(bin, 'loopback'), 'utf8'), statSync(join(bin, 'loopback')).mode & 0o7777]).toEqual(['version 1', 0o755])
+  expect([readFileSync(join(bin, 'loopback'), 'utf8'), statSync(join(bin, 'loopback')).mode & 0o7777]).toEqual([
+    'version 1',
+    0o755,
+  ])
   const { ino } = statSync(join(bin, 'fairlead-cni'))
   expect(await run()).toEqual(['unchanged', 'unchanged', 'unchanged', 'unchanged'])
   expect(statSync(join(bin, 'fairlead-cni')).ino).toBe(ino)
@@ -42,7 +56,10 @@ test.each<[string, (path: string) => void]>([
   await run()
   damage(join(bin, 'fairlead-cni'))
   expect(await run()).toEqual(['unchanged', 'unchanged', 'installed', 'unchanged'])
-  expect([readFileSync(join(bin, 'fairlead-cni'), 'utf8'), statSync(join(bin, 'fairlead-cni')).mode & 0o7777]).toEqual(['version 1', 0o755])
+  expect([readFileSync(join(bin, 'fairlead-cni'), 'utf8'), statSync(join(bin, 'fairlead-cni')).mode & 0o7777]).toEqual([
+    'version 1',
+    0o755,
+  ])
 })
 
 test("another's loopback stays", async () => {
@@ -50,7 +67,10 @@ test("another's loopback stays", async () => {
   mkdirSync(bin, { recursive: true })
   writeFileSync(join(bin, 'loopback'), 'reference plugin')
   expect((await run()).at(-1)).toBe('kept')
-  expect([lstatSync(join(bin, 'loopback')).isFile(), readFileSync(join(bin, 'loopback'), 'utf8')]).toEqual([true, 'reference plugin'])
+  expect([lstatSync(join(bin, 'loopback')).isFile(), readFileSync(join(bin, 'loopback'), 'utf8')]).toEqual([
+    true,
+    'reference plugin',
+  ])
 })
 
 test('what cannot be installed leaves no half of it', async () => {

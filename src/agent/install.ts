@@ -1,12 +1,15 @@
-// What has to lie on the node before a runtime can call us: the CNI binary and the directories. The CNI configuration is the agent's affair, for its presence says
-// that pods can be served.
+// What has to lie on the node before a runtime can call us: the CNI binary and the directories. The CNI configuration
+// is the agent's affair, for its presence says that pods can be served.
 import { access, chmod, lstat, mkdir, open, readFile, rename, rm, stat, symlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { builtPrograms } from '../kernel/programs.ts'
 
 /** As the CNI configuration names it. */
 export const cniBinaryName = 'fairlead-cni'
-/** Runtimes call a plugin of this name for lo. Ours is a link to the binary, which tells it from others' and makes it follow every upgrade. */
+/**
+ * Runtimes call a plugin of this name for lo. Ours is a link to the binary, which tells it from others' and makes it
+ * follow every upgrade.
+ */
 export const loopbackName = 'loopback'
 
 /** Where the build puts the binary. */
@@ -25,14 +28,25 @@ export interface Installed {
   readonly state: 'installed' | 'unchanged' | 'kept'
 }
 
-/** Can be repeated at any time, while pods start too: whoever executes the binary meets the old or the new one, never half. @throws {Error} of the file system. */
+/**
+ * Can be repeated at any time, while pods start too: whoever executes the binary meets the old or the new one, never
+ * half.
+ * @throws {Error} of the file system.
+ */
 export async function install({ source, cniBinDir, cniConfDir }: InstallOptions): Promise<readonly Installed[]> {
   const directories = [await makeDirectory(cniBinDir), await makeDirectory(cniConfDir)]
-  return [...directories, await installBinary(source, join(cniBinDir, cniBinaryName)), await installLoopback(join(cniBinDir, loopbackName))]
+  return [
+    ...directories,
+    await installBinary(source, join(cniBinDir, cniBinaryName)),
+    await installLoopback(join(cniBinDir, loopbackName)),
+  ]
 }
 
 async function makeDirectory(path: string): Promise<Installed> {
-  return { path, state: (await mkdir(path, { recursive: true, mode: 0o755 })) === undefined ? 'unchanged' : 'installed' }
+  return {
+    path,
+    state: (await mkdir(path, { recursive: true, mode: 0o755 })) === undefined ? 'unchanged' : 'installed',
+  }
 }
 
 async function installBinary(source: string, path: string): Promise<Installed> {
@@ -67,7 +81,9 @@ async function isExecutable(path: string, wanted: Buffer): Promise<boolean> {
   }
 }
 
-/** symlink(2) makes it or fails where anything is at the path: there is no moment in which another's could be replaced. */
+/**
+ * symlink(2) makes it or fails where anything is at the path: there is no moment in which another's could be replaced.
+ */
 async function installLoopback(path: string): Promise<Installed> {
   try {
     await symlink(cniBinaryName, path)
@@ -84,7 +100,10 @@ export async function isOurLoopback(path: string): Promise<boolean> {
   try {
     await access(binary)
     const [one, other] = [await stat(path), await stat(binary)]
-    return (one.dev === other.dev && one.ino === other.ino) || (one.size === other.size && (await readFile(path)).equals(await readFile(binary)))
+    return (
+      (one.dev === other.dev && one.ino === other.ino) ||
+      (one.size === other.size && (await readFile(path)).equals(await readFile(binary)))
+    )
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
     throw error

@@ -1,9 +1,12 @@
-// A KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), read for what it means here, so that a node can be taken over with the file it has. Every field
-// that says something and has no meaning here is named, with the reason. Fields at their zero value say nothing: kubeadm writes all of them.
+// A KubeProxyConfiguration (kubeproxy.config.k8s.io/v1alpha1), read for what it means here, so that a node can be taken
+// over with the file it has. Every field that says something and has no meaning here is named, with the reason. Fields
+// at their zero value say nothing: kubeadm writes all of them.
 import type { ConfigKey } from './config-keys.ts'
 import type { Setting } from './config-setting.ts'
 
-/** By the field's path: which key it is, and what the key is to be told; undefined where there is nothing to tell it. */
+/**
+ * By the field's path: which key it is, and what the key is to be told; undefined where there is nothing to tell it.
+ */
 const meanings: Readonly<Record<string, readonly [ConfigKey, (value: unknown) => unknown]>> = {
   'clientConnection.kubeconfig': ['kubeconfig', asIs],
   clusterCIDR: ['clusterCIDR', asIs],
@@ -15,11 +18,19 @@ const meanings: Readonly<Record<string, readonly [ConfigKey, (value: unknown) =>
   'iptables.localhostNodePorts': ['localhostNodePorts', asIs],
   'iptables.masqueradeAll': ['masqueradeAll', asIs],
   'iptables.masqueradeBit': ['masqueradeBit', asIs],
-  nodePortAddresses: ['nodePortAddresses', (addresses) => (Array.isArray(addresses) && addresses.length === 1 && addresses[0] === 'primary' ? 'primary' : addresses)],
+  nodePortAddresses: [
+    'nodePortAddresses',
+    (addresses) =>
+      Array.isArray(addresses) && addresses.length === 1 && addresses[0] === 'primary' ? 'primary' : addresses,
+  ],
 }
 
 /** The prefix has a key of its own. */
-const detectLocalModes: Readonly<Record<string, string>> = { ClusterCIDR: 'clusterCIDR', NodeCIDR: 'nodeCIDR', BridgeInterface: 'bridge' }
+const detectLocalModes: Readonly<Record<string, string>> = {
+  ClusterCIDR: 'clusterCIDR',
+  NodeCIDR: 'nodeCIDR',
+  BridgeInterface: 'bridge',
+}
 
 /** Fields, or whole sections, that mean nothing here, and why. */
 const meaningless: Readonly<Record<string, string>> = {
@@ -50,7 +61,10 @@ export function isKubeProxyConfig(content: Readonly<Record<string, unknown>>): b
 }
 
 /** @param content of a file that is one. Values are read by the keys' own schemas later. */
-export function kubeProxySettings(content: Readonly<Record<string, unknown>>, file: string): { settings: readonly Setting[]; warnings: readonly string[] } {
+export function kubeProxySettings(
+  content: Readonly<Record<string, unknown>>,
+  file: string,
+): { settings: readonly Setting[]; warnings: readonly string[] } {
   const settings: Setting[] = []
   const warnings: string[] = []
   for (const [field, value] of fieldsOf(content)) {
@@ -69,7 +83,11 @@ export function kubeProxySettings(content: Readonly<Record<string, unknown>>, fi
 
 /** Leaves with their paths: "iptables.masqueradeBit". Lists are leaves. */
 function fieldsOf(object: object, path = ''): [field: string, value: unknown][] {
-  return Object.entries(object).flatMap(([name, value]: [string, unknown]) => (typeof value === 'object' && value !== null && !Array.isArray(value) ? fieldsOf(value, `${path}${name}.`) : [[`${path}${name}`, value]]))
+  return Object.entries(object).flatMap(([name, value]: [string, unknown]) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? fieldsOf(value, `${path}${name}.`)
+      : [[`${path}${name}`, value]],
+  )
 }
 
 function isUnset(value: unknown): boolean {

@@ -1,10 +1,14 @@
-// What flannel left on the node. It is neither used nor removed, for flannel may still run; but a person who looks for the cause of something should not have to
-// find it first. Said once, when the agent starts: the next start tells whether it is gone.
+// What flannel left on the node. It is neither used nor removed, for flannel may still run; but a person who looks for
+// the cause of something should not have to find it first. Said once, when the agent starts: the next start tells
+// whether it is gone.
 import { existsSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { IptablesTable, Kernel } from '../kernel/kernel.ts'
 
-const chains: readonly (readonly [table: IptablesTable, chain: string])[] = [['nat', 'FLANNEL-POSTRTG'], ['filter', 'FLANNEL-FWD']]
+const chains: readonly (readonly [table: IptablesTable, chain: string])[] = [
+  ['nat', 'FLANNEL-POSTRTG'],
+  ['filter', 'FLANNEL-FWD'],
+]
 const subnetFile = '/run/flannel/subnet.env'
 
 export async function reportLeftovers(kernel: Kernel, log: Logger): Promise<void> {
@@ -18,11 +22,22 @@ export async function reportLeftovers(kernel: Kernel, log: Logger): Promise<void
 async function leftovers(kernel: Kernel): Promise<string[]> {
   const found: string[] = []
   for (const [table, chain] of chains) {
-    const rules = [...((await kernel.rulesOf(4, table, chain)) ?? []), ...((await kernel.rulesOf(6, table, chain)) ?? [])]
+    const rules = [
+      ...((await kernel.rulesOf(4, table, chain)) ?? []),
+      ...((await kernel.rulesOf(6, table, chain)) ?? []),
+    ]
     if (rules.length > 0) found.push(`${chain} (iptables -t ${table})`)
   }
   return [
-    ...(found.length > 0 ? [`flannel's chains are there: ${found.join(', ')}; they are left alone: remove flannel from this node, then run fairlead cleanup --foreign`] : []),
-    ...(existsSync(subnetFile) ? [`${subnetFile} is there, by which flannel told its subnet; it is not read: the node's podCIDR is what its Node object says`] : []),
+    ...(found.length > 0
+      ? [
+          `flannel's chains are there: ${found.join(', ')}; they are left alone: remove flannel from this node, then run fairlead cleanup --foreign`,
+        ]
+      : []),
+    ...(existsSync(subnetFile)
+      ? [
+          `${subnetFile} is there, by which flannel told its subnet; it is not read: the node's podCIDR is what its Node object says`,
+        ]
+      : []),
   ]
 }

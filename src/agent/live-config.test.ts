@@ -17,7 +17,10 @@ function start(content: string) {
   }
   write('config.yaml', content)
   const said: string[] = []
-  const log = pino({ base: null, timestamp: false }, { write: (line) => said.push((JSON.parse(line) as { msg: string }).msg) })
+  const log = pino(
+    { base: null, timestamp: false },
+    { write: (line) => said.push((JSON.parse(line) as { msg: string }).msg) },
+  )
   const load = () => loadConfig({ file, flags: {}, environment: {} })
   const live = new LiveConfig({ config: load(), load, file, log })
   let told = 0
@@ -72,11 +75,18 @@ test('a KubeProxyConfiguration is followed too', () => {
   other.look()
   expect(other.current.clusterCIDR).toHaveLength(1)
   change('masqueradeAll: true\n')
-  expect([live.current.masqueradeAll, said()]).toEqual([true, ['the configuration has changed: masqueradeAll is true now']])
+  expect([live.current.masqueradeAll, said()]).toEqual([
+    true,
+    ['the configuration has changed: masqueradeAll is true now'],
+  ])
 })
 
 test('docs/operations.md names every option that is followed, and no other', () => {
   const page = readFileSync(`${import.meta.dirname}/../../docs/operations.md`, 'utf8')
   const named = /followed by a running agent: (.*?)\./.exec(page)?.[1]?.split(', ')
-  expect(named).toEqual(Object.entries(configKeys).filter(([, spec]) => 'live' in spec).map(([key]) => `\`${key}\``))
+  expect(named).toEqual(
+    Object.entries(configKeys)
+      .filter(([, spec]) => 'live' in spec)
+      .map(([key]) => `\`${key}\``),
+  )
 })

@@ -1,5 +1,5 @@
-// The configuration as it is in force. A ConfigMap changes under a running agent: what can be followed is followed, and what cannot is told of, in one sentence that
-// stands until the agent restarts or the change is taken back.
+// The configuration as it is in force. A ConfigMap changes under a running agent: what can be followed is followed, and
+// what cannot is told of, in one sentence that stands until the agent restarts or the change is taken back.
 import { statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
@@ -72,20 +72,33 @@ export class LiveConfig {
   #adopt(next: AgentConfig): void {
     const changed = keys.filter((key) => !isDeepStrictEqual(next[key], this.#current[key]))
     const live = changed.filter((key) => isLive(key))
-    this.#reports.say('configuration', changed.filter((key) => !isLive(key)).map((key) => `Option ${key} is ${text(next[key])} now and ${text(this.#current[key])} in force: it changes when the agent is restarted`))
+    this.#reports.say(
+      'configuration',
+      changed
+        .filter((key) => !isLive(key))
+        .map(
+          (key) =>
+            `Option ${key} is ${text(next[key])} now and ${text(this.#current[key])} in force: it changes when the agent is restarted`,
+        ),
+    )
     this.#reports.say('what has no meaning in it', next.warnings)
     if (live.length === 0) return
     this.#current = { ...this.#current, ...Object.fromEntries(live.map((key) => [key, next[key]])) }
-    this.#log.info({ options: Object.fromEntries(live.map((key) => [key, next[key]])) }, `the configuration has changed: ${live.map((key) => `${key} is ${text(next[key])} now`).join(', ')}`)
+    this.#log.info(
+      { options: Object.fromEntries(live.map((key) => [key, next[key]])) },
+      `the configuration has changed: ${live.map((key) => `${key} is ${text(next[key])} now`).join(', ')}`,
+    )
     for (const listener of this.#listeners) listener()
   }
 
   /** A ConfigMap is changed by exchanging a link, an editor by renaming: the inode tells. */
   #files(): string {
-    return [this.#file, this.#current.kubeProxyConfig].flatMap((path) => {
-      const status = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
-      return status === undefined ? [] : [`${status.dev}:${status.ino}:${status.size}:${status.mtimeMs}`]
-    }).join(' ')
+    return [this.#file, this.#current.kubeProxyConfig]
+      .flatMap((path) => {
+        const status = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })
+        return status === undefined ? [] : [`${status.dev}:${status.ino}:${status.size}:${status.mtimeMs}`]
+      })
+      .join(' ')
   }
 }
 

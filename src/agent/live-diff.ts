@@ -1,4 +1,5 @@
-// How the rules of the node that we run on differ from those that manifests make, as an agent of this configuration would find them.
+// How the rules of the node that we run on differ from those that manifests make, as an agent of this configuration
+// would find them.
 import { pino } from 'pino'
 import type { IptablesBackend } from '../kernel/kernel.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
@@ -12,10 +13,18 @@ export interface LiveDiff extends ManifestsDiff {
 }
 
 /** Writes nothing. @throws as {@link diffManifests} */
-export async function liveDiff(manifests: readonly Manifest[], nodeName: string, config: AgentConfig): Promise<LiveDiff> {
+export async function liveDiff(
+  manifests: readonly Manifest[],
+  nodeName: string,
+  config: AgentConfig,
+): Promise<LiveDiff> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
   await using kernel = openKernel({ log })
   const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
-  const diff = await diffManifests(manifests, nodeName, { options: servicesOptions(config, { tcpBeLiberal, serviceCidrs: serviceBlocks(manifests) }), kernel, log })
+  const diff = await diffManifests(manifests, nodeName, {
+    options: servicesOptions(config, { tcpBeLiberal, serviceCidrs: serviceBlocks(manifests) }),
+    kernel,
+    log,
+  })
   return { ...diff, backend: await kernel.iptablesBackend() }
 }

@@ -1,4 +1,5 @@
-// What GET /lookup?of=X&of=Y on the agent's socket answers: what the cluster has by these names or addresses. Written by the agent, read by `fairlead trace`, which may be of another version.
+// What GET /lookup?of=X&of=Y on the agent's socket answers: what the cluster has by these names or addresses. Written
+// by the agent, read by `fairlead trace`, which may be of another version.
 import * as z from 'zod'
 import type { LabelSelector } from '../cluster/label-selector.ts'
 import { parseAddress } from '../net/address.ts'
@@ -6,10 +7,31 @@ import { parseAddress } from '../net/address.ts'
 const address = z.string().transform(parseAddress)
 const protocol = z.enum(['tcp', 'udp', 'sctp'])
 const cidr = z.object({ family: z.union([z.literal(4), z.literal(6)]), network: address, prefix: z.number() })
-const selector: z.ZodType<LabelSelector> = z.array(z.object({ key: z.string(), operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']), values: z.array(z.string()) }))
-const peer = z.union([z.object({ cidr, except: z.array(cidr) }), z.object({ namespaces: selector.optional().transform((given) => given), pods: selector })])
-const port = z.union([z.object({ protocol, first: z.number(), last: z.number() }), z.object({ protocol, name: z.string() })])
-const rule = z.object({ peers: z.array(peer).optional().transform((given) => given), ports: z.array(port).optional().transform((given) => given) })
+const selector: z.ZodType<LabelSelector> = z.array(
+  z.object({
+    key: z.string(),
+    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+    values: z.array(z.string()),
+  }),
+)
+const peer = z.union([
+  z.object({ cidr, except: z.array(cidr) }),
+  z.object({ namespaces: selector.optional().transform((given) => given), pods: selector }),
+])
+const port = z.union([
+  z.object({ protocol, first: z.number(), last: z.number() }),
+  z.object({ protocol, name: z.string() }),
+])
+const rule = z.object({
+  peers: z
+    .array(peer)
+    .optional()
+    .transform((given) => given),
+  ports: z
+    .array(port)
+    .optional()
+    .transform((given) => given),
+})
 /** Policies that select the pod; `held` while its labels are not known; without one, the pod is open. */
 const isolation = z.union([z.literal('held'), z.array(z.object({ name: z.string(), rules: z.array(rule) }))]).optional()
 

@@ -16,9 +16,13 @@ test('docs/operations.md has a row for each metric, with its labels', () => {
   // Sources are read at a scrape, which there is none of.
   new ProxyMetrics(metrics).publish({} as ProxySources)
   publishGauges(metrics, {} as Sources)
-  const registered = (metrics.registry.getMetricsAsArray() as unknown as Registered[]).filter(({ name }) => !/^(process|nodejs)_/.test(name))
+  const registered = (metrics.registry.getMetricsAsArray() as unknown as Registered[]).filter(
+    ({ name }) => !/^(process|nodejs)_/.test(name),
+  )
   expect(registered.length).toBeGreaterThan(30)
   const page = readFileSync(`${import.meta.dirname}/../../docs/operations.md`, 'utf8')
-  const missing = registered.map(({ name, labelNames }) => `| \`${name}\` | ${labelNames.join(', ')}`.trimEnd()).filter((row) => !page.includes(`${row} | `))
+  const missing = registered
+    .map(({ name, labelNames }) => `| \`${name}\` | ${labelNames.join(', ')}`.trimEnd())
+    .filter((row) => !page.includes(`${row} | `))
   expect(missing).toEqual([])
 })

@@ -10,7 +10,10 @@ export function nearNames(wanted: string, names: readonly string[]): string[] {
     const part = short.length >= 3 && long.includes(short)
     return steps <= Math.max(1, wanted.length / 4) || part ? [{ name, steps }] : []
   })
-  return close.toSorted((a, b) => a.steps - b.steps || (a.name < b.name ? -1 : 1)).slice(0, mostNames).map(({ name }) => name)
+  return close
+    .toSorted((a, b) => a.steps - b.steps || (a.name < b.name ? -1 : 1))
+    .slice(0, mostNames)
+    .map(({ name }) => name)
 }
 
 function bare(name: string): string {
@@ -24,7 +27,8 @@ function distance(a: string, b: string): number {
     const next = [i]
     for (let j = 1; j <= b.length; j++) {
       const changed = (row[j - 1] ?? 0) + (a[i - 1] === b[j - 1] ? 0 : 1)
-      const exchanged = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] ?? 0) + 1 : changed
+      const exchanged =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? (before[j - 2] ?? 0) + 1 : changed
       next.push(Math.min((row[j] ?? 0) + 1, (next[j - 1] ?? 0) + 1, changed, exchanged))
     }
     ;[before, row] = [row, next]

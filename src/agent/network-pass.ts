@@ -1,4 +1,5 @@
-// One full pass over the node's network: from the Node objects to the kernel, room by room, in the order that packets need.
+// One full pass over the node's network: from the Node objects to the kernel, room by room, in the order that packets
+// need.
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Change } from '../kernel/change.ts'
@@ -45,8 +46,16 @@ export class NetworkPass {
   #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
   /** Whether this pass has the same: then what it finds to change is another's doing. */
   #again = false
-  /** The settings, as text, by which all rules were last read, when (ms, performance.now), how long it took (ms), and how often others had written before. */
-  #rulesRead: { known: string; at: number; cost: number; writes: number | undefined } = { known: '', at: -Infinity, cost: 0, writes: undefined }
+  /**
+   * The settings, as text, by which all rules were last read, when (ms, performance.now), how long it took (ms), and
+   * how often others had written before.
+   */
+  #rulesRead: { known: string; at: number; cost: number; writes: number | undefined } = {
+    known: '',
+    at: -Infinity,
+    cost: 0,
+    writes: undefined,
+  }
   /** What still keeps pods from being served; empty once the first pass has gone through. */
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
@@ -54,7 +63,16 @@ export class NetworkPass {
   passedAt: number | undefined
   changedAt: number | undefined
 
-  constructor(parts: { live: LiveConfig; kernel: Kernel; rooms: Rooms; policiesWaitFor: () => string | undefined; checksumOffload: () => ChecksumOffload; repairs: Repairs; metrics: Metrics; log: Logger }) {
+  constructor(parts: {
+    live: LiveConfig
+    kernel: Kernel
+    rooms: Rooms
+    policiesWaitFor: () => string | undefined
+    checksumOffload: () => ChecksumOffload
+    repairs: Repairs
+    metrics: Metrics
+    log: Logger
+  }) {
     this.#live = parts.live
     this.#kernel = parts.kernel
     this.#rooms = parts.rooms
@@ -80,10 +98,16 @@ export class NetworkPass {
     return this.#config.resyncSeconds * 1000 * Math.max(1, this.peers / ordinaryPeers)
   }
 
-  /** @param nodes all Nodes of the cluster, own one included. @throws what kept the pass from its end; that has been reported then. */
+  /**
+   * @param nodes all Nodes of the cluster, own one included.
+   * @throws what kept the pass from its end; that has been reported then.
+   */
   async run(nodes: readonly ClusterNode[]): Promise<void> {
     const config = this.#config
-    this.#again = this.#settled?.config === config && this.#settled.nodes.length === nodes.length && nodes.every((node, i) => node === this.#settled?.nodes[i])
+    this.#again =
+      this.#settled?.config === config &&
+      this.#settled.nodes.length === nodes.length &&
+      nodes.every((node, i) => node === this.#settled?.nodes[i])
     try {
       await this.#run(nodes)
       this.#settled = { config, nodes }
@@ -102,7 +126,10 @@ export class NetworkPass {
     const own = nodes.find((node) => node.name === this.#config.nodeName)
     if (own === undefined || own.podCidrs.length === 0) {
       // Nothing is removed either: a Node object that is missing for a moment must not cost a running pod its network.
-      const what = own === undefined ? `Node ${this.#config.nodeName} is not known to the API server` : `Node ${own.name} has no podCIDR yet: the controller manager assigns one when started with --allocate-node-cidrs`
+      const what =
+        own === undefined
+          ? `Node ${this.#config.nodeName} is not known to the API server`
+          : `Node ${own.name} has no podCIDR yet: the controller manager assigns one when started with --allocate-node-cidrs`
       this.#reports.say('node', [what])
       this.#wait([what])
       return
@@ -110,7 +137,8 @@ export class NetworkPass {
     this.#reports.say('node', [])
     const overlay = await this.#overlay(own, nodes)
     if (!overlay.ready && this.missing.length > 0) {
-      // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the passes that follow.
+      // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the
+      // passes that follow.
       this.#wait([...overlay.problems, ...overlay.failures.map(failureSentence)])
       return
     }
@@ -140,7 +168,10 @@ export class NetworkPass {
     return true
   }
 
-  /** Before the first pass has gone through, the runtime hears why; after it pods are served whatever a later pass meets. */
+  /**
+   * Before the first pass has gone through, the runtime hears why; after it pods are served whatever a later pass
+   * meets.
+   */
   #wait(reasons: readonly string[]): void {
     if (this.missing.length === 0) return
     this.missing = reasons
@@ -162,7 +193,9 @@ export class NetworkPass {
     const { nodeName, overlay: mode, vni, vxlanPort: port, vxlanDevice: device, mtu } = this.#config
     const checksumOffload = this.#checksumOffload()
     const families = [...new Set(own.podCidrs.map(({ family }) => family))]
-    const result = await this.#timed('overlay', () => this.#rooms.overlay.reconcile({ nodeName, mode, vni, port, device, checksumOffload, mtu, families }, nodes))
+    const result = await this.#timed('overlay', () =>
+      this.#rooms.overlay.reconcile({ nodeName, mode, vni, port, device, checksumOffload, mtu, families }, nodes),
+    )
     this.#reports.say('overlay', result.problems)
     this.#account('overlay', result)
     this.peers = result.peers
@@ -174,10 +207,20 @@ export class NetworkPass {
     const { bridge, localhostHostPorts, takeOver } = this.#config
     const { podNetwork } = this.#rooms
     try {
-      await podNetwork.configure({ nodeName: own.name, podCidrs: own.podCidrs, mtu, bridge, localhostHostPorts, takeOver })
+      await podNetwork.configure({
+        nodeName: own.name,
+        podCidrs: own.podCidrs,
+        mtu,
+        bridge,
+        localhostHostPorts,
+        takeOver,
+      })
       const result = await this.#timed('pods', () => podNetwork.reconcile())
       this.#account('pods', result)
-      this.#reports.say('pod settings', result.problems.filter((sentence) => sentence !== result.blocked))
+      this.#reports.say(
+        'pod settings',
+        result.problems.filter((sentence) => sentence !== result.blocked),
+      )
       return result.blocked === undefined ? undefined : `bridge ${bridge} is not ready: ${result.blocked}`
     } catch (error) {
       if (error instanceof BridgeConflictError || error instanceof PodCidrError) return error.message
@@ -188,14 +231,23 @@ export class NetworkPass {
   async #rules(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<void> {
     const { bridge, localhostHostPorts, masquerade, nonMasqueradeCIDRs } = this.#config
     const podNetworks: readonly Cidr[] = nodes.flatMap((node) => node.podCidrs)
-    const settings = { localPodCidrs: own.podCidrs, podNetworks, nonMasqueradeCidrs: nonMasqueradeCIDRs, bridge, masquerade, localhostHostPorts }
+    const settings = {
+      localPodCidrs: own.podCidrs,
+      podNetworks,
+      nonMasqueradeCidrs: nonMasqueradeCIDRs,
+      bridge,
+      masquerade,
+      localhostHostPorts,
+    }
     const known = JSON.stringify(settings)
     // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods.
     const writes = await this.#kernel.foreignWrites()
     if (known === this.#rulesRead.known && !this.#mayHaveChanged(writes) && (await this.intact())) return
     this.#rooms.rules.configure(settings)
     const begin = performance.now()
-    const { repaired } = await this.#timed('rules', () => this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]))
+    const { repaired } = await this.#timed('rules', () =>
+      this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]),
+    )
     this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired.length)
     this.#repairs.note('rules', repaired)
     if (repaired.length > 0) this.changedAt = Date.now()
@@ -203,7 +255,10 @@ export class NetworkPass {
     this.#rulesRead = { known, at, cost: at - begin, writes }
   }
 
-  /** Whether all rules are to be read: each interval, where others have written since; and now and then, since legacy does not tell of every write, and reads a whole table for each chain. */
+  /**
+   * Whether all rules are to be read: each interval, where others have written since; and now and then, since legacy
+   * does not tell of every write, and reads a whole table for each chain.
+   */
   #mayHaveChanged(writes: number | undefined): boolean {
     const { at, cost, writes: before } = this.#rulesRead
     const rest = performance.now() - at
@@ -215,7 +270,11 @@ export class NetworkPass {
     const failed = new Set(result.failures.map(({ change }) => change))
     const made = result.changes.filter((change) => !failed.has(change))
     if (made.length > 0) this.changedAt = Date.now()
-    if (this.#again) this.#repairs.note(room, made.map(({ tool, line }) => `${tool} ${line}`))
+    if (this.#again)
+      this.#repairs.note(
+        room,
+        made.map(({ tool, line }) => `${tool} ${line}`),
+      )
     for (const { kind, tool, line } of made) {
       this.#metrics.reconcileChanges.inc({ room, kind })
       this.#log.info({ room, command: `${tool} ${line}` }, 'repaired')

@@ -25,7 +25,11 @@ export class NodeLock implements AsyncDisposable {
     return lock
   }
 
-  /** Takes the lock again where its file has been removed, which would let a second agent in. @returns whether it had been. @throws {NodeTakenError} when one is in. */
+  /**
+   * Takes the lock again where its file has been removed, which would let a second agent in.
+   * @returns whether it had been.
+   * @throws {NodeTakenError} when one is in.
+   */
   async renew(): Promise<boolean> {
     if (inodeOf(this.#path) === this.#inode) return false
     await this[Symbol.asyncDispose]()
@@ -44,7 +48,10 @@ export class NodeLock implements AsyncDisposable {
       this.#inode = inodeOf(this.#path)
     } catch (error) {
       if (!(error instanceof CommandError && error.kind === 'conflict')) throw error
-      throw new NodeTakenError(`Another fairlead agent runs on this node and holds ${this.#path}; stop that one first`, { cause: error })
+      throw new NodeTakenError(
+        `Another fairlead agent runs on this node and holds ${this.#path}; stop that one first`,
+        { cause: error },
+      )
     }
   }
 }

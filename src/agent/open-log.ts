@@ -3,7 +3,8 @@ import { type Logger, pino } from 'pino'
 import type { AgentConfig } from './config.ts'
 
 export function openLog({ logLevel, nodeName }: Pick<AgentConfig, 'logLevel' | 'nodeName'>): Logger {
-  // pino asks who calls it, for transports, of which we have none. With source maps the answer costs the parsing of ours: 0.1 s of each start.
+  // pino asks who calls it, for transports, of which we have none. With source maps the answer costs the parsing of
+  // ours: 0.1 s of each start.
   const mapped = process.sourceMapsEnabled
   process.setSourceMapsEnabled(false)
   try {

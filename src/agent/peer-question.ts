@@ -1,4 +1,5 @@
-// What one node asks another: its agent answers POST /probe (probe.ts) by the node's own address, and by the gateway of its pods, which is reached as its pods are.
+// What one node asks another: its agent answers POST /probe (probe.ts) by the node's own address, and by the gateway of
+// its pods, which is reached as its pods are.
 import { request } from 'node:http'
 import * as z from 'zod'
 import type { TunnelCounters } from '../kernel/tunnel-counters.ts'
@@ -32,6 +33,14 @@ export async function countersOfPeer(host: Address, port: number): Promise<Tunne
 }
 
 async function ask(host: Address, port: number, bytes: number): Promise<{ status: number; body: string }> {
-  const outgoing = request({ host, port, method: 'POST', path: '/probe', agent: false, timeout: patience, signal: AbortSignal.timeout(2 * patience) })
+  const outgoing = request({
+    host,
+    port,
+    method: 'POST',
+    path: '/probe',
+    agent: false,
+    timeout: patience,
+    signal: AbortSignal.timeout(2 * patience),
+  })
   return await exchange(outgoing, ' '.repeat(bytes))
 }

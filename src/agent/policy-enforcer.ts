@@ -1,4 +1,5 @@
-// Policies in the agent: what is watched for them, when they are synced and looked at, and what came of it. How a pod's ADD waits for that stands in policy-gate.ts.
+// Policies in the agent: what is watched for them, when they are synced and looked at, and what came of it. How a pod's
+// ADD waits for that stands in policy-gate.ts.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { systemClock } from '../cluster/clock.ts'
@@ -68,9 +69,27 @@ export class PolicyEnforcer {
     this.#parts = parts
     this.#reports = new Reports(log)
     this.#policies = new Policies(parts)
-    this.policies = new Reflector({ api, path: '/apis/networking.k8s.io/v1/networkpolicies', project: projectNetworkPolicy, equals: samePolicy, log })
-    this.namespaces = new Reflector({ api, path: '/api/v1/namespaces', project: projectNamespace, equals: sameNamespace, log })
-    this.#loop = new SyncLoop({ sync: () => this.#sync(), audit: () => this.#look(), auditDue: () => this.#looks?.due, onError: (error) => this.#failed(error), clock: systemClock })
+    this.policies = new Reflector({
+      api,
+      path: '/apis/networking.k8s.io/v1/networkpolicies',
+      project: projectNetworkPolicy,
+      equals: samePolicy,
+      log,
+    })
+    this.namespaces = new Reflector({
+      api,
+      path: '/api/v1/namespaces',
+      project: projectNamespace,
+      equals: sameNamespace,
+      log,
+    })
+    this.#loop = new SyncLoop({
+      sync: () => this.#sync(),
+      audit: () => this.#look(),
+      auditDue: () => this.#looks?.due,
+      onError: (error) => this.#failed(error),
+      clock: systemClock,
+    })
   }
 
   /** Packets that no policy admits, as of the last look. */
@@ -103,7 +122,8 @@ export class PolicyEnforcer {
   async run(signal: AbortSignal): Promise<void> {
     if (!this.#parts.live.current.networkPolicy) return this.#switchOff()
     const begin = async (): Promise<void> => {
-      // Half of what there is would look like the rest were deleted; what an earlier agent has written holds until then.
+      // Half of what there is would look like the rest were deleted; what an earlier agent has written holds until
+      // then.
       await this.whenKnown(signal)
       for (const source of [...this.#sources, this.#parts.live]) source.onChange(() => this.changed())
       this.#loop.trigger()
@@ -163,10 +183,11 @@ export class PolicyEnforcer {
     for (const resolve of this.#watchers.splice(0)) resolve()
     const rest = this.#syncedAt + coalesceMs - performance.now()
     if (this.#hurried > 0 || rest <= 0) this.#loop.trigger()
-    else this.#pause ??= setTimeout(() => {
-      this.#pause = undefined
-      this.#loop.trigger()
-    }, rest)
+    else
+      this.#pause ??= setTimeout(() => {
+        this.#pause = undefined
+        this.#loop.trigger()
+      }, rest)
   }
 
   async #sync(): Promise<void> {
@@ -184,16 +205,27 @@ export class PolicyEnforcer {
     const { live, nodes, pods, attachments, metrics, log } = this.#parts
     const config = live.current
     const podCidrs = nodes.snapshot.get(config.nodeName)?.podCidrs ?? []
-    this.#policies.configure(policySettings(config, podCidrs.length === 0 ? [4, 6] : [...new Set(podCidrs.map(({ family }) => family))]))
-    const snapshots = { policies: this.policies.snapshot, namespaces: this.namespaces.snapshot, pods: pods.snapshot, nodes: nodes.snapshot }
+    this.#policies.configure(
+      policySettings(config, podCidrs.length === 0 ? [4, 6] : [...new Set(podCidrs.map(({ family }) => family))]),
+    )
+    const snapshots = {
+      policies: this.policies.snapshot,
+      namespaces: this.namespaces.snapshot,
+      pods: pods.snapshot,
+      nodes: nodes.snapshot,
+    }
     const end = metrics.reconcileSeconds.startTimer({ room: 'policy' })
-    const { text, ...counts } = await this.#policies.sync(snapshots, [...attachments()].flatMap((attachment) => localPodOf(attachment) ?? []))
+    const { text, ...counts } = await this.#policies.sync(
+      snapshots,
+      [...attachments()].flatMap((attachment) => localPodOf(attachment) ?? []),
+    )
     end()
     this.#syncedAt = performance.now()
     this.#looks ??= this.#watch()
     if (counts.chains > 0) this.#looks.wrote()
     this.#reports.say('policy rules', [])
-    for (const [kind, count] of Object.entries(counts)) metrics.reconcileChanges.inc({ room: 'policy', kind: kind.slice(0, -1) }, count)
+    for (const [kind, count] of Object.entries(counts))
+      metrics.reconcileChanges.inc({ room: 'policy', kind: kind.slice(0, -1) }, count)
     if (text !== '') log.debug(counts, 'policy rules written')
   }
 
@@ -212,11 +244,16 @@ export class PolicyEnforcer {
     if (damaged === undefined || damaged.length === 0) return
     await this.#sync()
     this.#parts.repairs.note('policy', damaged)
-    this.#parts.log.warn({ room: 'policy', damaged }, 'what another program had changed of the policy rules is put back')
+    this.#parts.log.warn(
+      { room: 'policy', damaged },
+      'what another program had changed of the policy rules is put back',
+    )
   }
 
   #failed(error: unknown): void {
-    this.#reports.say('policy rules', [`policy rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`])
+    this.#reports.say('policy rules', [
+      `policy rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`,
+    ])
     this.#parts.metrics.reconcileFailures.inc({ room: 'policy', kind: 'table' })
     this.#parts.log.debug({ err: error }, 'a sync of policy rules failed')
   }
@@ -237,5 +274,14 @@ function isHeld({ ingress, egress }: Subject): boolean {
 
 /** Undefined with a runtime that names no pod: then there is nothing that a policy could select. */
 export function localPodOf({ pod, addresses, podMac, hostInterface }: Attachment): LocalPod | undefined {
-  return pod === undefined ? undefined : { key: `${pod.namespace}/${pod.name}`, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: linkLocalOf(podMac), port: hostInterface }
+  return pod === undefined
+    ? undefined
+    : {
+        key: `${pod.namespace}/${pod.name}`,
+        namespace: pod.namespace,
+        uid: pod.uid,
+        addresses,
+        linkLocal: linkLocalOf(podMac),
+        port: hostInterface,
+      }
 }

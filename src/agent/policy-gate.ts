@@ -1,6 +1,7 @@
-// How a pod's ADD waits for its verdicts: the pod must not send or be sent a packet before what policies say of it is in force. Its ADD makes it known, and is answered
-// after a sync that began later has gone through. Where its labels have not arrived by then, the sync has put it to deny, as far as a policy of its namespace might
-// select it; ADD waits some seconds for better and then lets it start so.
+// How a pod's ADD waits for its verdicts: the pod must not send or be sent a packet before what policies say of it is
+// in force. Its ADD makes it known, and is answered after a sync that began later has gone through. Where its labels
+// have not arrived by then, the sync has put it to deny, as far as a policy of its namespace might select it; ADD waits
+// some seconds for better and then lets it start so.
 import type { Logger } from 'pino'
 import type { Kernel } from '../kernel/kernel.ts'
 import { forgetNeighbour } from '../kernel/route-changes.ts'
@@ -29,7 +30,9 @@ export class PolicyGate implements PolicyHook {
 
   get waitsFor(): string | undefined {
     const { live, enforcer, server } = this.#parts
-    return !live.current.networkPolicy || enforcer.isKnown ? undefined : `the network policies of the cluster, and what they are judged by, have not been read from ${server()} yet`
+    return !live.current.networkPolicy || enforcer.isKnown
+      ? undefined
+      : `the network policies of the cluster, and what they are judged by, have not been read from ${server()} yet`
   }
 
   /** @throws {CniError} */
@@ -59,7 +62,10 @@ export class PolicyGate implements PolicyHook {
   async #untilKnown(deadline: AbortSignal): Promise<void> {
     await this.#parts.enforcer.whenKnown(deadline)
     const { waitsFor } = this
-    if (waitsFor !== undefined) throw new CniError(cniCodes.tryAgain, 'the network policies of the cluster are not known yet', { details: waitsFor })
+    if (waitsFor !== undefined)
+      throw new CniError(cniCodes.tryAgain, 'the network policies of the cluster are not known yet', {
+        details: waitsFor,
+      })
   }
 
   /** Until the pod's verdicts are in force: its own, or when it is too late those of a pod without labels. */
@@ -68,7 +74,11 @@ export class PolicyGate implements PolicyHook {
     while (enforcer.hasPolicies(local.namespace)) {
       await this.#nextSync()
       if (!enforcer.isHeld(local)) return
-      if (deadline.aborted) return log.warn({ pod: local.key }, `pod ${local.key} starts though its labels have not arrived from the API server; until they do it is denied what a policy of its namespace could forbid`)
+      if (deadline.aborted)
+        return log.warn(
+          { pod: local.key },
+          `pod ${local.key} starts though its labels have not arrived from the API server; until they do it is denied what a policy of its namespace could forbid`,
+        )
       if (!enforcer.hasLabels(local)) await enforcer.nextChange(deadline)
     }
   }
@@ -77,17 +87,25 @@ export class PolicyGate implements PolicyHook {
     try {
       await this.#parts.enforcer.nextSync()
     } catch (error) {
-      throw new CniError(cniCodes.tryAgain, 'network policies could not be put in force', { details: error instanceof Error ? error.message : String(error), cause: error })
+      throw new CniError(cniCodes.tryAgain, 'network policies could not be put in force', {
+        details: error instanceof Error ? error.message : String(error),
+        cause: error,
+      })
     }
   }
 
   /**
-   * What was sent to the pod's address before it was anybody's has passed the rules by now, and waits in the kernel for somebody to answer to the address: the pod would be
-   * given it whatever its verdicts say. From here on what comes is judged.
+   * What was sent to the pod's address before it was anybody's has passed the rules by now, and waits in the kernel for
+   * somebody to answer to the address: the pod would be given it whatever its verdicts say. From here on what comes is
+   * judged.
    */
   async #dropWaiting({ addresses }: Attachment): Promise<void> {
     const { kernel, live } = this.#parts
     const [failure] = await kernel.apply(addresses.map((address) => forgetNeighbour(live.current.bridge, address)))
-    if (failure !== undefined && failure.error.kind !== 'missing') throw new CniError(cniCodes.tryAgain, 'what was sent to the address before could not be dropped', { details: failure.error.message, cause: failure.error })
+    if (failure !== undefined && failure.error.kind !== 'missing')
+      throw new CniError(cniCodes.tryAgain, 'what was sent to the address before could not be dropped', {
+        details: failure.error.message,
+        cause: failure.error,
+      })
   }
 }

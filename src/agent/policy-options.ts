@@ -5,5 +5,10 @@ import type { AgentConfig } from './config.ts'
 
 export function policySettings(config: AgentConfig, families: readonly Family[]): PolicySettings {
   const { nodeName, policyOpenConnections, policyLogGroup: group, policyLogRate: perSecond } = config
-  return { nodeName, families, judgeOpenConnections: policyOpenConnections === 'judge', log: group === undefined ? undefined : { group, perSecond } }
+  return {
+    nodeName,
+    families,
+    judgeOpenConnections: policyOpenConnections === 'judge',
+    log: group === undefined ? undefined : { group, perSecond },
+  }
 }

@@ -1,5 +1,6 @@
-// POST /probe: what the doctor of another node asks this one, once by its own address and once through the tunnel. The answer is as long as the question: both ways are tried with
-// the same packets, and nobody can have us send more than he sent.
+// POST /probe: what the doctor of another node asks this one, once by its own address and once through the tunnel. The
+// answer is as long as the question: both ways are tried with the same packets, and nobody can have us send more than
+// he sent.
 import type { RequestListener } from 'node:http'
 import { readTunnelCounters } from '../kernel/tunnel-counters.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
@@ -14,6 +15,10 @@ export function probeHandler(device: () => InterfaceName): RequestListener {
       bytes += chunk.length
       if (bytes > longest) request.destroy()
     })
-    request.on('end', () => response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(readTunnelCounters(device())).padEnd(bytes)))
+    request.on('end', () =>
+      response
+        .writeHead(200, { 'content-type': 'application/json' })
+        .end(JSON.stringify(readTunnelCounters(device())).padEnd(bytes)),
+    )
   }
 }

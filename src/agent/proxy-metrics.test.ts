@@ -9,7 +9,13 @@ async function scrape(use: (metrics: ProxyMetrics) => void): Promise<string> {
     pending: () => ({ services: 1, endpoints: 2 }),
     rules: () => [{ family: 4, rules: { nat: 40 }, auditPeriod: 25_000 }],
     localGaps: () => [{ family: 4, internal: 1, external: 0 }],
-    connections: () => [{ chain: 'KUBE-SVL-A', port: { family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp' }, connections: 7 }],
+    connections: () => [
+      {
+        chain: 'KUBE-SVL-A',
+        port: { family: 4, namespace: 'ns', name: 'web', portName: 'http', protocol: 'tcp' },
+        connections: 7,
+      },
+    ],
   })
   use(proxy)
   return await metrics.registry.metrics()
@@ -17,7 +23,9 @@ async function scrape(use: (metrics: ProxyMetrics) => void): Promise<string> {
 
 test("what kube-proxy's dashboards ask for is there under kube-proxy's names", async () => {
   const text = await scrape(() => undefined)
-  const names = [...text.matchAll(/^# TYPE kubeproxy_(\S+) (\S+)$/gm)].map(([, name, type]) => `${name} ${type}`).toSorted()
+  const names = [...text.matchAll(/^# TYPE kubeproxy_(\S+) (\S+)$/gm)]
+    .map(([, name, type]) => `${name} ${type}`)
+    .toSorted()
   expect(names).toEqual([
     'conntrack_reconciler_deleted_entries_total counter',
     'conntrack_reconciler_sync_duration_seconds histogram',

@@ -1,4 +1,5 @@
-// kube-proxy's metrics under kube-proxy's names (kubernetes pkg/proxy/metrics), so that dashboards and alerts go on working, and a few of our own.
+// kube-proxy's metrics under kube-proxy's names (kubernetes pkg/proxy/metrics), so that dashboards and alerts go on
+// working, and a few of our own.
 import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Family } from '../net/address.ts'
 import type { ConnectionCount } from '../services/health/connection-counters.ts'
@@ -20,7 +21,11 @@ export interface ProxySources {
   /** How many of them wait for a sync. */
   readonly pending: () => { readonly services: number; readonly endpoints: number }
   /** All rules that are ours, by table, and the ms from one look at each to the next. */
-  readonly rules: () => readonly { readonly family: Family; readonly rules: Readonly<Record<string, number>>; readonly auditPeriod: number | undefined }[]
+  readonly rules: () => readonly {
+    readonly family: Family
+    readonly rules: Readonly<Record<string, number>>
+    readonly auditPeriod: number | undefined
+  }[]
   readonly localGaps: () => readonly LocalGaps[]
   readonly connections: () => readonly ConnectionCount[]
 }
@@ -50,7 +55,11 @@ export class ProxyMetrics {
       full: this.#histogram('sync_full_proxy_rules_duration_seconds', 'Syncs that looked at everything', syncBuckets),
       partial: this.#histogram('sync_partial_proxy_rules_duration_seconds', 'Syncs of what had changed', syncBuckets),
     }
-    this.#latency = this.#histogram('network_programming_duration_seconds', 'From a change in the cluster until the rules followed', latencyBuckets)
+    this.#latency = this.#histogram(
+      'network_programming_duration_seconds',
+      'From a change in the cluster until the rules followed',
+      latencyBuckets,
+    )
     this.#lastSync = this.#gauge('sync_proxy_rules_last_timestamp_seconds', 'When the last sync went through')
     this.#lastQueued = this.#gauge('sync_proxy_rules_last_queued_timestamp_seconds', 'When a sync was last asked for')
     this.#changes = {
@@ -59,12 +68,25 @@ export class ProxyMetrics {
     }
     this.#failures = {
       any: this.#counter('sync_proxy_rules_iptables_restore_failures_total', 'Runs of iptables-restore that failed'),
-      partial: this.#counter('sync_proxy_rules_iptables_partial_restore_failures_total', 'Runs of iptables-restore that failed in a sync of what had changed'),
+      partial: this.#counter(
+        'sync_proxy_rules_iptables_partial_restore_failures_total',
+        'Runs of iptables-restore that failed in a sync of what had changed',
+      ),
     }
-    this.#rulesWritten = this.#gauge('sync_proxy_rules_iptables_last', 'Rules written in the last sync', ['table', 'ip_family'])
-    this.#conntrackSeconds = this.#histogram('conntrack_reconciler_sync_duration_seconds', 'Deletions of stale UDP entries', syncBuckets)
+    this.#rulesWritten = this.#gauge('sync_proxy_rules_iptables_last', 'Rules written in the last sync', [
+      'table',
+      'ip_family',
+    ])
+    this.#conntrackSeconds = this.#histogram(
+      'conntrack_reconciler_sync_duration_seconds',
+      'Deletions of stale UDP entries',
+      syncBuckets,
+    )
     this.#conntrackDeleted = this.#counter('conntrack_reconciler_deleted_entries_total', 'Stale UDP entries deleted')
-    this.#answers = { healthz: this.#counter('proxy_healthz_total', 'Answers of /healthz', ['code']), livez: this.#counter('proxy_livez_total', 'Answers of /livez', ['code']) }
+    this.#answers = {
+      healthz: this.#counter('proxy_healthz_total', 'Answers of /healthz', ['code']),
+      livez: this.#counter('proxy_livez_total', 'Answers of /livez', ['code']),
+    }
   }
 
   queued(family: Family, atMs = Date.now()): void {
@@ -108,35 +130,97 @@ export class ProxyMetrics {
 
   /** To be called once. */
   publish(sources: ProxySources): void {
-    this.#metrics.gauge('kubeproxy_sync_proxy_rules_service_changes_pending', 'Services that wait for a sync', [], () => [{ labels: {}, value: sources.pending().services }])
-    this.#metrics.gauge('kubeproxy_sync_proxy_rules_endpoint_changes_pending', 'EndpointSlices that wait for a sync', [], () => [{ labels: {}, value: sources.pending().endpoints }])
-    this.#metrics.gauge('kubeproxy_sync_proxy_rules_iptables_total', 'Rules that are ours', ['table', 'ip_family'], () =>
-      sources.rules().flatMap(({ family, rules }) => Object.entries(rules).map(([table, value]) => ({ labels: { table, ...of(family) }, value }))),
+    this.#metrics.gauge(
+      'kubeproxy_sync_proxy_rules_service_changes_pending',
+      'Services that wait for a sync',
+      [],
+      () => [{ labels: {}, value: sources.pending().services }],
     )
-    this.#metrics.gauge('kubeproxy_sync_proxy_rules_no_local_endpoints_total', 'Service ports with policy Local that have endpoints, but none on this node', ['traffic_policy', 'ip_family'], () =>
-      sources.localGaps().flatMap(({ family, internal, external }) => Object.entries({ internal, external }).map(([policy, value]) => ({ labels: { traffic_policy: policy, ...of(family) }, value }))),
+    this.#metrics.gauge(
+      'kubeproxy_sync_proxy_rules_endpoint_changes_pending',
+      'EndpointSlices that wait for a sync',
+      [],
+      () => [{ labels: {}, value: sources.pending().endpoints }],
     )
-    this.#metrics.gauge('fairlead_service_audit_seconds', 'How long a single rule that another program has changed may stay so', ['ip_family'], () =>
-      sources.rules().flatMap(({ family, auditPeriod }) => (auditPeriod === undefined ? [] : [{ labels: of(family), value: auditPeriod / 1000 }])),
+    this.#metrics.gauge(
+      'kubeproxy_sync_proxy_rules_iptables_total',
+      'Rules that are ours',
+      ['table', 'ip_family'],
+      () =>
+        sources
+          .rules()
+          .flatMap(({ family, rules }) =>
+            Object.entries(rules).map(([table, value]) => ({ labels: { table, ...of(family) }, value })),
+          ),
     )
-    this.#metrics.gauge('fairlead_service_connections_total', 'New connections by Service port and the chain that spread them (KUBE-SVL: to this node alone)', ['namespace', 'service', 'port', 'protocol', 'ip_family', 'policy'], () =>
-      sources.connections().map(({ chain, port, connections }) => ({
-        labels: { namespace: port.namespace, service: port.name, port: port.portName, protocol: port.protocol, ...of(port.family), policy: chain.startsWith('KUBE-SVL-') ? 'Local' : 'Cluster' },
-        value: connections,
-      })),
+    this.#metrics.gauge(
+      'kubeproxy_sync_proxy_rules_no_local_endpoints_total',
+      'Service ports with policy Local that have endpoints, but none on this node',
+      ['traffic_policy', 'ip_family'],
+      () =>
+        sources.localGaps().flatMap(({ family, internal, external }) =>
+          Object.entries({ internal, external }).map(([policy, value]) => ({
+            labels: { traffic_policy: policy, ...of(family) },
+            value,
+          })),
+        ),
+    )
+    this.#metrics.gauge(
+      'fairlead_service_audit_seconds',
+      'How long a single rule that another program has changed may stay so',
+      ['ip_family'],
+      () =>
+        sources
+          .rules()
+          .flatMap(({ family, auditPeriod }) =>
+            auditPeriod === undefined ? [] : [{ labels: of(family), value: auditPeriod / 1000 }],
+          ),
+    )
+    this.#metrics.gauge(
+      'fairlead_service_connections_total',
+      'New connections by Service port and the chain that spread them (KUBE-SVL: to this node alone)',
+      ['namespace', 'service', 'port', 'protocol', 'ip_family', 'policy'],
+      () =>
+        sources.connections().map(({ chain, port, connections }) => ({
+          labels: {
+            namespace: port.namespace,
+            service: port.name,
+            port: port.portName,
+            protocol: port.protocol,
+            ...of(port.family),
+            policy: chain.startsWith('KUBE-SVL-') ? 'Local' : 'Cluster',
+          },
+          value: connections,
+        })),
     )
   }
 
   #histogram(name: string, help: string, buckets: readonly number[]): Histogram {
-    return new Histogram({ name: `kubeproxy_${name}`, help, labelNames: ['ip_family'], buckets: [...buckets], registers: [this.#metrics.registry] })
+    return new Histogram({
+      name: `kubeproxy_${name}`,
+      help,
+      labelNames: ['ip_family'],
+      buckets: [...buckets],
+      registers: [this.#metrics.registry],
+    })
   }
 
   #gauge(name: string, help: string, labelNames: readonly string[] = ['ip_family']): Gauge {
-    return new Gauge({ name: `kubeproxy_${name}`, help, labelNames: [...labelNames], registers: [this.#metrics.registry] })
+    return new Gauge({
+      name: `kubeproxy_${name}`,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#metrics.registry],
+    })
   }
 
   #counter(name: string, help: string, labelNames: readonly string[] = ['ip_family']): Counter {
-    return new Counter({ name: `kubeproxy_${name}`, help, labelNames: [...labelNames], registers: [this.#metrics.registry] })
+    return new Counter({
+      name: `kubeproxy_${name}`,
+      help,
+      labelNames: [...labelNames],
+      registers: [this.#metrics.registry],
+    })
   }
 }
 

@@ -1,5 +1,6 @@
-// What the service proxy tells the world of itself: health, health check node ports, metrics, connections per Service. It looks at the snapshots that a sync
-// has put in force, and compares objects by identity: a reflector keeps the very object until something of it changes.
+// What the service proxy tells the world of itself: health, health check node ports, metrics, connections per Service.
+// It looks at the snapshots that a sync has put in force, and compares objects by identity: a reflector keeps the very
+// object until something of it changes.
 import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
@@ -60,10 +61,17 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     const { metrics, kernel, log } = parts
     this.#parts = parts
     this.health = new ProxyHealth({ patienceMs, eligible: () => parts.node()?.leaving === false })
-    this.#servers = new HealthCheckServers({ log, proxyHealthy: () => this.health.live, addresses: (family) => parts.status().find((each) => each.family === family)?.nodePortAddresses ?? [] })
+    this.#servers = new HealthCheckServers({
+      log,
+      proxyHealthy: () => this.health.live,
+      addresses: (family) => parts.status().find((each) => each.family === family)?.nodePortAddresses ?? [],
+    })
     this.#counters = new ConnectionCounters({ kernel, log })
     metrics.publish({
-      pending: () => ({ services: differing(this.#inForce.services, parts.snapshots().services), endpoints: differing(this.#inForce.slices, parts.snapshots().slices) }),
+      pending: () => ({
+        services: differing(this.#inForce.services, parts.snapshots().services),
+        endpoints: differing(this.#inForce.slices, parts.snapshots().slices),
+      }),
       rules: () => parts.status(),
       localGaps: () => this.#families.map((family) => localGaps(family, this.#localPortsWithEndpoints(this.#inForce))),
       connections: () => this.#counters.readings,
@@ -101,7 +109,8 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     try {
       const result = await sync()
       const families = this.#families
-      for (const { family, seconds } of this.#latency.programmed(taken)) if (families.includes(family)) this.#parts.metrics.programmed(family, seconds)
+      for (const { family, seconds } of this.#latency.programmed(taken))
+        if (families.includes(family)) this.#parts.metrics.programmed(family, seconds)
       await this.#inForceNow(snapshots)
       return result
     } catch (error) {
@@ -122,7 +131,8 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
 
   repaired: ServicesObserver['repaired'] = (_, count) => this.#parts.metrics.repaired(count)
 
-  conntrackCleaned: ServicesObserver['conntrackCleaned'] = (family, seconds, entries) => this.#parts.metrics.conntrackCleaned(family, seconds, entries)
+  conntrackCleaned: ServicesObserver['conntrackCleaned'] = (family, seconds, entries) =>
+    this.#parts.metrics.conntrackCleaned(family, seconds, entries)
 
   get #families(): readonly Family[] {
     return this.#parts.status().map(({ family }) => family)
@@ -140,20 +150,30 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
   }
 
   async #inForceNow(snapshots: ProxySnapshots): Promise<void> {
-    if (snapshots.services !== this.#inForce.services) this.#counters.follow(countedChains(snapshots.services.values(), this.#families))
+    if (snapshots.services !== this.#inForce.services)
+      this.#counters.follow(countedChains(snapshots.services.values(), this.#families))
     this.#inForce = snapshots
-    await this.#servers.follow(serviceHealthChecks(this.#portsThatMayStayLocal(snapshots), snapshots.slices.values(), this.#parts.nodeName))
+    await this.#servers.follow(
+      serviceHealthChecks(this.#portsThatMayStayLocal(snapshots), snapshots.slices.values(), this.#parts.nodeName),
+    )
   }
 
   /** Few ports are asked for, so that slices are gone through for these alone. */
   #portsThatMayStayLocal({ services }: ProxySnapshots): ServicePort[] {
     const families = this.#families
-    return [...services.values()].filter(mayStayLocal).flatMap((service) => families.flatMap((family) => servicePortsOf(service, family)))
+    return [...services.values()]
+      .filter(mayStayLocal)
+      .flatMap((service) => families.flatMap((family) => servicePortsOf(service, family)))
   }
 
   #localPortsWithEndpoints(snapshots: ProxySnapshots): { port: ServicePort; endpoints: readonly Endpoint[] }[] {
-    const ports = this.#portsThatMayStayLocal(snapshots).filter(({ internalLocal, externalLocal }) => internalLocal || externalLocal)
-    return ports.map((port) => ({ port, endpoints: endpointsOf(port, snapshots.slices.values(), this.#parts.nodeName) }))
+    const ports = this.#portsThatMayStayLocal(snapshots).filter(
+      ({ internalLocal, externalLocal }) => internalLocal || externalLocal,
+    )
+    return ports.map((port) => ({
+      port,
+      endpoints: endpointsOf(port, snapshots.slices.values(), this.#parts.nodeName),
+    }))
   }
 }
 

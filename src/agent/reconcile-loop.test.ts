@@ -7,7 +7,11 @@ test('triggers during a pass cause exactly one more', async () => {
   const stop = new AbortController()
   const release: (() => void)[] = []
   let passes = 0
-  const loop = new ReconcileLoop({ pass: () => (passes++, new Promise((resolve) => release.push(resolve))), intervalMs: () => 1e6, onError: () => undefined })
+  const loop = new ReconcileLoop({
+    pass: () => (passes++, new Promise((resolve) => release.push(resolve))),
+    intervalMs: () => 1e6,
+    onError: () => undefined,
+  })
   const running = loop.run(stop.signal)
   loop.trigger()
   loop.trigger()
@@ -38,7 +42,11 @@ test('the interval runs a pass though nothing happened', async () => {
   vi.useFakeTimers()
   const stop = new AbortController()
   let passes = 0
-  const running = new ReconcileLoop({ pass: () => Promise.resolve(void passes++), intervalMs: () => 15_000, onError: () => undefined }).run(stop.signal)
+  const running = new ReconcileLoop({
+    pass: () => Promise.resolve(void passes++),
+    intervalMs: () => 15_000,
+    onError: () => undefined,
+  }).run(stop.signal)
   await vi.advanceTimersByTimeAsync(14_999)
   expect(passes).toBe(1)
   await vi.advanceTimersByTimeAsync(1)

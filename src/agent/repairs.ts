@@ -1,4 +1,5 @@
-// What was not as we had left it and has been put right, for `fairlead status`: a number that grows on a quiet node is another program at work.
+// What was not as we had left it and has been put right, for `fairlead status`: a number that grows on a quiet node is
+// another program at work.
 
 export interface Repaired {
   readonly room: string

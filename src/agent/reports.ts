@@ -1,4 +1,5 @@
-// Sentences about what is wrong are logged once, when they become true, and once more when they no longer are: not at every pass.
+// Sentences about what is wrong are logged once, when they become true, and once more when they no longer are: not at
+// every pass.
 import type { Logger } from 'pino'
 
 export class Reports {

@@ -1,5 +1,5 @@
-// The blocks that the API server takes cluster IPs from (ServiceCIDRs; an older server has none). Nothing that is programmed by default depends on them (docs/adr/0017), so they are not watched
-// for the few who ask, but read then.
+// The blocks that the API server takes cluster IPs from (ServiceCIDRs; an older server has none). Nothing that is
+// programmed by default depends on them (docs/adr/0017), so they are not watched for the few who ask, but read then.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { projectServiceCidr } from '../cluster/project-service-cidr.ts'
@@ -10,7 +10,9 @@ const patienceMs = 2000
 /** Empty where it has none, or does not answer at once. */
 export async function serviceBlocks(api: ApiConnection): Promise<readonly Cidr[]> {
   const none = { items: [] as unknown[] }
-  const read = api.request<{ items?: unknown[] }>('GET', '/apis/networking.k8s.io/v1/servicecidrs', { deadlineMs: patienceMs }).catch(() => none)
+  const read = api
+    .request<{ items?: unknown[] }>('GET', '/apis/networking.k8s.io/v1/servicecidrs', { deadlineMs: patienceMs })
+    .catch(() => none)
   // While no address of the server has answered, each is tried in turn, and that takes longer.
   const { items = [] } = await Promise.race([read, sleep(patienceMs, none, { ref: false })])
   return items.flatMap((item) => projectServiceCidr(item, () => undefined)[1])

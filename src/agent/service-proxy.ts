@@ -51,11 +51,36 @@ export class ServiceProxy {
     this.#parts = parts
     this.#reports = new Reports(parts.log)
     const { api, log } = parts
-    this.services = new Reflector({ api, path: '/api/v1/services', selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' }, project: projectService, equals: sameService, log })
-    this.slices = new Reflector({ api, path: '/apis/discovery.k8s.io/v1/endpointslices', selector: { label: '!service.kubernetes.io/headless' }, project: projectEndpointSlice, equals: sameEndpointSlice, log })
-    if (parts.live.current.refuseUnassigned) this.serviceCidrs = new Reflector({ api, path: '/apis/networking.k8s.io/v1/servicecidrs', project: projectServiceCidr, equals: sameServiceCidrs, log })
+    this.services = new Reflector({
+      api,
+      path: '/api/v1/services',
+      selector: { label: '!service.kubernetes.io/service-proxy-name', field: 'spec.clusterIP!=None' },
+      project: projectService,
+      equals: sameService,
+      log,
+    })
+    this.slices = new Reflector({
+      api,
+      path: '/apis/discovery.k8s.io/v1/endpointslices',
+      selector: { label: '!service.kubernetes.io/headless' },
+      project: projectEndpointSlice,
+      equals: sameEndpointSlice,
+      log,
+    })
+    if (parts.live.current.refuseUnassigned)
+      this.serviceCidrs = new Reflector({
+        api,
+        path: '/apis/networking.k8s.io/v1/servicecidrs',
+        project: projectServiceCidr,
+        equals: sameServiceCidrs,
+        log,
+      })
     this.#orphans = new OrphanSlices(async ({ namespace, name }) => {
-      const { items } = await api.request<{ items: readonly unknown[] }>('GET', `/api/v1/namespaces/${namespace}/services`, { query: { fieldSelector: `metadata.name=${name}` } })
+      const { items } = await api.request<{ items: readonly unknown[] }>(
+        'GET',
+        `/api/v1/namespaces/${namespace}/services`,
+        { query: { fieldSelector: `metadata.name=${name}` } },
+      )
       return items.length > 0
     })
     this.#status = new ProxyStatus({
@@ -77,7 +102,9 @@ export class ServiceProxy {
     return this.#rules
   }
 
-  /** What is wrong between Services, and between them and this node; what is wrong in one object its reflector knows. */
+  /**
+   * What is wrong between Services, and between them and this node; what is wrong in one object its reflector knows.
+   */
   get problems(): readonly Problem[] {
     return [...this.#conflicts, ...this.#status.problems]
   }
@@ -94,7 +121,13 @@ export class ServiceProxy {
 
   /** Until the signal, and never rejects. Rules stay: an upgrade drops no connection. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#parts.live.current.serviceProxy) await Promise.all([this.services.run(signal), this.slices.run(signal), this.serviceCidrs?.run(signal), this.#program(signal)])
+    if (this.#parts.live.current.serviceProxy)
+      await Promise.all([
+        this.services.run(signal),
+        this.slices.run(signal),
+        this.serviceCidrs?.run(signal),
+        this.#program(signal),
+      ])
     else await this.#switchOff()
   }
 
@@ -102,7 +135,10 @@ export class ServiceProxy {
     const { nodes } = this.#parts
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     // Half of what there is would look like the rest were deleted.
-    await Promise.race([Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]), stopped])
+    await Promise.race([
+      Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]),
+      stopped,
+    ])
     this.#loop = new SyncLoop({
       sync: () => this.#sync(),
       audit: () => this.#audit(),
@@ -137,7 +173,10 @@ export class ServiceProxy {
     rules.update(snapshots.services, snapshots.slices, node)
     const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())
     this.#conflicts = problems
-    this.#reports.say('services', problems.map(({ sentence }) => sentence))
+    this.#reports.say(
+      'services',
+      problems.map(({ sentence }) => sentence),
+    )
     this.#reports.say('service rules', [])
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
   }
@@ -151,7 +190,10 @@ export class ServiceProxy {
   async #lookForOrphans(): Promise<void> {
     const { services, slices } = this.#snapshots()
     await this.#orphans.look(services, slices, Date.now())
-    this.#reports.say('slices', this.#orphans.problems.map(({ sentence }) => sentence))
+    this.#reports.say(
+      'slices',
+      this.#orphans.problems.map(({ sentence }) => sentence),
+    )
   }
 
   #snapshots(): ProxySnapshots {
@@ -160,12 +202,16 @@ export class ServiceProxy {
 
   /** Those families that the node has addresses of: tables of another would be looked at for ever and never asked. */
   #open(node: ClusterNode): Services {
-    const families = [...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)])]
+    const families = [
+      ...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)]),
+    ]
     return new Services({ ...this.#parts, families, observe: this.#status })
   }
 
   #failed(error: unknown): void {
-    this.#reports.say('service rules', [`service rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`])
+    this.#reports.say('service rules', [
+      `service rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`,
+    ])
     this.#parts.log.debug({ err: error }, 'a sync of service rules failed')
   }
 

@@ -6,8 +6,8 @@ import { setFlagsFromString } from 'node:v8'
 const startMs = 30_000
 
 /**
- * Has V8 favour memory over speed once the start is over: with 10,000 Services that is 139 MB in place of 166 (measured). From the beginning on it would cost
- * such a start two thirds more of CPU. Never rejects.
+ * Has V8 favour memory over speed once the start is over: with 10,000 Services that is 139 MB in place of 166
+ * (measured). From the beginning on it would cost such a start two thirds more of CPU. Never rejects.
  */
 export async function saveMemoryAfterStart(signal: AbortSignal): Promise<void> {
   await sleep(startMs, undefined, { signal, ref: false }).catch(() => undefined)

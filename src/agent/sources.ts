@@ -23,7 +23,12 @@ export interface Sources {
 }
 
 /** By resource. */
-export function reflectorsOf({ nodes, pods, policy, serviceProxy }: Sources): Readonly<Record<string, Reflector<unknown>>> {
+export function reflectorsOf({
+  nodes,
+  pods,
+  policy,
+  serviceProxy,
+}: Sources): Readonly<Record<string, Reflector<unknown>>> {
   return {
     nodes,
     pods,

@@ -1,5 +1,6 @@
-// What lies in /run/fairlead while we run: the lock, the attachments and the CNI socket. A clean-up script that empties /run takes them away without a word;
-// without the socket no pod would start again, and without the lock a second agent could.
+// What lies in /run/fairlead while we run: the lock, the attachments and the CNI socket. A clean-up script that empties
+// /run takes them away without a word; without the socket no pod would start again, and without the lock a second agent
+// could.
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { CniSocket } from './cni-socket.ts'
@@ -14,17 +15,25 @@ export interface Guarded {
   readonly repairs: Repairs
 }
 
-/** Puts back what is missing. A few looks at /run where nothing is. @returns whether all was there. @throws {NodeTakenError} when another agent has come in meanwhile. */
+/**
+ * Puts back what is missing. A few looks at /run where nothing is.
+ * @returns whether all was there.
+ * @throws {NodeTakenError} when another agent has come in meanwhile.
+ */
 export async function guardState(guarded: Guarded, log: Logger): Promise<boolean> {
   const { stateDir, repairs } = guarded
   try {
     const restored = await restore(guarded)
     repairs.note('state', restored)
-    if (restored.length > 0) log.warn({ restored }, `${stateDir} was emptied by another program: ${restored.join(', ')} put back`)
+    if (restored.length > 0)
+      log.warn({ restored }, `${stateDir} was emptied by another program: ${restored.join(', ')} put back`)
     return restored.length === 0
   } catch (error) {
     if (error instanceof NodeTakenError) throw error
-    log.error({ err: error }, `${stateDir} was emptied by another program and cannot be filled again; it is tried again`)
+    log.error(
+      { err: error },
+      `${stateDir} was emptied by another program and cannot be filled again; it is tried again`,
+    )
     return false
   }
 }

@@ -1,4 +1,5 @@
-// What GET /status on the agent's socket answers: written by the agent, read by `fairlead doctor` and `fairlead status`, which may be of another version.
+// What GET /status on the agent's socket answers: written by the agent, read by `fairlead doctor` and `fairlead
+// status`, which may be of another version.
 import * as z from 'zod'
 import { parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
@@ -16,8 +17,13 @@ export const agentStatusShape = z.object({
   overlay: z.enum(['vxlan', 'direct', 'auto', 'none']),
   vxlanPort: z.number(),
   vxlanDevice: interfaceName,
-  /** Of what goes into the tunnel: as configured, whether the device leaves checksums to the card now, and if it does not, whether that is our doing. Undefined without such a device. */
-  checksumOffload: z.object({ setting: z.enum(['auto', 'keep', 'off']), on: z.boolean(), ours: z.boolean() }).optional(),
+  /**
+   * Of what goes into the tunnel: as configured, whether the device leaves checksums to the card now, and if it does
+   * not, whether that is our doing. Undefined without such a device.
+   */
+  checksumOffload: z
+    .object({ setting: z.enum(['auto', 'keep', 'off']), on: z.boolean(), ours: z.boolean() })
+    .optional(),
   bridge: interfaceName,
   cniConfDir: z.string(),
   healthAddress: z.string(),
@@ -26,13 +32,23 @@ export const agentStatusShape = z.object({
   /** What the log has said that is wrong with the network, and that still is. */
   problems: z.array(z.string()),
   peers: z.number(),
-  /** ms since the epoch: when a pass over the network last went through, and when one last had something to put right. */
+  /**
+   * ms since the epoch: when a pass over the network last went through, and when one last had something to put right.
+   */
   passedAt: z.number().optional(),
   changedAt: z.number().optional(),
   /** What was not as the agent had left it, by room, since it started. */
   repairs: z.array(z.object({ room: z.string(), count: z.number(), lastAt: z.number(), last: z.string() })).default([]),
   /** All of the cluster. */
-  nodes: z.array(z.object({ name: z.string(), uid: z.string(), createdAt: z.number(), podCidrs: z.array(cidr), internalAddresses: z.array(address) })),
+  nodes: z.array(
+    z.object({
+      name: z.string(),
+      uid: z.string(),
+      createdAt: z.number(),
+      podCidrs: z.array(cidr),
+      internalAddresses: z.array(address),
+    }),
+  ),
   pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
   attachments: z.number(),
   watches: z.array(
@@ -48,9 +64,21 @@ export const agentStatusShape = z.object({
     }),
   ),
   /** What is programmed of Services, one for each family; empty where they are another's. */
-  services: z.array(z.object({ family: z.union([z.literal(4), z.literal(6)]), ports: z.number(), endpoints: z.number(), rules: z.number(), syncedAt: z.number().optional() })).default([]),
+  services: z
+    .array(
+      z.object({
+        family: z.union([z.literal(4), z.literal(6)]),
+        ports: z.number(),
+        endpoints: z.number(),
+        rules: z.number(),
+        syncedAt: z.number().optional(),
+      }),
+    )
+    .default([]),
   /** Undefined where policies are another's. */
-  policy: z.object({ policies: z.number(), isolated: z.number(), held: z.number(), syncedAt: z.number().optional() }).optional(),
+  policy: z
+    .object({ policies: z.number(), isolated: z.number(), held: z.number(), syncedAt: z.number().optional() })
+    .optional(),
   /** The cluster IPs of all Services; empty where they are another's. */
   serviceAddresses: z.array(address),
   /** The blocks that they are from; empty where the API server has none, or did not say. */

@@ -34,17 +34,34 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
     passedAt: pass.passedAt,
     changedAt: pass.changedAt,
     repairs: [...sources.repairs.all],
-    nodes: Array.from(nodes.snapshot.values(), ({ name, uid, createdAt, podCidrs, internalAddresses }) => ({ name, uid, createdAt, podCidrs: podCidrs.map(formatCidr), internalAddresses: [...internalAddresses] })),
-    pools: sources.podNetwork.ipamStatus().map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
+    nodes: Array.from(nodes.snapshot.values(), ({ name, uid, createdAt, podCidrs, internalAddresses }) => ({
+      name,
+      uid,
+      createdAt,
+      podCidrs: podCidrs.map(formatCidr),
+      internalAddresses: [...internalAddresses],
+    })),
+    pools: sources.podNetwork
+      .ipamStatus()
+      .map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
     attachments: sources.podNetwork.attachments.size,
     watches: Object.entries(reflectorsOf(sources)).map(([resource, reflector]) => {
       const { state, objects, relists, reconnects, lastEventAt, lastError } = reflector.status()
       return { resource, state, objects, relists, reconnects, lastEventAt, lastError }
     }),
-    services: (serviceProxy?.rules?.status() ?? []).map(({ family, ports, endpoints, rules, lastSyncAt }) => ({ family, ports, endpoints, rules: rules.filter + rules.nat, syncedAt: lastSyncAt })),
+    services: (serviceProxy?.rules?.status() ?? []).map(({ family, ports, endpoints, rules, lastSyncAt }) => ({
+      family,
+      ports,
+      endpoints,
+      rules: rules.filter + rules.nat,
+      syncedAt: lastSyncAt,
+    })),
     policy: policy && { policies: policy.policies.snapshot.size, ...policy.pods, syncedAt: policy.syncedAt },
     serviceAddresses: Array.from(serviceProxy?.services.snapshot.values() ?? [], ({ clusterIps }) => clusterIps).flat(),
     serviceCidrs: sources.serviceBlocks.map(formatCidr),
-    idlePolicies: policy?.policies.synced && pods.synced ? idlePolicies(policy.policies.snapshot.values(), pods.snapshot.values()) : [],
+    idlePolicies:
+      policy?.policies.synced && pods.synced
+        ? idlePolicies(policy.policies.snapshot.values(), pods.snapshot.values())
+        : [],
   }
 }

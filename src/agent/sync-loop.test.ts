@@ -3,7 +3,14 @@ import { FakeClock } from '../cluster/fake-clock.ts'
 import { SyncLoop } from './sync-loop.ts'
 
 /** Runs the loop until `until` holds; sleeping takes no time, a sync takes `cost` ms on the clock. */
-async function run(parts: { cost?: number; fails?: number; audits?: number; begin: (loop: SyncLoop) => void; during?: (loop: SyncLoop, syncs: readonly number[]) => void; until: (syncs: readonly number[]) => boolean }) {
+async function run(parts: {
+  cost?: number
+  fails?: number
+  audits?: number
+  begin: (loop: SyncLoop) => void
+  during?: (loop: SyncLoop, syncs: readonly number[]) => void
+  until: (syncs: readonly number[]) => boolean
+}) {
   const clock = new FakeClock()
   clock.random = () => 0
   const stop = new AbortController()
@@ -34,12 +41,24 @@ async function run(parts: { cost?: number; fails?: number; audits?: number; begi
 }
 
 test('the first change is written at once, and a cheap sync may follow another at once', async () => {
-  const { syncs } = await run({ begin: (loop) => loop.trigger(), during: (loop, done) => done.length < 3 && loop.trigger(), until: (done) => done.length === 3 })
+  const { syncs } = await run({
+    begin: (loop) => loop.trigger(),
+    during: (loop, done) => done.length < 3 && loop.trigger(),
+    until: (done) => done.length === 3,
+  })
   expect(syncs).toEqual([0, 0, 0])
 })
 
-test.each([[300, [0, 600, 1200]], [4000, [0, 5000, 10_000]]])('after one of %d ms the next waits as long, a second at most', async (cost, expected) => {
-  const { syncs } = await run({ cost, begin: (loop) => loop.trigger(), during: (loop) => loop.trigger(), until: (done) => done.length === 3 })
+test.each([
+  [300, [0, 600, 1200]],
+  [4000, [0, 5000, 10_000]],
+])('after one of %d ms the next waits as long, a second at most', async (cost, expected) => {
+  const { syncs } = await run({
+    cost,
+    begin: (loop) => loop.trigger(),
+    during: (loop) => loop.trigger(),
+    until: (done) => done.length === 3,
+  })
   expect(syncs).toEqual(expected)
 })
 
@@ -50,7 +69,13 @@ test('what fails is tried again, later each time up to 5 s, without another trig
 })
 
 test('changes that come while one runs share the next', async () => {
-  const { syncs } = await run({ cost: 100, begin: (loop) => loop.trigger(), during: (loop, done) => done.length === 1 && [1, 2, 3].forEach(() => loop.trigger()), until: () => false, audits: 2 })
+  const { syncs } = await run({
+    cost: 100,
+    begin: (loop) => loop.trigger(),
+    during: (loop, done) => done.length === 1 && [1, 2, 3].forEach(() => loop.trigger()),
+    until: () => false,
+    audits: 2,
+  })
   expect(syncs).toEqual([0, 200])
 })
 

@@ -1,5 +1,6 @@
-// When to sync: at once after a quiet time; then no sooner than the last sync took, so that under a storm of changes at most half of the time goes into
-// writing and what comes meanwhile shares the next pass. kube-proxy waits a fixed second. Between syncs it audits; nothing overlaps.
+// When to sync: at once after a quiet time; then no sooner than the last sync took, so that under a storm of changes at
+// most half of the time goes into writing and what comes meanwhile shares the next pass. kube-proxy waits a fixed
+// second. Between syncs it audits; nothing overlaps.
 import { BackOff } from '../cluster/back-off.ts'
 import type { Clock } from '../cluster/clock.ts'
 

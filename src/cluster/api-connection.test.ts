@@ -7,14 +7,26 @@ import { ApiError } from './api-error.ts'
 const requestOptions = async (): Promise<CredentialOptions> => ({ headers: { Authorization: 'Bearer t' } })
 
 /** A server that answers as told, and a connection to it. */
-async function serve(answer: (request: http.IncomingMessage, response: http.ServerResponse) => unknown, prefix = ''): Promise<ApiConnection> {
+async function serve(
+  answer: (request: http.IncomingMessage, response: http.ServerResponse) => unknown,
+  prefix = '',
+): Promise<ApiConnection> {
   const server = http.createServer((request, response) => void answer(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
     server.closeAllConnections()
     server.close()
   })
-  return new ApiConnection({ servers: { candidates: [{ server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, source: 'the test' }], problems: [] }, requestOptions, reload: () => {} })
+  return new ApiConnection({
+    servers: {
+      candidates: [
+        { server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, source: 'the test' },
+      ],
+      problems: [],
+    },
+    requestOptions,
+    reload: () => {},
+  })
 }
 
 async function bodyOf(request: http.IncomingMessage): Promise<string> {
@@ -34,9 +46,21 @@ const limits = { signal: new AbortController().signal, headersTimeoutMs: 20_000,
 test('a write arrives as it was meant', async () => {
   const api = await serve(async (request, response) => {
     const { method, url, headers } = request
-    response.end(JSON.stringify({ method, url, type: headers['content-type'], authorization: headers.authorization, body: JSON.parse(await bodyOf(request)) as unknown }))
+    response.end(
+      JSON.stringify({
+        method,
+        url,
+        type: headers['content-type'],
+        authorization: headers.authorization,
+        body: JSON.parse(await bodyOf(request)) as unknown,
+      }),
+    )
   }, '/k8s/')
-  const answer = await api.request('PATCH', '/api/v1/nodes/ü', { query: { fieldManager: 'a&b', dryRun: undefined }, body: { metadata: { labels: { x: '→' } } }, contentType: 'application/merge-patch+json' })
+  const answer = await api.request('PATCH', '/api/v1/nodes/ü', {
+    query: { fieldManager: 'a&b', dryRun: undefined },
+    body: { metadata: { labels: { x: '→' } } },
+    contentType: 'application/merge-patch+json',
+  })
   expect(answer).toEqual({
     method: 'PATCH',
     url: '/k8s/api/v1/nodes/%C3%BC?fieldManager=a%26b',
@@ -56,12 +80,19 @@ test('a refusal says what the server said', async () => {
   const api = await serve((_, response) => response.writeHead(409, { 'retry-after': '3' }).end(JSON.stringify(status)))
   const error = await api.request('POST', '/x', { body: {} }).catch((error: unknown) => error)
   expect(error).toBeInstanceOf(ApiError)
-  expect(error).toMatchObject({ status: 409, reason: 'AlreadyExists', message: 'pods "a" already exists', retryAfter: 3 })
+  expect(error).toMatchObject({
+    status: 409,
+    reason: 'AlreadyExists',
+    message: 'pods "a" already exists',
+    retryAfter: 3,
+  })
 })
 
 test('a refusal by a proxy names the request and what it got', async () => {
   const api = await serve((_, response) => response.writeHead(502).end('<h1>Bad Gateway</h1>\n'))
-  await expect(api.request('GET', '/x')).rejects.toThrow(/^GET http:.*\/x was answered with 502: <h1>Bad Gateway<\/h1>$/)
+  await expect(api.request('GET', '/x')).rejects.toThrow(
+    /^GET http:.*\/x was answered with 502: <h1>Bad Gateway<\/h1>$/,
+  )
 })
 
 test('requests share a connection', async () => {
@@ -76,7 +107,9 @@ test('requests share a connection', async () => {
 
 test('a server that does not answer is named', async () => {
   const api = await serve(() => {})
-  await expect(api.request('GET', '/x', { headersTimeoutMs: 20 })).rejects.toThrow(/GET .*\/x was not answered within 0\.02 s/)
+  await expect(api.request('GET', '/x', { headersTimeoutMs: 20 })).rejects.toThrow(
+    /GET .*\/x was not answered within 0\.02 s/,
+  )
 })
 
 test('an answer that does not end is cut off', async () => {

@@ -1,5 +1,6 @@
-// HTTP to one API server: plain requests, and streams of lines for watches. Everything has an end: an answer that does not begin, a stream that
-// outlives its deadline and a peer that no longer acknowledges are each cut off, since a watch that is silently dead would freeze the node.
+// HTTP to one API server: plain requests, and streams of lines for watches. Everything has an end: an answer that does
+// not begin, a stream that outlives its deadline and a peer that no longer acknowledges are each cut off, since a watch
+// that is silently dead would freeze the node.
 import http from 'node:http'
 import https from 'node:https'
 import { apiErrorOf } from './api-error.ts'
@@ -8,11 +9,17 @@ import { MovedSockets } from './moved-sockets.ts'
 import { Recovery } from './recovery.ts'
 import { ServerChoice, type ServerChoiceParts } from './server-choice.ts'
 
-/** Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is simply the next one. */
+/**
+ * Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is
+ * simply the next one.
+ */
 export interface Credentials {
   readonly servers: ServerChoiceParts
   requestOptions(): Promise<CredentialOptions>
-  /** Forgets what was cached: the server no longer accepts it. @throws {Error} when the source cannot be read; the old credentials stay. */
+  /**
+   * Forgets what was cached: the server no longer accepts it.
+   * @throws {Error} when the source cannot be read; the old credentials stay.
+   */
   reload(): void
 }
 
@@ -86,12 +93,26 @@ export class ApiConnection {
   /** GETs a path whose answer is lines without end. Any status resolves; @throws {Error} when there was no answer. */
   async stream(path: string, query: Query, limits: StreamLimits): Promise<LineStream> {
     const response = await this.#exchange('GET', path, { ...limits, query })
-    return { status: response.statusCode ?? 0, retryAfter: retryAfterOf(response), lines: linesOf(chunksOf(response, `GET ${this.server}${path}`)) }
+    return {
+      status: response.statusCode ?? 0,
+      retryAfter: retryAfterOf(response),
+      lines: linesOf(chunksOf(response, `GET ${this.server}${path}`)),
+    }
   }
 
-  /** @returns the answer's JSON, undefined for an empty one. @throws {ApiError} on any status but 2xx, {Error} when there was no answer. */
+  /**
+   * @returns the answer's JSON, undefined for an empty one.
+   * @throws {ApiError} on any status but 2xx, {Error} when there was no answer.
+   */
   async request<T>(method: string, path: string, settings: RequestSettings = {}): Promise<T> {
-    const { query = {}, body, contentType = 'application/json', signal, headersTimeoutMs = 30_000, deadlineMs = 60_000 } = settings
+    const {
+      query = {},
+      body,
+      contentType = 'application/json',
+      signal,
+      headersTimeoutMs = 30_000,
+      deadlineMs = 60_000,
+    } = settings
     const response = await this.#exchange(method, path, {
       query,
       headersTimeoutMs,
@@ -101,7 +122,8 @@ export class ApiConnection {
     })
     const text = await textOf(chunksOf(response, `${method} ${this.server}${path}`))
     const status = response.statusCode ?? 0
-    if (status < 200 || status > 299) throw apiErrorOf(`${method} ${this.server}${path}`, { status, retryAfter: retryAfterOf(response) }, text)
+    if (status < 200 || status > 299)
+      throw apiErrorOf(`${method} ${this.server}${path}`, { status, retryAfter: retryAfterOf(response) }, text)
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
 
@@ -121,21 +143,44 @@ export class ApiConnection {
 
   /** Whatever the answer: the certificate says that it is the cluster's. */
   async #ask(server: string): Promise<void> {
-    const response = await this.#send(server, { method: 'GET', path: '/version' }, { query: {}, headersTimeoutMs: askMs, deadlineMs: askMs }, await this.#credentials.requestOptions())
+    const response = await this.#send(
+      server,
+      { method: 'GET', path: '/version' },
+      { query: {}, headersTimeoutMs: askMs, deadlineMs: askMs },
+      await this.#credentials.requestOptions(),
+    )
     response.destroy()
   }
 
-  async #send(server: string, { method, path }: { method: string; path: string }, exchange: Exchange, options: CredentialOptions): Promise<http.IncomingMessage> {
+  async #send(
+    server: string,
+    { method, path }: { method: string; path: string },
+    exchange: Exchange,
+    options: CredentialOptions,
+  ): Promise<http.IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<http.IncomingMessage>()
     const { content, signal, headersTimeoutMs, deadlineMs } = exchange
     const url = `${server}${path}${searchOf(exchange.query)}`
-    const headers = { accept: 'application/json', ...options.headers, ...(content === undefined ? {} : { 'content-type': content.type, 'content-length': content.bytes.length }) }
+    const headers = {
+      accept: 'application/json',
+      ...options.headers,
+      ...(content === undefined ? {} : { 'content-type': content.type, 'content-length': content.bytes.length }),
+    }
     const secure = server.startsWith('https:')
     const { request } = secure ? https : http
-    const outgoing = request(url, { ...options, method, headers, agent: options.agent ?? this.#agents[secure ? 'https:' : 'http:'], ...(signal === undefined ? {} : { signal }) })
+    const outgoing = request(url, {
+      ...options,
+      method,
+      headers,
+      agent: options.agent ?? this.#agents[secure ? 'https:' : 'http:'],
+      ...(signal === undefined ? {} : { signal }),
+    })
     let incoming: http.IncomingMessage | undefined
     const cutOff = (ms: number, what: string): NodeJS.Timeout =>
-      setTimeout(() => (incoming ?? outgoing).destroy(new Error(`${method} ${server}${path} ${what} within ${ms / 1000} s`)), ms)
+      setTimeout(
+        () => (incoming ?? outgoing).destroy(new Error(`${method} ${server}${path} ${what} within ${ms / 1000} s`)),
+        ms,
+      )
     const headersTimer = cutOff(headersTimeoutMs, 'was not answered')
     const deadline = cutOff(deadlineMs, 'was not complete')
     outgoing.on('socket', (socket) => {

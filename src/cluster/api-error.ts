@@ -12,7 +12,10 @@ export class ApiError extends Error {
   override readonly name = 'ApiError'
   /** The HTTP status. */
   readonly status: number
-  /** The machine-readable word of the Status object: "AlreadyExists", "Expired", "Conflict"; empty where the answer held none. */
+  /**
+   * The machine-readable word of the Status object: "AlreadyExists", "Expired", "Conflict"; empty where the answer held
+   * none.
+   */
   readonly reason: string
   /** Seconds, from Retry-After. */
   readonly retryAfter: number | undefined
@@ -26,12 +29,18 @@ export class ApiError extends Error {
 }
 
 /** @param body the answer's text: a Status object from the API server, anything at all from a proxy before it. */
-export function apiErrorOf(request: string, answer: { status: number; retryAfter?: number | undefined }, body: string): ApiError {
+export function apiErrorOf(
+  request: string,
+  answer: { status: number; retryAfter?: number | undefined },
+  body: string,
+): ApiError {
   const status = parseStatus(body)
   return new ApiError({
     status: answer.status,
     reason: status?.reason ?? '',
-    message: status?.message ?? `${request} was answered with ${answer.status}${body === '' ? '' : `: ${body.trim().slice(0, 200)}`}`,
+    message:
+      status?.message ??
+      `${request} was answered with ${answer.status}${body === '' ? '' : `: ${body.trim().slice(0, 200)}`}`,
     retryAfter: answer.retryAfter,
   })
 }
@@ -39,7 +48,11 @@ export function apiErrorOf(request: string, answer: { status: number; retryAfter
 /** @param object the object of an ERROR event of a watch. */
 export function apiErrorOfEvent(request: string, object: unknown): ApiError {
   const status = (object ?? {}) as StatusObject
-  return new ApiError({ status: status.code ?? 500, reason: status.reason ?? '', message: status.message ?? `${request} ended with an error event` })
+  return new ApiError({
+    status: status.code ?? 500,
+    reason: status.reason ?? '',
+    message: status.message ?? `${request} ended with an error event`,
+  })
 }
 
 function parseStatus(body: string): StatusObject | undefined {

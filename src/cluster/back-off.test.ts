@@ -7,7 +7,9 @@ test('waits double from 0.8 s and end at 30 s', () => {
   const clock = new FakeClock()
   clock.random = () => 0
   const backOff = new BackOff({ clock })
-  expect(Array.from({ length: 8 }, () => backOff.failed())).toEqual([800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000])
+  expect(Array.from({ length: 8 }, () => backOff.failed())).toEqual([
+    800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000,
+  ])
 })
 
 test('chance shortens a wait by half at most, so that nodes do not come back together', () => {

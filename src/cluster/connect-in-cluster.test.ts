@@ -38,5 +38,7 @@ test('the token goes without its newline, and after 401 it is read again', async
 })
 
 test('outside of a pod it says what is missing', () => {
-  expect(() => connectInCluster({ directory: '/nonexistent' })).toThrow('Expected a kubeconfig or, in a pod, /nonexistent/token, found neither: name a kubeconfig file')
+  expect(() => connectInCluster({ directory: '/nonexistent' })).toThrow(
+    'Expected a kubeconfig or, in a pod, /nonexistent/token, found neither: name a kubeconfig file',
+  )
 })

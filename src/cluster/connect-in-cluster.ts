@@ -1,5 +1,5 @@
-// Who a pod is to the API server: the service account that Kubernetes mounts into it. Apart from connect.ts, since the library that reads kubeconfig files costs
-// 24 MB of memory on every node, and no DaemonSet needs it.
+// Who a pod is to the API server: the service account that Kubernetes mounts into it. Apart from connect.ts, since the
+// library that reads kubeconfig files costs 24 MB of memory on every node, and no DaemonSet needs it.
 import { readFileSync } from 'node:fs'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
 import { type ServerCandidate, serverCandidates } from './server-candidates.ts'
@@ -19,8 +19,15 @@ export interface InCluster {
 }
 
 /** No traffic yet: the first request connects. @throws {Error} when this is no pod, with what to do about it. */
-export function connectInCluster({ server, directory = serviceAccount, onServer: onChosen }: InCluster = {}): ApiConnection {
-  const found = server === undefined ? serverCandidates(process.env) : { candidates: [{ server, source: 'the option apiServer' }], problems: [] }
+export function connectInCluster({
+  server,
+  directory = serviceAccount,
+  onServer: onChosen,
+}: InCluster = {}): ApiConnection {
+  const found =
+    server === undefined
+      ? serverCandidates(process.env)
+      : { candidates: [{ server, source: 'the option apiServer' }], problems: [] }
   return new ApiConnection(new ServiceAccount(directory, { ...found, onChosen }))
 }
 
@@ -56,7 +63,10 @@ class ServiceAccount implements Credentials {
     try {
       return readFileSync(`${this.#directory}/${name}`, 'utf8')
     } catch (error) {
-      throw new Error(`Expected a kubeconfig or, in a pod, ${this.#directory}/${name}, found neither: name a kubeconfig file`, { cause: error })
+      throw new Error(
+        `Expected a kubeconfig or, in a pod, ${this.#directory}/${name}, found neither: name a kubeconfig file`,
+        { cause: error },
+      )
     }
   }
 }

@@ -13,7 +13,10 @@ export interface ClusterAddress {
   readonly onServer?: ((candidate: ServerCandidate) => void) | undefined
 }
 
-/** No traffic yet: the first request connects. @throws {Error} when the file cannot be used, with what to do about it. */
+/**
+ * No traffic yet: the first request connects.
+ * @throws {Error} when the file cannot be used, with what to do about it.
+ */
 export function connectCluster(address: ClusterAddress): ApiConnection {
   return new ApiConnection(new KubeConfigCredentials(address))
 }
@@ -27,8 +30,15 @@ class KubeConfigCredentials implements Credentials {
     this.#address = address
     this.#config = loadConfig(address)
     const { kubeconfig, server = this.#config.getCurrentCluster()?.server ?? '', onServer: onChosen } = address
-    if (!URL.canParse(server)) throw new Error(`Expected the API server's address to be a URL, got \`${server}\` from ${kubeconfig}`)
-    this.servers = { candidates: [{ server, source: address.server === undefined ? `the kubeconfig ${kubeconfig}` : 'the option apiServer' }], problems: [], onChosen }
+    if (!URL.canParse(server))
+      throw new Error(`Expected the API server's address to be a URL, got \`${server}\` from ${kubeconfig}`)
+    this.servers = {
+      candidates: [
+        { server, source: address.server === undefined ? `the kubeconfig ${kubeconfig}` : 'the option apiServer' },
+      ],
+      problems: [],
+      onChosen,
+    }
   }
 
   async requestOptions(): Promise<CredentialOptions> {
@@ -42,7 +52,10 @@ class KubeConfigCredentials implements Credentials {
     return options
   }
 
-  /** A new KubeConfig: the old one holds a token file's content for a minute, and an exec plugin's token until it expires. */
+  /**
+   * A new KubeConfig: the old one holds a token file's content for a minute, and an exec plugin's token until it
+   * expires.
+   */
   reload(): void {
     this.#config = loadConfig(this.#address)
   }
@@ -51,7 +64,10 @@ class KubeConfigCredentials implements Credentials {
 function loadConfig({ kubeconfig }: ClusterAddress): KubeConfig {
   const config = new KubeConfig()
   readKubeconfig(config, kubeconfig)
-  if (config.getCurrentCluster() === null) throw new Error(`Expected ${kubeconfig} to name a cluster in its current-context, got \`${config.getCurrentContext()}\``)
+  if (config.getCurrentCluster() === null)
+    throw new Error(
+      `Expected ${kubeconfig} to name a cluster in its current-context, got \`${config.getCurrentContext()}\``,
+    )
   return config
 }
 
@@ -62,6 +78,8 @@ function readKubeconfig(config: KubeConfig, path: string): void {
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
     const reason = code === 'ENOENT' ? 'there is no such file' : (message.split('\n')[0] ?? '')
-    throw new Error(`Cannot read the kubeconfig ${path}: ${reason}; correct the file or name another with kubeconfig`, { cause: error })
+    throw new Error(`Cannot read the kubeconfig ${path}: ${reason}; correct the file or name another with kubeconfig`, {
+      cause: error,
+    })
   }
 }

@@ -1,4 +1,5 @@
-// What we keep of an EndpointSlice object: frozen, so that two of them can be compared. Those of headless Services and of host names are not kept.
+// What we keep of an EndpointSlice object: frozen, so that two of them can be compared. Those of headless Services and
+// of host names are not kept.
 import type { Address, Family } from '../net/address.ts'
 import type { Protocol } from './service.ts'
 
@@ -10,7 +11,10 @@ export interface ClusterEndpointSlice {
   readonly family: Family
   readonly ports: readonly SlicePort[]
   readonly endpoints: readonly SliceEndpoint[]
-  /** The annotation endpoints.kubernetes.io/last-change-trigger-time in ms: when the pod or Service changed that made the controller write this. */
+  /**
+   * The annotation endpoints.kubernetes.io/last-change-trigger-time in ms: when the pod or Service changed that made
+   * the controller write this.
+   */
   readonly changeTriggeredAt: number | undefined
 }
 

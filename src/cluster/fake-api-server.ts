@@ -3,7 +3,12 @@ import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 export interface FakeObject {
-  readonly metadata: { readonly name: string; readonly namespace: string; readonly resourceVersion: string; readonly labels: Readonly<Record<string, string>> }
+  readonly metadata: {
+    readonly name: string
+    readonly namespace: string
+    readonly resourceVersion: string
+    readonly labels: Readonly<Record<string, string>>
+  }
 }
 
 /** Takes one request in place of the server; `serve` answers it properly. */
@@ -61,7 +66,11 @@ export class FakeApiServer implements AsyncDisposable {
     if (object === undefined) return
     this.version += 1
     this.objects.delete(name)
-    this.#record({ type: 'DELETED', object: { metadata: { ...object.metadata, resourceVersion: String(this.version) } }, version: this.version })
+    this.#record({
+      type: 'DELETED',
+      object: { metadata: { ...object.metadata, resourceVersion: String(this.version) } },
+      version: this.version,
+    })
   }
 
   /** Sends a bookmark for the present version, which other resources may have moved on. */
@@ -100,7 +109,8 @@ export class FakeApiServer implements AsyncDisposable {
   #take(request: http.IncomingMessage, response: http.ServerResponse): void {
     const query = new URL(request.url ?? '', this.url).searchParams
     this.requests.push(query)
-    const serve = (): void => (query.get('watch') === 'true' ? this.#watch(query, response) : this.#list(query, response))
+    const serve = (): void =>
+      query.get('watch') === 'true' ? this.#watch(query, response) : this.#list(query, response)
     const fault = this.faults.shift()
     if (fault === undefined) serve()
     else fault(response, serve, request)
@@ -110,7 +120,13 @@ export class FakeApiServer implements AsyncDisposable {
     const [start, limit] = [Number(query.get('continue') ?? 0), Number(query.get('limit') ?? Infinity)]
     const all = [...this.objects.values()]
     const more = start + limit < all.length ? { continue: String(start + limit) } : {}
-    this.#write(response, JSON.stringify({ metadata: { resourceVersion: String(this.version), ...more }, items: all.slice(start, start + limit) }))
+    this.#write(
+      response,
+      JSON.stringify({
+        metadata: { resourceVersion: String(this.version), ...more },
+        items: all.slice(start, start + limit),
+      }),
+    )
     response.end()
   }
 
@@ -127,7 +143,9 @@ export class FakeApiServer implements AsyncDisposable {
     if (listing) {
       for (const object of this.objects.values()) this.#write(response, line('ADDED', object))
       this.#write(response, bookmark(this.version, { 'k8s.io/initial-events-end': 'true' }))
-    } else for (const { type, object, version } of this.#history) if (version > from) this.#write(response, line(type, object))
+    } else
+      for (const { type, object, version } of this.#history)
+        if (version > from) this.#write(response, line(type, object))
     this.#watches.add(response)
     response.on('close', () => this.#watches.delete(response))
   }
@@ -154,6 +172,8 @@ function bookmark(version: number, annotations: Record<string, string> = {}): st
 /** A refusal with a Status object, as the API server words it. */
 export function refuse(code: number, headers: http.OutgoingHttpHeaders = {}): (response: http.ServerResponse) => void {
   return (response) => {
-    response.writeHead(code, headers).end(JSON.stringify({ kind: 'Status', code, reason: `Reason${code}`, message: `refused with ${code}` }))
+    response
+      .writeHead(code, headers)
+      .end(JSON.stringify({ kind: 'Status', code, reason: `Reason${code}`, message: `refused with ${code}` }))
   }
 }

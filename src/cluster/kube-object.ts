@@ -1,7 +1,10 @@
 // What every Kubernetes object has, and the name it goes by in a snapshot.
 import { inOnePiece } from '../net/in-one-piece.ts'
 
-/** As the API server sends it: plain JSON, times as text. client-node's classes would say Date, which is true of its lists alone. */
+/**
+ * As the API server sends it: plain JSON, times as text. client-node's classes would say Date, which is true of its
+ * lists alone.
+ */
 export interface KubeObject {
   readonly metadata: {
     readonly name: string
@@ -18,7 +21,8 @@ export interface KubeObject {
 /** The object without a look at anything but its metadata. @throws {TypeError} when it has no name. */
 export function asKubeObject(raw: unknown): KubeObject {
   const object = raw as { metadata?: { name?: unknown } } | null | undefined
-  if (typeof object?.metadata?.name !== 'string' || object.metadata.name === '') throw new TypeError(`Expected an object with a metadata.name, got \`${JSON.stringify(raw)?.slice(0, 200)}\``)
+  if (typeof object?.metadata?.name !== 'string' || object.metadata.name === '')
+    throw new TypeError(`Expected an object with a metadata.name, got \`${JSON.stringify(raw)?.slice(0, 200)}\``)
   return raw as KubeObject
 }
 

@@ -24,7 +24,10 @@ test.each([
   ['text', 'Expected a label selector'],
   [{ matchLabels: { 'a b': 'x' } }, 'Expected the key of a label, got `a b`'],
   [{ matchLabels: { app: 'a,b' } }, 'Expected the value of a label, got `a,b`'],
-  [{ matchExpressions: [{ key: 'app', operator: 'Like', values: ['x'] }] }, 'Expected the operator In, NotIn, Exists or DoesNotExist, got `Like`'],
+  [
+    { matchExpressions: [{ key: 'app', operator: 'Like', values: ['x'] }] },
+    'Expected the operator In, NotIn, Exists or DoesNotExist, got `Like`',
+  ],
   [{ matchExpressions: [{ key: 'app', operator: 'In', values: [] }] }, 'Expected In to come with values'],
   [{ matchExpressions: [{ key: 'app', operator: 'Exists', values: ['x'] }] }, 'Expected Exists to come without values'],
   [{ matchExpressions: [null] }, 'Expected the key of a label'],
@@ -34,23 +37,41 @@ test.each([
 
 test('what makes sense of a selector can be had alone', () => {
   const problems: string[] = []
-  const selector = parseSoundRequirements({ matchLabels: { app: 'web' }, matchExpressions: [{ key: 'x', operator: 'Like' }] }, (why) => problems.push(why))
+  const selector = parseSoundRequirements(
+    { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'x', operator: 'Like' }] },
+    (why) => problems.push(why),
+  )
   expect([formatSelector(selector), problems.length]).toEqual(['app=web', 1])
 })
 
 const word = fc.stringMatching(/^[a-z]([a-z.-]{0,3}[a-z])?$/)
 const requirement = fc.oneof(
-  fc.record({ key: word, operator: fc.constantFrom('In', 'NotIn'), values: fc.array(word, { minLength: 1, maxLength: 3 }) }),
+  fc.record({
+    key: word,
+    operator: fc.constantFrom('In', 'NotIn'),
+    values: fc.array(word, { minLength: 1, maxLength: 3 }),
+  }),
   fc.record({ key: word, operator: fc.constantFrom('Exists', 'DoesNotExist') }),
 )
 
 test('selectors with the same text ask for the same, in whatever order they were written', () => {
   fc.assert(
-    fc.property(fc.array(requirement, { maxLength: 4 }), fc.array(requirement, { maxLength: 4 }), fc.dictionary(word, word), (a, b, labels) => {
-      const [one, same, other] = [{ matchExpressions: a }, { matchExpressions: a.toReversed() }, { matchExpressions: b }].map(parseLabelSelector)
-      expect(one).toEqual(same)
-      expect(formatSelector(one!) !== formatSelector(other!) || selects(one!, labels) === selects(other!, labels)).toBe(true)
-      expect(selects(one!, labels)).toBe(one!.every((each) => selects([each], labels)))
-    }),
+    fc.property(
+      fc.array(requirement, { maxLength: 4 }),
+      fc.array(requirement, { maxLength: 4 }),
+      fc.dictionary(word, word),
+      (a, b, labels) => {
+        const [one, same, other] = [
+          { matchExpressions: a },
+          { matchExpressions: a.toReversed() },
+          { matchExpressions: b },
+        ].map(parseLabelSelector)
+        expect(one).toEqual(same)
+        expect(
+          formatSelector(one!) !== formatSelector(other!) || selects(one!, labels) === selects(other!, labels),
+        ).toBe(true)
+        expect(selects(one!, labels)).toBe(one!.every((each) => selects([each], labels)))
+      },
+    ),
   )
 })

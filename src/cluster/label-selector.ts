@@ -3,7 +3,10 @@ import { shown } from './service-fields.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
-/** All of these have to hold; none selects everything. In one order, without doubles: two selectors that ask for the same are equal. */
+/**
+ * All of these have to hold; none selects everything. In one order, without doubles: two selectors that ask for the
+ * same are equal.
+ */
 export type LabelSelector = readonly Requirement[]
 
 export interface Requirement {
@@ -17,7 +20,8 @@ const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const
 export type Operator = (typeof operators)[number]
 
 /** A prefix that is a DNS subdomain, where there is one, and a name. */
-const labelKey = /^(?:(?=.{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/
+const labelKey =
+  /^(?:(?=.{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/
 const labelValue = /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/
 
 /** NotIn and DoesNotExist hold for what lacks the key. */
@@ -37,7 +41,10 @@ export function selects(selector: LabelSelector, labels: Labels): boolean {
   })
 }
 
-/** As kubectl takes it after -l: "app=web,tier in (api,db),!old"; "" for what selects everything. Selectors that differ have texts that differ. */
+/**
+ * As kubectl takes it after -l: "app=web,tier in (api,db),!old"; "" for what selects everything. Selectors that differ
+ * have texts that differ.
+ */
 export function formatSelector(selector: LabelSelector): string {
   return selector.map(formatRequirement).join(',')
 }
@@ -60,7 +67,10 @@ export function parseLabelSelector(raw: unknown): LabelSelector {
   return inOrder(rawRequirements(raw).map(parseRequirement))
 }
 
-/** The requirements that make sense; each other one goes to `leftOut`. @throws {TypeError} where there is nothing to read them from. */
+/**
+ * The requirements that make sense; each other one goes to `leftOut`.
+ * @throws {TypeError} where there is nothing to read them from.
+ */
 export function parseSoundRequirements(raw: unknown, leftOut: (why: string) => void): LabelSelector {
   return inOrder(
     rawRequirements(raw).flatMap((requirement) => {
@@ -82,23 +92,34 @@ interface RawRequirement {
 
 /** matchLabels are requirements of one value. */
 function rawRequirements(raw: unknown): readonly RawRequirement[] {
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) throw new TypeError(`Expected a label selector, got \`${shown(raw)}\``)
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
+    throw new TypeError(`Expected a label selector, got \`${shown(raw)}\``)
   const { matchLabels, matchExpressions } = raw as { matchLabels?: unknown; matchExpressions?: unknown }
-  if (typeof (matchLabels ?? {}) !== 'object' || Array.isArray(matchLabels)) throw new TypeError(`Expected matchLabels to hold keys and values, got \`${shown(matchLabels)}\``)
-  if (!Array.isArray(matchExpressions ?? [])) throw new TypeError(`Expected matchExpressions to be a list, got \`${shown(matchExpressions)}\``)
-  return [...Object.entries(matchLabels ?? {}).map(([key, value]) => ({ key, operator: 'In', values: [value as unknown] })), ...((matchExpressions ?? []) as RawRequirement[])]
+  if (typeof (matchLabels ?? {}) !== 'object' || Array.isArray(matchLabels))
+    throw new TypeError(`Expected matchLabels to hold keys and values, got \`${shown(matchLabels)}\``)
+  if (!Array.isArray(matchExpressions ?? []))
+    throw new TypeError(`Expected matchExpressions to be a list, got \`${shown(matchExpressions)}\``)
+  return [
+    ...Object.entries(matchLabels ?? {}).map(([key, value]) => ({ key, operator: 'In', values: [value as unknown] })),
+    ...((matchExpressions ?? []) as RawRequirement[]),
+  ]
 }
 
 function parseRequirement(raw: RawRequirement): Requirement {
   const { key, operator, values } = (raw as RawRequirement | null) ?? { key: undefined, operator: undefined }
-  if (typeof key !== 'string' || !labelKey.test(key)) throw new TypeError(`Expected the key of a label, got \`${shown(key)}\``)
+  if (typeof key !== 'string' || !labelKey.test(key))
+    throw new TypeError(`Expected the key of a label, got \`${shown(key)}\``)
   const known = operators.find((each) => each === operator)
-  if (known === undefined) throw new TypeError(`Expected the operator In, NotIn, Exists or DoesNotExist, got \`${shown(operator)}\``)
+  if (known === undefined)
+    throw new TypeError(`Expected the operator In, NotIn, Exists or DoesNotExist, got \`${shown(operator)}\``)
   const list: unknown = values ?? []
   if (!Array.isArray(list)) throw new TypeError(`Expected values to be a list, got \`${shown(values)}\``)
   const takesValues = known === 'In' || known === 'NotIn'
-  if (takesValues !== list.length > 0) throw new TypeError(`Expected ${known} to come ${takesValues ? 'with' : 'without'} values, got \`${shown(list)}\``)
-  for (const value of list) if (typeof value !== 'string' || !labelValue.test(value)) throw new TypeError(`Expected the value of a label, got \`${shown(value)}\``)
+  if (takesValues !== list.length > 0)
+    throw new TypeError(`Expected ${known} to come ${takesValues ? 'with' : 'without'} values, got \`${shown(list)}\``)
+  for (const value of list)
+    if (typeof value !== 'string' || !labelValue.test(value))
+      throw new TypeError(`Expected the value of a label, got \`${shown(value)}\``)
   return Object.freeze({ key, operator: known, values: Object.freeze([...new Set(list as string[])].toSorted()) })
 }
 

@@ -1,9 +1,13 @@
-// Cuts a stream of bytes into lines. Bytes and not strings: a chunk may end inside a UTF-8 sequence, and a line is decoded once, when it is whole.
+// Cuts a stream of bytes into lines. Bytes and not strings: a chunk may end inside a UTF-8 sequence, and a line is
+// decoded once, when it is whole.
 
 const newline = 0x0a
 
 export class LineSplitter {
-  /** The start of a line whose end has not come yet. Joined once only, so that a long line in many chunks costs its length and not its square. */
+  /**
+   * The start of a line whose end has not come yet. Joined once only, so that a long line in many chunks costs its
+   * length and not its square.
+   */
   #pending: Buffer[] = []
 
   /** The lines that this chunk completes, without their newline. Empty lines are left out. */

@@ -1,4 +1,7 @@
-/** A value that is well written and must not be used. What is wrong with it is a sort of its own, which its field does not tell. */
+/**
+ * A value that is well written and must not be used. What is wrong with it is a sort of its own, which its field does
+ * not tell.
+ */
 export class MisfitError extends TypeError {
   override readonly name = 'MisfitError'
   /** As in {@link Problem}. */

@@ -1,5 +1,5 @@
-// Ends connections whose own address has left this machine: they can never be answered, and TCP would take most of a minute to find out (a node that gets
-// another address from DHCP, docker restart).
+// Ends connections whose own address has left this machine: they can never be answered, and TCP would take most of a
+// minute to find out (a node that gets another address from DHCP, docker restart).
 import type { Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 
@@ -25,10 +25,15 @@ export class MovedSockets {
   }
 
   #check(): void {
-    const here = new Set(Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []).map(({ address }) => address))
+    const here = new Set(
+      Object.values(networkInterfaces())
+        .flatMap((addresses) => addresses ?? [])
+        .map(({ address }) => address),
+    )
     for (const socket of this.#open) {
       const address = socket.localAddress?.replace('::ffff:', '')
-      if (address !== undefined && !here.has(address)) socket.destroy(new Error(`the connection's own address ${address} has left this machine`))
+      if (address !== undefined && !here.has(address))
+        socket.destroy(new Error(`the connection's own address ${address} has left this machine`))
     }
   }
 }

@@ -1,4 +1,5 @@
-// What we keep of a NetworkPolicy object: frozen, defaults applied, and closed where it could not be read: what makes no sense in it admits nothing.
+// What we keep of a NetworkPolicy object: frozen, defaults applied, and closed where it could not be read: what makes
+// no sense in it admits nothing.
 import type { Cidr } from '../net/cidr.ts'
 import type { LabelSelector } from './label-selector.ts'
 import type { Protocol } from './service.ts'
@@ -17,7 +18,10 @@ export interface ClusterNetworkPolicy {
 export interface PolicyRule {
   /** Any of them; undefined: everybody. An empty list is what is left of peers that could not be read: nobody. */
   readonly peers: readonly PolicyPeer[] | undefined
-  /** Any of them; undefined: all ports of all protocols. An empty list is what is left of ports that could not be read: none. */
+  /**
+   * Any of them; undefined: all ports of all protocols. An empty list is what is left of ports that could not be read:
+   * none.
+   */
   readonly ports: readonly PolicyPort[] | undefined
 }
 

@@ -13,7 +13,10 @@ export interface ClusterNode {
   readonly internalAddresses: readonly Address[]
   /** The label topology.kubernetes.io/zone. */
   readonly zone: string | undefined
-  /** It is being deleted, or the autoscaler is about to remove it: load balancers are to go elsewhere (KEP-3836). Not so one that is cordoned or not ready. */
+  /**
+   * It is being deleted, or the autoscaler is about to remove it: load balancers are to go elsewhere (KEP-3836). Not so
+   * one that is cordoned or not ready.
+   */
   readonly leaving: boolean
   /** A cloud's controller has said that pods of it have no network yet, and keeps them from it. */
   readonly networkUnavailable: boolean

@@ -3,8 +3,9 @@ import { type KubeObject, keyOf } from './kube-object.ts'
 import type { Problem, Report } from './problem.ts'
 
 /**
- * Makes of a raw object the small frozen one that is kept; undefined leaves the object out. The key is `keyOf(raw)`: deletions are found by it.
- * What is wrong with a part of the object goes to `report`, one sentence each; what makes it useless as a whole is thrown.
+ * Makes of a raw object the small frozen one that is kept; undefined leaves the object out. The key is `keyOf(raw)`:
+ * deletions are found by it. What is wrong with a part of the object goes to `report`, one sentence each; what makes it
+ * useless as a whole is thrown.
  */
 export type Projection<T> = (raw: unknown, report: Report) => readonly [key: string, value: T] | undefined
 
@@ -67,7 +68,10 @@ export class ObjectStore<T> {
     if (this.#objects.delete(key)) this.#changed()
   }
 
-  /** Collects the objects of a new list. Nothing is seen of them until the list is complete; then what it does not name is gone. */
+  /**
+   * Collects the objects of a new list. Nothing is seen of them until the list is complete; then what it does not name
+   * is gone.
+   */
   refill(): Refill {
     const objects = new Map<string, T>()
     const named = new Set<string>()
@@ -86,7 +90,8 @@ export class ObjectStore<T> {
         const before = this.#objects
         this.#objects = objects
         for (const key of this.#problems.keys()) if (!named.has(key)) this.#problems.delete(key)
-        if (objects.size !== before.size || [...objects].some(([key, value]) => before.get(key) !== value)) this.#changed()
+        if (objects.size !== before.size || [...objects].some(([key, value]) => before.get(key) !== value))
+          this.#changed()
       },
     }
   }
@@ -106,14 +111,19 @@ export class ObjectStore<T> {
     this.signal()
   }
 
-  /** The value to keep: the very one we have where nothing changed, and also where the object cannot be read any more. */
+  /**
+   * The value to keep: the very one we have where nothing changed, and also where the object cannot be read any more.
+   */
   #valueOf(key: string, object: KubeObject): T | undefined {
     const known = this.#objects.get(key)
     const problems: Problem[] = []
     let value: T | undefined
     try {
-      const projected = this.#settings.project(object, (sentence, reason = 'left-out') => problems.push({ sentence, reason }))
-      if (projected !== undefined && projected[0] !== key) throw new TypeError(`Expected the projection to name it \`${key}\`, got \`${projected[0]}\``)
+      const projected = this.#settings.project(object, (sentence, reason = 'left-out') =>
+        problems.push({ sentence, reason }),
+      )
+      if (projected !== undefined && projected[0] !== key)
+        throw new TypeError(`Expected the projection to name it \`${key}\`, got \`${projected[0]}\``)
       value = projected?.[1]
     } catch (error) {
       const sentence = `${key} of ${this.#settings.path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`

@@ -12,10 +12,17 @@ interface ListPage {
 const pageSize = 500
 
 /**
- * Refills the store. A list that takes longer than the server remembers its beginning (410 on a `continue`) is asked for once more in one piece.
+ * Refills the store. A list that takes longer than the server remembers its beginning (410 on a `continue`) is asked
+ * for once more in one piece.
  * @returns the resourceVersion to watch from. @throws {ApiError} on a refusal, {Error} when there was no answer.
  */
-export async function pagedList(api: ApiConnection, path: string, selector: Query, limits: { signal: AbortSignal; headersTimeoutMs: number }, refill: () => Refill): Promise<string> {
+export async function pagedList(
+  api: ApiConnection,
+  path: string,
+  selector: Query,
+  limits: { signal: AbortSignal; headersTimeoutMs: number },
+  refill: () => Refill,
+): Promise<string> {
   const first = await readPage(api, path, { ...selector, limit: pageSize }, limits)
   try {
     return await readPages(api, path, selector, limits, first, refill())
@@ -25,7 +32,14 @@ export async function pagedList(api: ApiConnection, path: string, selector: Quer
   }
 }
 
-async function readPages(api: ApiConnection, path: string, selector: Query, limits: { signal: AbortSignal; headersTimeoutMs: number }, first: ListPage, into: Refill): Promise<string> {
+async function readPages(
+  api: ApiConnection,
+  path: string,
+  selector: Query,
+  limits: { signal: AbortSignal; headersTimeoutMs: number },
+  first: ListPage,
+  into: Refill,
+): Promise<string> {
   let page = first
   for (;;) {
     for (const item of page.items ?? []) into.put(asKubeObject(item))
@@ -39,6 +53,11 @@ async function readPages(api: ApiConnection, path: string, selector: Query, limi
   return resourceVersion
 }
 
-async function readPage(api: ApiConnection, path: string, query: Query, limits: { signal: AbortSignal; headersTimeoutMs: number }): Promise<ListPage> {
+async function readPage(
+  api: ApiConnection,
+  path: string,
+  query: Query,
+  limits: { signal: AbortSignal; headersTimeoutMs: number },
+): Promise<ListPage> {
   return (await api.request<ListPage | undefined>('GET', path, { query, ...limits })) ?? {}
 }

@@ -13,7 +13,10 @@ export interface ClusterPod {
   readonly phase: PodPhase
   /** It uses its node's addresses: no attachment, no policy. */
   readonly hostNetwork: boolean
-  /** status.podIPs (or podIP), in the order given. Empty until the kubelet has reported; they stay when the pod has finished and the address may be another's. */
+  /**
+   * status.podIPs (or podIP), in the order given. Empty until the kubelet has reported; they stay when the pod has
+   * finished and the address may be another's.
+   */
   readonly addresses: readonly Address[]
   readonly labels: Labels
   /** Container ports that have a name, by which policies refer to them. */

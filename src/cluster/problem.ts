@@ -1,4 +1,5 @@
-// Something wrong with an object of the API server: said in a log once, and counted by its reason for as long as it lasts.
+// Something wrong with an object of the API server: said in a log once, and counted by its reason for as long as it
+// lasts.
 
 export interface Problem {
   /** What, where, and what was done about it or is to be done. */

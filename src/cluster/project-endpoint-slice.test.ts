@@ -2,11 +2,23 @@ import { expect, test } from 'vitest'
 import { projectEndpointSlice, sameEndpointSlice } from './project-endpoint-slice.ts'
 
 const slice = {
-  metadata: { name: 'web-abc', namespace: 'shop', labels: { 'kubernetes.io/service-name': 'web' }, annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05Z' } },
+  metadata: {
+    name: 'web-abc',
+    namespace: 'shop',
+    labels: { 'kubernetes.io/service-name': 'web' },
+    annotations: { 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05Z' },
+  },
   addressType: 'IPv4',
-  ports: [{ name: 'http', port: 8080 }, { name: 'dns', port: 53, protocol: 'UDP' }],
+  ports: [
+    { name: 'http', port: 8080 },
+    { name: 'dns', port: 53, protocol: 'UDP' },
+  ],
   endpoints: [
-    { addresses: ['10.244.1.5', '10.244.1.6'], nodeName: 'worker-1', hints: { forZones: [{ name: 'zone-a' }], forNodes: [{ name: 'worker-1' }] } },
+    {
+      addresses: ['10.244.1.5', '10.244.1.6'],
+      nodeName: 'worker-1',
+      hints: { forZones: [{ name: 'zone-a' }], forNodes: [{ name: 'worker-1' }] },
+    },
     { addresses: ['10.244.02.7'], conditions: { ready: false, serving: true, terminating: true } },
   ],
 }
@@ -14,7 +26,8 @@ const slice = {
 function projected(raw: unknown) {
   const problems: string[] = []
   const reasons: (string | undefined)[] = []
-  const [key, value] = projectEndpointSlice(raw, (problem, reason) => (problems.push(problem), reasons.push(reason))) ?? []
+  const [key, value] =
+    projectEndpointSlice(raw, (problem, reason) => (problems.push(problem), reasons.push(reason))) ?? []
   return { key, value, problems, reasons }
 }
 
@@ -26,10 +39,29 @@ test('what is kept of an EndpointSlice', () => {
       name: 'web-abc',
       service: 'web',
       family: 4,
-      ports: [{ name: 'http', protocol: 'tcp', port: 8080 }, { name: 'dns', protocol: 'udp', port: 53 }],
+      ports: [
+        { name: 'http', protocol: 'tcp', port: 8080 },
+        { name: 'dns', protocol: 'udp', port: 53 },
+      ],
       endpoints: [
-        { address: '10.244.1.5', ready: true, serving: true, terminating: false, node: 'worker-1', zoneHints: ['zone-a'], nodeHints: ['worker-1'] },
-        { address: '10.244.2.7', ready: false, serving: true, terminating: true, node: undefined, zoneHints: [], nodeHints: [] },
+        {
+          address: '10.244.1.5',
+          ready: true,
+          serving: true,
+          terminating: false,
+          node: 'worker-1',
+          zoneHints: ['zone-a'],
+          nodeHints: ['worker-1'],
+        },
+        {
+          address: '10.244.2.7',
+          ready: false,
+          serving: true,
+          terminating: true,
+          node: undefined,
+          zoneHints: [],
+          nodeHints: [],
+        },
       ],
       changeTriggeredAt: Date.UTC(2026, 0, 2, 3, 4, 5),
     },
@@ -45,30 +77,58 @@ test('an empty one, as Go writes it', () => {
 test.each([
   ['of host names', { addressType: 'FQDN' }, []],
   ['of an address type that is none', { addressType: '__proto__' }, []],
-  ['of a headless Service', { metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' } } }, []],
-  ['of no Service', { metadata: { ...slice.metadata, labels: {} } }, ['EndpointSlice shop/web-abc is left out: it names no Service; give it the label kubernetes.io/service-name']],
+  [
+    'of a headless Service',
+    { metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' } } },
+    [],
+  ],
+  [
+    'of no Service',
+    { metadata: { ...slice.metadata, labels: {} } },
+    ['EndpointSlice shop/web-abc is left out: it names no Service; give it the label kubernetes.io/service-name'],
+  ],
 ])('nothing is kept of a slice %s', (_, changed, problems) => {
-  expect(projected({ ...slice, ...changed })).toEqual({ key: undefined, value: undefined, problems, reasons: problems.map(() => 'slice-without-service') })
+  expect(projected({ ...slice, ...changed })).toEqual({
+    key: undefined,
+    value: undefined,
+    problems,
+    reasons: problems.map(() => 'slice-without-service'),
+  })
 })
 
 test.each([
   ['127.0.0.1', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
-  ['169.254.169.254', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
+  [
+    '169.254.169.254',
+    'endpoint-out-of-reach',
+    'Expected an address that others can reach, neither loopback nor link-local',
+  ],
   ['0.0.0.0', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
   ['fd00::5', 'endpoint-of-other-family', 'Expected an address of IPv4, as its addressType has it'],
   ['10.244.1.5:80', 'endpoint-address', 'Expected an IP address, got `10.244.1.5:80`'],
 ])('an endpoint at %s is left out and named, and the others kept', (address, reason, why) => {
-  const { value, problems, reasons } = projected({ ...slice, endpoints: [{ addresses: [address] }, ...slice.endpoints] })
+  const { value, problems, reasons } = projected({
+    ...slice,
+    endpoints: [{ addresses: [address] }, ...slice.endpoints],
+  })
   expect(value?.endpoints).toHaveLength(2)
-  expect({ problems, reasons }).toEqual({ problems: [`EndpointSlice shop/web-abc: endpoints \`["${address}"]\` is left out: ${why}`], reasons: [reason] })
+  expect({ problems, reasons }).toEqual({
+    problems: [`EndpointSlice shop/web-abc: endpoints \`["${address}"]\` is left out: ${why}`],
+    reasons: [reason],
+  })
 })
 
 test.each(['::1', '::', 'fe80::1', 'ff02::1'])('an endpoint at %s is left out', (address) => {
-  expect(projected({ ...slice, addressType: 'IPv6', endpoints: [{ addresses: [address] }] }).value?.endpoints).toEqual([])
+  expect(projected({ ...slice, addressType: 'IPv6', endpoints: [{ addresses: [address] }] }).value?.endpoints).toEqual(
+    [],
+  )
 })
 
 test('port 0 and "all ports" are left out and named', () => {
-  const { value, problems } = projected({ ...slice, ports: [{ name: 'a', port: 0 }, { name: 'b' }, { name: 'c', port: 9 }] })
+  const { value, problems } = projected({
+    ...slice,
+    ports: [{ name: 'a', port: 0 }, { name: 'b' }, { name: 'c', port: 9 }],
+  })
   expect(value?.ports).toEqual([{ name: 'c', protocol: 'tcp', port: 9 }])
   expect(problems).toEqual([
     'EndpointSlice shop/web-abc: ports `{"name":"a","port":0}` is left out: Expected a port from 1 to 65535, got `0`',
@@ -78,7 +138,12 @@ test('port 0 and "all ports" are left out and named', () => {
 
 test('readiness makes a difference, a label does not', () => {
   const { value } = projected(slice)
-  expect(sameEndpointSlice(value!, projected({ ...slice, metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, app: 'web' } } }).value!)).toBe(true)
+  expect(
+    sameEndpointSlice(
+      value!,
+      projected({ ...slice, metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, app: 'web' } } }).value!,
+    ),
+  ).toBe(true)
   const unready = slice.endpoints.map((endpoint) => ({ ...endpoint, conditions: { ready: false } }))
   expect(sameEndpointSlice(value!, projected({ ...slice, endpoints: unready }).value!)).toBe(false)
 })

@@ -1,4 +1,5 @@
-// EndpointSlice object -> ClusterEndpointSlice, and when two are the same. What makes no sense is left out and reported; the rest of the slice still counts.
+// EndpointSlice object -> ClusterEndpointSlice, and when two are the same. What makes no sense is left out and
+// reported; the rest of the slice still counts.
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { ClusterEndpointSlice, SliceEndpoint, SlicePort } from './endpoint-slice.ts'
@@ -18,30 +19,51 @@ interface RawEndpoint {
   readonly addresses: readonly string[]
   readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean; readonly terminating?: boolean }
   readonly nodeName?: string
-  readonly hints?: { readonly forZones?: readonly { readonly name: string }[]; readonly forNodes?: readonly { readonly name: string }[] }
+  readonly hints?: {
+    readonly forZones?: readonly { readonly name: string }[]
+    readonly forNodes?: readonly { readonly name: string }[]
+  }
 }
 
-const families: ReadonlyMap<string, Family> = new Map([['IPv4', 4], ['IPv6', 6]])
+const families: ReadonlyMap<string, Family> = new Map([
+  ['IPv4', 4],
+  ['IPv6', 6],
+])
 
-/** Undefined where there is nothing to proxy: of a headless Service, of host names (FQDN), or of no Service, which is reported. @throws {TypeError} when it has no name. */
-export function projectEndpointSlice(raw: unknown, report: Report): readonly [key: string, slice: ClusterEndpointSlice] | undefined {
+/**
+ * Undefined where there is nothing to proxy: of a headless Service, of host names (FQDN), or of no Service, which is
+ * reported.
+ * @throws {TypeError} when it has no name.
+ */
+export function projectEndpointSlice(
+  raw: unknown,
+  report: Report,
+): readonly [key: string, slice: ClusterEndpointSlice] | undefined {
   const slice = asKubeObject(raw) as RawSlice
   const { namespace = '', name, labels = {}, annotations = {} } = slice.metadata
   const family = families.get(slice.addressType)
   if (family === undefined || labels['service.kubernetes.io/headless'] !== undefined) return undefined
   const service = labels['kubernetes.io/service-name']
   if (!service) {
-    report(`EndpointSlice ${keyOf(slice)} is left out: it names no Service; give it the label kubernetes.io/service-name`, 'slice-without-service')
+    report(
+      `EndpointSlice ${keyOf(slice)} is left out: it names no Service; give it the label kubernetes.io/service-name`,
+      'slice-without-service',
+    )
     return undefined
   }
-  const leftOut = (field: string, value: unknown, why: string, reason: string) => report(`EndpointSlice ${keyOf(slice)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
+  const leftOut = (field: string, value: unknown, why: string, reason: string) =>
+    report(`EndpointSlice ${keyOf(slice)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
   const value: ClusterEndpointSlice = Object.freeze({
     namespace,
     name,
     service,
     family,
     ports: parseEach(slice.ports ?? [], parsePort, (port, why) => leftOut('ports', port, why, 'slice-port')),
-    endpoints: parseEach(slice.endpoints ?? [], (endpoint) => parseEndpoint(endpoint, family), ({ addresses }, why, reason = 'endpoint-address') => leftOut('endpoints', addresses, why, reason)),
+    endpoints: parseEach(
+      slice.endpoints ?? [],
+      (endpoint) => parseEndpoint(endpoint, family),
+      ({ addresses }, why, reason = 'endpoint-address') => leftOut('endpoints', addresses, why, reason),
+    ),
     changeTriggeredAt: Date.parse(annotations['endpoints.kubernetes.io/last-change-trigger-time'] ?? '') || undefined,
   })
   return [keyOf(slice), value]
@@ -56,8 +78,14 @@ function parsePort({ name, protocol, port }: NonNullable<RawSlice['ports']>[numb
   return Object.freeze({ name: parsePortName(name), protocol: parseProtocol(protocol), port: parsePortNumber(port) })
 }
 
-/** Of several addresses the first counts, as with kube-proxy. What no condition says is: ready, serving, not terminating. */
-function parseEndpoint({ addresses, conditions = {}, nodeName, hints = {} }: RawEndpoint, family: Family): SliceEndpoint {
+/**
+ * Of several addresses the first counts, as with kube-proxy. What no condition says is: ready, serving, not
+ * terminating.
+ */
+function parseEndpoint(
+  { addresses, conditions = {}, nodeName, hints = {} }: RawEndpoint,
+  family: Family,
+): SliceEndpoint {
   return Object.freeze({
     address: parseEndpointAddress(addresses[0] ?? '', family),
     ready: conditions.ready ?? true,
@@ -76,12 +104,20 @@ function namesOf(hints: readonly { readonly name: string }[] = []): readonly str
   return hints.length === 0 ? noNames : Object.freeze(hints.map(({ name }) => name))
 }
 
-/** What the API server refuses in slices (ValidateEndpointIP): unspecified, loopback, link-local. A node that forwarded there would reach itself. */
+/**
+ * What the API server refuses in slices (ValidateEndpointIP): unspecified, loopback, link-local. A node that forwarded
+ * there would reach itself.
+ */
 const special = /^(0\.0\.0\.0$|127\.|169\.254\.|224\.0\.0\.|::1?$|fe[89ab][0-9a-f]:|ff02:)/
 
 function parseEndpointAddress(text: string, family: Family): Address {
   const address = parseSloppyAddress(text)
-  if (familyOf(address) !== family) throw new MisfitError(`Expected an address of IPv${family}, as its addressType has it`, 'endpoint-of-other-family')
-  if (special.test(address)) throw new MisfitError('Expected an address that others can reach, neither loopback nor link-local', 'endpoint-out-of-reach')
+  if (familyOf(address) !== family)
+    throw new MisfitError(`Expected an address of IPv${family}, as its addressType has it`, 'endpoint-of-other-family')
+  if (special.test(address))
+    throw new MisfitError(
+      'Expected an address that others can reach, neither loopback nor link-local',
+      'endpoint-out-of-reach',
+    )
   return address
 }

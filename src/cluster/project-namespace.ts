@@ -7,7 +7,10 @@ import type { ClusterNamespace } from './namespace.ts'
 export function projectNamespace(raw: unknown): readonly [key: string, namespace: ClusterNamespace] {
   const namespace = asKubeObject(raw)
   const { name, labels = {} } = namespace.metadata
-  return [keyOf(namespace), Object.freeze({ name, labels: Object.freeze({ ...labels, 'kubernetes.io/metadata.name': name }) })]
+  return [
+    keyOf(namespace),
+    Object.freeze({ name, labels: Object.freeze({ ...labels, 'kubernetes.io/metadata.name': name }) }),
+  ]
 }
 
 /** False as soon as anything that we keep differs. */

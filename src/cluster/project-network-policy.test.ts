@@ -3,27 +3,52 @@ import { projectNetworkPolicy, samePolicy } from './project-network-policy.ts'
 
 function projected(spec: unknown, name = 'p') {
   const problems: string[] = []
-  const [key, policy] = projectNetworkPolicy({ metadata: { namespace: 'shop', name }, spec }, (problem) => problems.push(problem))
+  const [key, policy] = projectNetworkPolicy({ metadata: { namespace: 'shop', name }, spec }, (problem) =>
+    problems.push(problem),
+  )
   return { key, policy, problems }
 }
 
 test('what is kept of a NetworkPolicy', () => {
   const { key, policy, problems } = projected({
     podSelector: { matchLabels: { app: 'db' } },
-    ingress: [{ from: [{ podSelector: {} }, { namespaceSelector: { matchLabels: { team: 'a' } }, podSelector: { matchLabels: { app: 'web' } } }, { ipBlock: { cidr: '10.0.0.1/8', except: ['10.1.0.0/16'] } }], ports: [{ port: 80, endPort: 90 }, { protocol: 'UDP', port: 'dns' }, { protocol: 'SCTP' }] }],
+    ingress: [
+      {
+        from: [
+          { podSelector: {} },
+          { namespaceSelector: { matchLabels: { team: 'a' } }, podSelector: { matchLabels: { app: 'web' } } },
+          { ipBlock: { cidr: '10.0.0.1/8', except: ['10.1.0.0/16'] } },
+        ],
+        ports: [{ port: 80, endPort: 90 }, { protocol: 'UDP', port: 'dns' }, { protocol: 'SCTP' }],
+      },
+    ],
     egress: [{}],
   })
   expect([key, problems]).toEqual(['shop/p', []])
   expect(policy).toEqual({
-    namespace: 'shop', name: 'p', podSelector: [{ key: 'app', operator: 'In', values: ['db'] }],
-    ingress: [{
-      peers: [
-        { namespaces: undefined, pods: [] },
-        { namespaces: [{ key: 'team', operator: 'In', values: ['a'] }], pods: [{ key: 'app', operator: 'In', values: ['web'] }] },
-        { cidr: { family: 4, network: '10.0.0.0', prefix: 8 }, except: [{ family: 4, network: '10.1.0.0', prefix: 16 }] },
-      ],
-      ports: [{ protocol: 'tcp', first: 80, last: 90 }, { protocol: 'udp', name: 'dns' }, { protocol: 'sctp', first: 0, last: 65_535 }],
-    }],
+    namespace: 'shop',
+    name: 'p',
+    podSelector: [{ key: 'app', operator: 'In', values: ['db'] }],
+    ingress: [
+      {
+        peers: [
+          { namespaces: undefined, pods: [] },
+          {
+            namespaces: [{ key: 'team', operator: 'In', values: ['a'] }],
+            pods: [{ key: 'app', operator: 'In', values: ['web'] }],
+          },
+          {
+            cidr: { family: 4, network: '10.0.0.0', prefix: 8 },
+            except: [{ family: 4, network: '10.1.0.0', prefix: 16 }],
+          },
+        ],
+        ports: [
+          { protocol: 'tcp', first: 80, last: 90 },
+          { protocol: 'udp', name: 'dns' },
+          { protocol: 'sctp', first: 0, last: 65_535 },
+        ],
+      },
+    ],
     egress: [{ peers: undefined, ports: undefined }],
   })
 })
@@ -35,7 +60,12 @@ test.each([
   ['null lists deny too', { podSelector: {}, ingress: null, policyTypes: ['Ingress'] }, [], undefined],
   ['egress rules bring the type', { egress: [{}] }, [], [{ peers: undefined, ports: undefined }]],
   ['rules for a direction that it has not', { egress: [{}], policyTypes: ['Ingress'] }, [], undefined],
-  ['null and empty peers are everybody', { ingress: [{ from: null, ports: [] }] }, [{ peers: undefined, ports: undefined }], undefined],
+  [
+    'null and empty peers are everybody',
+    { ingress: [{ from: null, ports: [] }] },
+    [{ peers: undefined, ports: undefined }],
+    undefined,
+  ],
 ])('directions and defaults: %s', (_, spec, ingress, egress) => {
   const { policy, problems } = projected(spec)
   expect([policy.podSelector, policy.ingress, policy.egress, problems]).toEqual([[], ingress, egress, []])
@@ -44,24 +74,72 @@ test.each([
 const good = { podSelector: { matchLabels: { app: 'web' } } }
 
 test.each([
-  ['endPort without a port', { ports: [{ endPort: 90 }] }, 'ports', 'spec.ingress[0].ports[1] admits nothing: Expected endPort to come with a port number'],
-  ['endPort with a name', { ports: [{ port: 'http', endPort: 90 }] }, 'ports', 'Expected endPort to come with a port number, got `http`'],
-  ['endPort below the port', { ports: [{ port: 80, endPort: 79 }] }, 'ports', 'Expected endPort to be 80 or more, got `79`'],
+  [
+    'endPort without a port',
+    { ports: [{ endPort: 90 }] },
+    'ports',
+    'spec.ingress[0].ports[1] admits nothing: Expected endPort to come with a port number',
+  ],
+  [
+    'endPort with a name',
+    { ports: [{ port: 'http', endPort: 90 }] },
+    'ports',
+    'Expected endPort to come with a port number, got `http`',
+  ],
+  [
+    'endPort below the port',
+    { ports: [{ port: 80, endPort: 79 }] },
+    'ports',
+    'Expected endPort to be 80 or more, got `79`',
+  ],
   ['a port out of range', { ports: [{ port: 65_536 }] }, 'ports', 'Expected a port from 1 to 65535'],
   ['a port name that is none', { ports: [{ port: 'Not a name' }] }, 'ports', 'Expected the name of a port'],
   ['a number as a name', { ports: [{ port: '80' }] }, 'ports', 'Expected the name of a port'],
-  ['another protocol', { ports: [{ protocol: 'ICMP' }] }, 'ports', 'Expected the protocol TCP, UDP or SCTP, got `ICMP`'],
+  [
+    'another protocol',
+    { ports: [{ protocol: 'ICMP' }] },
+    'ports',
+    'Expected the protocol TCP, UDP or SCTP, got `ICMP`',
+  ],
   ['nothing for a port', { ports: [null] }, 'ports', 'Expected fields, got `null`'],
-  ['except outside', { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] } }] }, 'peers', 'spec.ingress[0].from[1] admits nothing: Expected except to be blocks within 10.0.0.0/8, got `11.0.0.0/16`'],
-  ['except of another family', { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['fd00::/64'] } }] }, 'peers', 'Expected except to be blocks within'],
-  ['except as large as the block', { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] } }] }, 'peers', 'Expected except to be blocks within'],
+  [
+    'except outside',
+    { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] } }] },
+    'peers',
+    'spec.ingress[0].from[1] admits nothing: Expected except to be blocks within 10.0.0.0/8, got `11.0.0.0/16`',
+  ],
+  [
+    'except of another family',
+    { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['fd00::/64'] } }] },
+    'peers',
+    'Expected except to be blocks within',
+  ],
+  [
+    'except as large as the block',
+    { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] } }] },
+    'peers',
+    'Expected except to be blocks within',
+  ],
   ['no block', { from: [{ ipBlock: { cidr: 'everywhere' } }] }, 'peers', 'Expected an IP address, got `everywhere`'],
-  ['a block and a selector', { from: [{ ipBlock: { cidr: '10.0.0.0/8' }, podSelector: {} }] }, 'peers', 'Expected ipBlock alone'],
+  [
+    'a block and a selector',
+    { from: [{ ipBlock: { cidr: '10.0.0.0/8' }, podSelector: {} }] },
+    'peers',
+    'Expected ipBlock alone',
+  ],
   ['an empty peer', { from: [{}] }, 'peers', 'Expected podSelector, namespaceSelector or ipBlock'],
-  ['an unknown operator', { from: [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } }] }, 'peers', 'Expected the operator In, NotIn, Exists or DoesNotExist, got `Gt`'],
+  [
+    'an unknown operator',
+    { from: [{ podSelector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } }] },
+    'peers',
+    'Expected the operator In, NotIn, Exists or DoesNotExist, got `Gt`',
+  ],
 ] as const)('%s: that part admits nothing, and the part beside it counts', (_, bad, field, sentence) => {
   const beside = { from: [good], ports: [{ port: 80 }] }
-  const merged = { from: [...beside.from, ...('from' in bad ? bad.from : [])], ports: [...beside.ports, ...('ports' in bad ? bad.ports : [])] }
+  const merged = {
+    from: [...beside.from, ...('from' in bad ? bad.from : [])],
+    ports: [...beside.ports, ...('ports' in bad ? bad.ports : [])],
+  }
   const { policy, problems } = projected({ ingress: [merged] })
   expect(policy.ingress?.[0]?.peers).toHaveLength(1)
   expect(policy.ingress?.[0]?.ports).toHaveLength(1)
@@ -72,16 +150,48 @@ test.each([
 })
 
 test('a podSelector that makes no sense selects what the rest of it selects, and then the policy admits nothing', () => {
-  const { policy, problems } = projected({ podSelector: { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'a', operator: 'Gt' }] }, ingress: [{}], egress: [{}] })
+  const { policy, problems } = projected({
+    podSelector: { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'a', operator: 'Gt' }] },
+    ingress: [{}],
+    egress: [{}],
+  })
   expect(policy).toMatchObject({ podSelector: [{ key: 'app' }], ingress: [], egress: [] })
-  expect(problems).toEqual([expect.stringContaining('spec.podSelector is taken to select all pods that its other requirements select, and the policy admits nothing: Expected the operator')])
+  expect(problems).toEqual([
+    expect.stringContaining(
+      'spec.podSelector is taken to select all pods that its other requirements select, and the policy admits nothing: Expected the operator',
+    ),
+  ])
 })
 
 test.each([
-  ['a name that none can have', 'a"} accept', { ingress: [{}] }, { ingress: [] }, 'metadata.name makes the policy admit nothing'],
-  ['a type that there is not', 'p', { policyTypes: ['Sideways'] }, { ingress: [], egress: [] }, 'spec.policyTypes is taken for Ingress and Egress: Expected Ingress or Egress, got `Sideways`'],
-  ['rules that are no list', 'p', { podSelector: { matchLabels: { app: 'db' } }, ingress: 'all' }, { podSelector: [], ingress: [], egress: [] }, 'spec is taken to isolate every pod of the namespace: Expected a list, got `all`'],
-  ['a spec that is none', 'p', 7, { podSelector: [], ingress: [], egress: [] }, 'spec is taken to isolate every pod of the namespace: Expected fields, got `7`'],
+  [
+    'a name that none can have',
+    'a"} accept',
+    { ingress: [{}] },
+    { ingress: [] },
+    'metadata.name makes the policy admit nothing',
+  ],
+  [
+    'a type that there is not',
+    'p',
+    { policyTypes: ['Sideways'] },
+    { ingress: [], egress: [] },
+    'spec.policyTypes is taken for Ingress and Egress: Expected Ingress or Egress, got `Sideways`',
+  ],
+  [
+    'rules that are no list',
+    'p',
+    { podSelector: { matchLabels: { app: 'db' } }, ingress: 'all' },
+    { podSelector: [], ingress: [], egress: [] },
+    'spec is taken to isolate every pod of the namespace: Expected a list, got `all`',
+  ],
+  [
+    'a spec that is none',
+    'p',
+    7,
+    { podSelector: [], ingress: [], egress: [] },
+    'spec is taken to isolate every pod of the namespace: Expected fields, got `7`',
+  ],
 ])('%s closes', (_, name, spec, expected, sentence) => {
   const { policy, problems } = projected(spec, name)
   expect(policy).toMatchObject(expected)
@@ -89,7 +199,8 @@ test.each([
 })
 
 test('the order of labels makes no difference, a port does', () => {
-  const policy = (port: number, labels: object) => projected({ podSelector: { matchLabels: labels }, ingress: [{ ports: [{ port }] }] }).policy
+  const policy = (port: number, labels: object) =>
+    projected({ podSelector: { matchLabels: labels }, ingress: [{ ports: [{ port }] }] }).policy
   expect(samePolicy(policy(80, { a: '1', b: '2' }), policy(80, { b: '2', a: '1' }))).toBe(true)
   expect(samePolicy(policy(80, {}), policy(81, {}))).toBe(false)
 })

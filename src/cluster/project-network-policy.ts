@@ -1,5 +1,6 @@
-// NetworkPolicy object -> ClusterNetworkPolicy, and when two are the same. A peer, a port or a rule that makes no sense admits nothing; a selector that makes no sense
-// selects whatever it might; the rest of the policy counts. So no mistake opens a pod that the policy was to protect, and each is told of in a sentence.
+// NetworkPolicy object -> ClusterNetworkPolicy, and when two are the same. A peer, a port or a rule that makes no sense
+// admits nothing; a selector that makes no sense selects whatever it might; the rest of the policy counts. So no
+// mistake opens a pod that the policy was to protect, and each is told of in a sentence.
 import { isDeepStrictEqual } from 'node:util'
 import { cidrContains } from '../net/cidr.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
@@ -15,10 +16,17 @@ type Complain = (field: string, effect: string, error: unknown) => void
 const subdomain = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
 /** @throws {TypeError} when the object has no name; nothing else of it is too bad to be enforced. */
-export function projectNetworkPolicy(raw: unknown, report: Report): readonly [key: string, policy: ClusterNetworkPolicy] {
+export function projectNetworkPolicy(
+  raw: unknown,
+  report: Report,
+): readonly [key: string, policy: ClusterNetworkPolicy] {
   const object = asKubeObject(raw) as KubeObject & { readonly spec?: unknown }
   const { namespace = '', name } = object.metadata
-  const complain: Complain = (field, effect, error) => report(`NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${error instanceof Error ? error.message : String(error)}`, 'policy-closed')
+  const complain: Complain = (field, effect, error) =>
+    report(
+      `NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${error instanceof Error ? error.message : String(error)}`,
+      'policy-closed',
+    )
   return [keyOf(object), Object.freeze({ namespace, name, ...contentOf(name, object.spec, complain) })]
 }
 
@@ -34,22 +42,39 @@ function contentOf(name: string, raw: unknown, complain: Complain): Content {
     const spec = asFields(raw ?? {})
     const { podSelector, sound } = selectionOf(spec['podSelector'] ?? {}, complain)
     const types = typesOf(spec, complain)
-    if (!subdomain.test(name)) complain('metadata.name', 'makes the policy admit nothing', new TypeError('Expected lower-case letters, digits, dashes and dots'))
+    if (!subdomain.test(name))
+      complain(
+        'metadata.name',
+        'makes the policy admit nothing',
+        new TypeError('Expected lower-case letters, digits, dashes and dots'),
+      )
     const admits = sound && subdomain.test(name)
-    const rules = (field: string, peers: string): readonly PolicyRule[] => (admits ? rulesOf(spec[field], field, peers, complain) : [])
-    return { podSelector, ingress: types.has('Ingress') ? rules('ingress', 'from') : undefined, egress: types.has('Egress') ? rules('egress', 'to') : undefined }
+    const rules = (field: string, peers: string): readonly PolicyRule[] =>
+      admits ? rulesOf(spec[field], field, peers, complain) : []
+    return {
+      podSelector,
+      ingress: types.has('Ingress') ? rules('ingress', 'from') : undefined,
+      egress: types.has('Egress') ? rules('egress', 'to') : undefined,
+    }
   } catch (error) {
     complain('spec', 'is taken to isolate every pod of the namespace', error)
     return { podSelector: [], ingress: [], egress: [] }
   }
 }
 
-/** More pods than it should, where we cannot tell; then the policy must not admit anything either, since it would for pods that it was not made for. */
+/**
+ * More pods than it should, where we cannot tell; then the policy must not admit anything either, since it would for
+ * pods that it was not made for.
+ */
 function selectionOf(raw: unknown, complain: Complain): { podSelector: LabelSelector; sound: boolean } {
   let sound = true
   const podSelector = parseSoundRequirements(raw, (why) => {
     sound = false
-    complain('spec.podSelector', 'is taken to select all pods that its other requirements select, and the policy admits nothing', why)
+    complain(
+      'spec.podSelector',
+      'is taken to select all pods that its other requirements select, and the policy admits nothing',
+      why,
+    )
   })
   return { podSelector, sound }
 }
@@ -60,7 +85,11 @@ function typesOf(spec: Fields, complain: Complain): ReadonlySet<string> {
   if (given.length === 0) return new Set(listOf(spec['egress']).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'])
   const unknown = given.find((type) => type !== 'Ingress' && type !== 'Egress')
   if (unknown === undefined) return new Set(given as string[])
-  complain('spec.policyTypes', 'is taken for Ingress and Egress', new TypeError(`Expected Ingress or Egress, got \`${shown(unknown)}\``))
+  complain(
+    'spec.policyTypes',
+    'is taken for Ingress and Egress',
+    new TypeError(`Expected Ingress or Egress, got \`${shown(unknown)}\``),
+  )
   return new Set(['Ingress', 'Egress'])
 }
 
@@ -76,7 +105,12 @@ function rulesOf(raw: unknown, field: string, peersField: string, complain: Comp
 }
 
 /** Those that parse. What does not is left out, which closes: a list that was not empty stays a list. */
-function each<T>(items: readonly unknown[], field: string, complain: Complain, parse: (item: unknown, at: string) => T): readonly T[] {
+function each<T>(
+  items: readonly unknown[],
+  field: string,
+  complain: Complain,
+  parse: (item: unknown, at: string) => T,
+): readonly T[] {
   return Object.freeze(
     items.flatMap((item, index) => {
       const at = `${field}[${index}]`
@@ -93,16 +127,20 @@ function each<T>(items: readonly unknown[], field: string, complain: Complain, p
 function parsePeer(raw: unknown): PolicyPeer {
   const { podSelector, namespaceSelector, ipBlock } = asFields(raw)
   if (ipBlock === undefined || ipBlock === null) {
-    if ((podSelector ?? namespaceSelector ?? undefined) === undefined) throw new TypeError('Expected podSelector, namespaceSelector or ipBlock')
-    const namespaces = (namespaceSelector ?? undefined) === undefined ? undefined : parseLabelSelector(namespaceSelector)
+    if ((podSelector ?? namespaceSelector ?? undefined) === undefined)
+      throw new TypeError('Expected podSelector, namespaceSelector or ipBlock')
+    const namespaces =
+      (namespaceSelector ?? undefined) === undefined ? undefined : parseLabelSelector(namespaceSelector)
     return Object.freeze({ namespaces, pods: parseLabelSelector(podSelector ?? {}) } satisfies PodPeer)
   }
-  if ((podSelector ?? namespaceSelector ?? undefined) !== undefined) throw new TypeError('Expected ipBlock alone, without selectors beside it')
+  if ((podSelector ?? namespaceSelector ?? undefined) !== undefined)
+    throw new TypeError('Expected ipBlock alone, without selectors beside it')
   const { cidr: text, except: texts } = asFields(ipBlock)
   const cidr = parseSloppyCidr(asText(text))
   const except = listOf(texts).map((each) => parseSloppyCidr(asText(each)))
   const outside = except.findIndex(({ network, prefix }) => prefix <= cidr.prefix || !cidrContains(cidr, network))
-  if (outside >= 0) throw new TypeError(`Expected except to be blocks within ${asText(text)}, got \`${shown(listOf(texts)[outside])}\``)
+  if (outside >= 0)
+    throw new TypeError(`Expected except to be blocks within ${asText(text)}, got \`${shown(listOf(texts)[outside])}\``)
   return Object.freeze({ cidr, except: Object.freeze(except) } satisfies BlockPeer)
 }
 
@@ -115,13 +153,15 @@ function parsePort(raw: unknown): PolicyPort {
     if (last < first) throw new TypeError(`Expected endPort to be ${first} or more, got \`${last}\``)
     return Object.freeze({ protocol: parsed, first, last })
   }
-  if (endPort !== undefined && endPort !== null) throw new TypeError(`Expected endPort to come with a port number, got \`${shown(port)}\``)
+  if (endPort !== undefined && endPort !== null)
+    throw new TypeError(`Expected endPort to come with a port number, got \`${shown(port)}\``)
   if (port === undefined || port === null) return Object.freeze({ protocol: parsed, first: 0, last: 65_535 })
   return Object.freeze({ protocol: parsed, name: parseServicePortName(port) })
 }
 
 function asFields(value: unknown): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError(`Expected fields, got \`${shown(value)}\``)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new TypeError(`Expected fields, got \`${shown(value)}\``)
   return value as Fields
 }
 

@@ -2,10 +2,21 @@ import { expect, test } from 'vitest'
 import { projectNode, sameNode } from './project-node.ts'
 
 const node = {
-  metadata: { name: 'worker-1', uid: 'u-1', creationTimestamp: '2026-11-21T10:00:00Z', resourceVersion: '7', managedFields: [{}] },
+  metadata: {
+    name: 'worker-1',
+    uid: 'u-1',
+    creationTimestamp: '2026-11-21T10:00:00Z',
+    resourceVersion: '7',
+    managedFields: [{}],
+  },
   spec: { podCIDR: '10.244.1.0/24', podCIDRs: ['10.244.1.0/24', 'FD00:1::/64'] },
   status: {
-    addresses: [{ type: 'Hostname', address: 'worker-1' }, { type: 'InternalIP', address: '192.168.0.21' }, { type: 'ExternalIP', address: '1.2.3.4' }, { type: 'InternalIP', address: 'fd00::21' }],
+    addresses: [
+      { type: 'Hostname', address: 'worker-1' },
+      { type: 'InternalIP', address: '192.168.0.21' },
+      { type: 'ExternalIP', address: '1.2.3.4' },
+      { type: 'InternalIP', address: 'fd00::21' },
+    ],
     conditions: [{ lastHeartbeatTime: '2026-11-21T10:00:01Z' }],
   },
 }
@@ -23,40 +34,67 @@ test('what is kept of a Node', () => {
     name: 'worker-1',
     uid: 'u-1',
     createdAt: Date.UTC(2026, 10, 21, 10),
-    podCidrs: [{ family: 4, network: '10.244.1.0', prefix: 24 }, { family: 6, network: 'fd00:1::', prefix: 64 }],
+    podCidrs: [
+      { family: 4, network: '10.244.1.0', prefix: 24 },
+      { family: 6, network: 'fd00:1::', prefix: 64 },
+    ],
     internalAddresses: ['192.168.0.21', 'fd00::21'],
     zone: undefined,
-    leaving: false, networkUnavailable: false,
+    leaving: false,
+    networkUnavailable: false,
   })
   expect(problems).toEqual([])
   expect(Object.isFrozen(value) && Object.isFrozen(value.podCidrs)).toBe(true)
 })
 
 test('a heartbeat changes nothing, a podCIDR does', () => {
-  const beat = { ...node, metadata: { ...node.metadata, resourceVersion: '8' }, status: { ...node.status, conditions: [{ lastHeartbeatTime: 'later' }] } }
+  const beat = {
+    ...node,
+    metadata: { ...node.metadata, resourceVersion: '8' },
+    status: { ...node.status, conditions: [{ lastHeartbeatTime: 'later' }] },
+  }
   expect(sameNode(projected(node).value, projected(beat).value)).toBe(true)
   const moved = { ...node, spec: { podCIDRs: ['10.244.9.0/24', 'fd00:1::/64'] } }
   expect(sameNode(projected(node).value, projected(moved).value)).toBe(false)
 })
 
 test('a Node that has only just come, and one that only podCIDR speaks of', () => {
-  expect(projected({ metadata: { name: 'new' } }).value).toEqual({ name: 'new', uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false, networkUnavailable: false })
+  expect(projected({ metadata: { name: 'new' } }).value).toEqual({
+    name: 'new',
+    uid: '',
+    createdAt: 0,
+    podCidrs: [],
+    internalAddresses: [],
+    zone: undefined,
+    leaving: false,
+    networkUnavailable: false,
+  })
   expect(projected({ metadata: { name: 'old' }, spec: { podCIDR: '10.1.0.0/24' } }).value.podCidrs).toHaveLength(1)
 })
 
 test('a Node says where it is, and whether it is about to go', () => {
   const zoned = { ...node, metadata: { ...node.metadata, labels: { 'topology.kubernetes.io/zone': 'east' } } }
   expect(projected(zoned).value).toMatchObject({ zone: 'east', leaving: false, networkUnavailable: false })
-  expect(projected({ ...node, metadata: { ...node.metadata, deletionTimestamp: '2026-11-21T10:00:00Z' } }).value.leaving).toBe(true)
+  expect(
+    projected({ ...node, metadata: { ...node.metadata, deletionTimestamp: '2026-11-21T10:00:00Z' } }).value.leaving,
+  ).toBe(true)
   expect(projected({ ...node, spec: { taints: [{ key: 'ToBeDeletedByClusterAutoscaler' }] } }).value.leaving).toBe(true)
-  expect(projected({ ...node, spec: { unschedulable: true, taints: [{ key: 'node.kubernetes.io/unschedulable' }] } }).value.leaving).toBe(false)
+  expect(
+    projected({ ...node, spec: { unschedulable: true, taints: [{ key: 'node.kubernetes.io/unschedulable' }] } }).value
+      .leaving,
+  ).toBe(false)
 })
 
 test('bad entries are left out one by one, and named', () => {
   const { value, problems } = projected({
     metadata: { name: 'odd' },
     spec: { podCIDRs: ['10.244.1.7/24', '10.244.2.0/24'] },
-    status: { addresses: [{ type: 'InternalIP', address: 'worker-1.local' }, { type: 'InternalIP', address: '10.0.0.1' }] },
+    status: {
+      addresses: [
+        { type: 'InternalIP', address: 'worker-1.local' },
+        { type: 'InternalIP', address: '10.0.0.1' },
+      ],
+    },
   })
   expect(value.podCidrs).toEqual([{ family: 4, network: '10.244.2.0', prefix: 24 }])
   expect(value.internalAddresses).toEqual(['10.0.0.1'])

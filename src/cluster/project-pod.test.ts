@@ -16,19 +16,36 @@ function projected(raw: unknown) {
 test('what is kept of a Pod', () => {
   expect(projected(pod)).toEqual({
     key: 'shop/web-0',
-    value: { namespace: 'shop', name: 'web-0', uid: 'u-1', node: 'worker-1', phase: 'Running', hostNetwork: false, addresses: ['10.244.1.5', 'fd00::5'], labels: { app: 'web' }, ports: [] },
+    value: {
+      namespace: 'shop',
+      name: 'web-0',
+      uid: 'u-1',
+      node: 'worker-1',
+      phase: 'Running',
+      hostNetwork: false,
+      addresses: ['10.244.1.5', 'fd00::5'],
+      labels: { app: 'web' },
+      ports: [],
+    },
     problems: [],
   })
 })
 
 test('a Pod that nobody has scheduled yet', () => {
-  expect(projected({ metadata: { name: 'a', namespace: 'n' } }).value).toMatchObject({ node: undefined, phase: 'Pending', addresses: [], labels: {} })
+  expect(projected({ metadata: { name: 'a', namespace: 'n' } }).value).toMatchObject({
+    node: undefined,
+    phase: 'Pending',
+    addresses: [],
+    labels: {},
+  })
 })
 
 test('a bad address is left out and named', () => {
   const { value, problems } = projected({ ...pod, status: { phase: 'Running', podIP: '10.244.1' } })
   expect(value.addresses).toEqual([])
-  expect(problems).toEqual(['Pod shop/web-0: status.podIPs `10.244.1` is left out: Expected an IP address, got `10.244.1`'])
+  expect(problems).toEqual([
+    'Pod shop/web-0: status.podIPs `10.244.1` is left out: Expected an IP address, got `10.244.1`',
+  ])
 })
 
 test('labels and addresses make a difference, conditions do not', () => {
@@ -39,12 +56,29 @@ test('labels and addresses make a difference, conditions do not', () => {
 })
 
 test('ports that have a name are kept, those of sidecars too; a bad one is left out and named', () => {
-  const spec = { containers: [{ ports: [{ name: 'http', containerPort: 8080 }, { containerPort: 1 }] }, { ports: [{ name: 'Bad!', containerPort: 2 }] }], initContainers: [{ ports: [{ name: 'gone', containerPort: 3 }] }, { restartPolicy: 'Always', ports: [{ name: 'dns', protocol: 'UDP', containerPort: 53 }] }] }
+  const spec = {
+    containers: [
+      { ports: [{ name: 'http', containerPort: 8080 }, { containerPort: 1 }] },
+      { ports: [{ name: 'Bad!', containerPort: 2 }] },
+    ],
+    initContainers: [
+      { ports: [{ name: 'gone', containerPort: 3 }] },
+      { restartPolicy: 'Always', ports: [{ name: 'dns', protocol: 'UDP', containerPort: 53 }] },
+    ],
+  }
   const { value, problems } = projected({ ...pod, spec })
-  expect(value.ports).toEqual([{ name: 'http', protocol: 'tcp', port: 8080 }, { name: 'dns', protocol: 'udp', port: 53 }])
-  expect(problems).toEqual([expect.stringContaining('Pod shop/web-0: container port `Bad!` is left out: Expected the name of a port')])
+  expect(value.ports).toEqual([
+    { name: 'http', protocol: 'tcp', port: 8080 },
+    { name: 'dns', protocol: 'udp', port: 53 },
+  ])
+  expect(problems).toEqual([
+    expect.stringContaining('Pod shop/web-0: container port `Bad!` is left out: Expected the name of a port'),
+  ])
 })
 
 test('a static pod goes by its own uid, which runtimes are told, and not by that of its mirror', () => {
-  expect(projected({ ...pod, metadata: { ...pod.metadata, annotations: { 'kubernetes.io/config.mirror': 'a1b2' } } }).value.uid).toBe('a1b2')
+  expect(
+    projected({ ...pod, metadata: { ...pod.metadata, annotations: { 'kubernetes.io/config.mirror': 'a1b2' } } }).value
+      .uid,
+  ).toBe('a1b2')
 })

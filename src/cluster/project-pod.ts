@@ -1,4 +1,5 @@
-// Pod object -> ClusterPod, and when two are the same. An address that makes no sense is left out and reported; the rest of the pod still counts.
+// Pod object -> ClusterPod, and when two are the same. An address that makes no sense is left out and reported; the
+// rest of the pod still counts.
 import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../net/address.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
@@ -7,8 +8,17 @@ import type { ClusterPod, ContainerPort, PodPhase } from './pod.ts'
 import { parsePortNumber, parseProtocol, parseServicePortName, shown } from './service-fields.ts'
 
 interface RawPod extends KubeObject {
-  readonly spec?: { readonly nodeName?: string; readonly hostNetwork?: boolean; readonly containers?: readonly RawContainer[]; readonly initContainers?: readonly RawContainer[] }
-  readonly status?: { readonly phase?: PodPhase; readonly podIP?: string; readonly podIPs?: readonly { readonly ip: string }[] }
+  readonly spec?: {
+    readonly nodeName?: string
+    readonly hostNetwork?: boolean
+    readonly containers?: readonly RawContainer[]
+    readonly initContainers?: readonly RawContainer[]
+  }
+  readonly status?: {
+    readonly phase?: PodPhase
+    readonly podIP?: string
+    readonly podIPs?: readonly { readonly ip: string }[]
+  }
 }
 
 interface RawContainer {
@@ -29,7 +39,9 @@ export function projectPod(raw: unknown, report: (problem: string) => void): rea
     node: pod.spec?.nodeName === '' ? undefined : pod.spec?.nodeName,
     phase,
     hostNetwork: pod.spec?.hostNetwork ?? false,
-    addresses: parseEach(addresses, parseAddress, (text, why) => report(`Pod ${keyOf(pod)}: status.podIPs \`${text}\` is left out: ${why}`)),
+    addresses: parseEach(addresses, parseAddress, (text, why) =>
+      report(`Pod ${keyOf(pod)}: status.podIPs \`${text}\` is left out: ${why}`),
+    ),
     labels: Object.freeze({ ...labels }),
     ports: namedPortsOf(pod, report),
   })
@@ -50,6 +62,13 @@ function namedPortsOf(pod: RawPod, report: (problem: string) => void): readonly 
   const running = [...containers, ...initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always')]
   const named = running.flatMap(({ ports }) => ports ?? []).filter(({ name }) => name)
   if (named.length === 0) return noPorts
-  const parse = ({ name, protocol, containerPort }: (typeof named)[number]): ContainerPort => Object.freeze({ name: parseServicePortName(name), protocol: parseProtocol(protocol), port: parsePortNumber(containerPort) })
-  return parseEach(named, parse, ({ name }, why) => report(`Pod ${keyOf(pod)}: container port \`${shown(name)}\` is left out: ${why}`))
+  const parse = ({ name, protocol, containerPort }: (typeof named)[number]): ContainerPort =>
+    Object.freeze({
+      name: parseServicePortName(name),
+      protocol: parseProtocol(protocol),
+      port: parsePortNumber(containerPort),
+    })
+  return parseEach(named, parse, ({ name }, why) =>
+    report(`Pod ${keyOf(pod)}: container port \`${shown(name)}\` is left out: ${why}`),
+  )
 }

@@ -11,10 +11,14 @@ interface RawServiceCidr extends KubeObject {
   readonly spec?: { readonly cidrs?: readonly string[] }
 }
 
-/** One that is being deleted counts: addresses of it are in use until it is gone. @throws {TypeError} when it has no name. */
+/**
+ * One that is being deleted counts: addresses of it are in use until it is gone.
+ * @throws {TypeError} when it has no name.
+ */
 export function projectServiceCidr(raw: unknown, report: Report): readonly [key: string, cidrs: ServiceCidrs] {
   const object = asKubeObject(raw) as RawServiceCidr
-  const leftOut = (text: string, why: string): void => report(`ServiceCIDR ${keyOf(object)}: spec.cidrs \`${text}\` is left out: ${why}`, 'service-cidr')
+  const leftOut = (text: string, why: string): void =>
+    report(`ServiceCIDR ${keyOf(object)}: spec.cidrs \`${text}\` is left out: ${why}`, 'service-cidr')
   return [keyOf(object), parseEach(object.spec?.cidrs ?? [], parseCidr, leftOut)]
 }
 

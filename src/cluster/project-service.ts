@@ -1,11 +1,20 @@
-// Service object -> ClusterService, and when two are the same. An entry that makes no sense is left out and reported; the rest of the Service still counts.
+// Service object -> ClusterService, and when two are the same. An entry that makes no sense is left out and reported;
+// the rest of the Service still counts.
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, familyOf } from '../net/address.ts'
 import { asKubeObject, createdAtOf, type KubeObject, keyOf } from './kube-object.ts'
 import { parseEach } from './parse-each.ts'
 import type { Report } from './problem.ts'
 import type { ClusterService, ClusterServicePort, ServiceType, TrafficPolicy } from './service.ts'
-import { parseLabel, parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress, parseSloppyCidr, shown } from './service-fields.ts'
+import {
+  parseLabel,
+  parsePortName,
+  parsePortNumber,
+  parseProtocol,
+  parseSloppyAddress,
+  parseSloppyCidr,
+  shown,
+} from './service-fields.ts'
 
 interface RawService extends KubeObject {
   readonly spec?: {
@@ -22,7 +31,11 @@ interface RawService extends KubeObject {
     readonly sessionAffinity?: 'None' | 'ClientIP'
     readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number } }
   }
-  readonly status?: { readonly loadBalancer?: { readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: 'VIP' | 'Proxy' }[] } }
+  readonly status?: {
+    readonly loadBalancer?: {
+      readonly ingress?: readonly { readonly ip?: string; readonly ipMode?: 'VIP' | 'Proxy' }[]
+    }
+  }
 }
 
 interface RawPort {
@@ -35,15 +48,25 @@ interface RawPort {
 /** The API server's default for sessionAffinityConfig.clientIP.timeoutSeconds: three hours. */
 const defaultAffinitySeconds = 10_800
 
-/** Undefined where there is nothing to proxy: ExternalName, headless, no ClusterIP yet, or another proxy's. @throws {TypeError} when namespace or name is none. */
-export function projectService(raw: unknown, report: Report): readonly [key: string, service: ClusterService] | undefined {
+/**
+ * Undefined where there is nothing to proxy: ExternalName, headless, no ClusterIP yet, or another proxy's.
+ * @throws {TypeError} when namespace or name is none.
+ */
+export function projectService(
+  raw: unknown,
+  report: Report,
+): readonly [key: string, service: ClusterService] | undefined {
   const service = asKubeObject(raw) as RawService
   const { spec = {}, status, metadata } = service
-  if (metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined || spec.type === 'ExternalName') return undefined
-  const leftOut = (field: string, reason: string) => (value: unknown, why: string) => report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
+  if (metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined || spec.type === 'ExternalName')
+    return undefined
+  const leftOut = (field: string, reason: string) => (value: unknown, why: string) =>
+    report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
   const clusterIps = clusterIpsOf(spec, leftOut('spec.clusterIPs', 'cluster-ip'))
   if (clusterIps.length === 0) return undefined
-  const ingress = (status?.loadBalancer?.ingress ?? []).filter(({ ip, ipMode = 'VIP' }) => ip && ipMode === 'VIP').map(({ ip = '' }) => ip)
+  const ingress = (status?.loadBalancer?.ingress ?? [])
+    .filter(({ ip, ipMode = 'VIP' }) => ip && ipMode === 'VIP')
+    .map(({ ip = '' }) => ip)
   const value: ClusterService = Object.freeze({
     namespace: parseLabel(metadata.namespace),
     name: parseLabel(metadata.name),
@@ -54,11 +77,24 @@ export function projectService(raw: unknown, report: Report): readonly [key: str
     ports: portsOf(spec.ports ?? [], leftOut('spec.ports', 'service-port')),
     externalIps: parseEach(filled(spec.externalIPs), parseSloppyAddress, leftOut('spec.externalIPs', 'external-ip')),
     loadBalancerIps: parseEach(ingress, parseSloppyAddress, leftOut('status.loadBalancer.ingress', 'load-balancer-ip')),
-    sourceRanges: parseEach(filled(spec.loadBalancerSourceRanges), parseSloppyCidr, leftOut('spec.loadBalancerSourceRanges', 'source-range')),
+    sourceRanges: parseEach(
+      filled(spec.loadBalancerSourceRanges),
+      parseSloppyCidr,
+      leftOut('spec.loadBalancerSourceRanges', 'source-range'),
+    ),
     internalTrafficPolicy: spec.internalTrafficPolicy ?? 'Cluster',
     externalTrafficPolicy: spec.externalTrafficPolicy ?? 'Cluster',
-    healthCheckNodePort: optionalPort(spec.healthCheckNodePort, leftOut('spec.healthCheckNodePort', 'health-check-node-port')),
-    affinitySeconds: spec.sessionAffinity === 'ClientIP' ? affinitySecondsOf(spec.sessionAffinityConfig?.clientIP?.timeoutSeconds, leftOut('spec.sessionAffinityConfig', 'session-affinity')) : undefined,
+    healthCheckNodePort: optionalPort(
+      spec.healthCheckNodePort,
+      leftOut('spec.healthCheckNodePort', 'health-check-node-port'),
+    ),
+    affinitySeconds:
+      spec.sessionAffinity === 'ClientIP'
+        ? affinitySecondsOf(
+            spec.sessionAffinityConfig?.clientIP?.timeoutSeconds,
+            leftOut('spec.sessionAffinityConfig', 'session-affinity'),
+          )
+        : undefined,
   })
   return [keyOf(service), value]
 }
@@ -71,36 +107,48 @@ export function sameService(a: ClusterService, b: ClusterService): boolean {
 type LeftOut = (value: unknown, why: string) => void
 
 /** clusterIPs[i] is of ipFamilies[i], or of the family it looks like where the API server is older than dual-stack. */
-function clusterIpsOf({ clusterIP = '', clusterIPs = [], ipFamilies = [] }: NonNullable<RawService['spec']>, leftOut: LeftOut): readonly Address[] {
+function clusterIpsOf(
+  { clusterIP = '', clusterIPs = [], ipFamilies = [] }: NonNullable<RawService['spec']>,
+  leftOut: LeftOut,
+): readonly Address[] {
   const texts = clusterIPs.length === 0 ? [clusterIP] : clusterIPs
   const addresses = new Map<number, Address>()
   for (const [index, text] of texts.entries()) {
     if (text === '' || text === 'None') continue
-    parseEach([text], (each) => {
-      const address = parseSloppyAddress(each)
-      const family = familyOf(address)
-      if ((ipFamilies[index] ?? `IPv${family}`) !== `IPv${family}`) throw new TypeError(`Expected an address of ${ipFamilies[index]}, as spec.ipFamilies has it`)
-      if (addresses.has(family)) throw new TypeError(`Expected one address of IPv${family}`)
-      addresses.set(family, address)
-    }, leftOut)
+    parseEach(
+      [text],
+      (each) => {
+        const address = parseSloppyAddress(each)
+        const family = familyOf(address)
+        if ((ipFamilies[index] ?? `IPv${family}`) !== `IPv${family}`)
+          throw new TypeError(`Expected an address of ${ipFamilies[index]}, as spec.ipFamilies has it`)
+        if (addresses.has(family)) throw new TypeError(`Expected one address of IPv${family}`)
+        addresses.set(family, address)
+      },
+      leftOut,
+    )
   }
   return Object.freeze([...addresses.values()])
 }
 
 function portsOf(raw: readonly RawPort[], leftOut: LeftOut): readonly ClusterServicePort[] {
   const seen = new Set<string>()
-  return parseEach(raw, (each) => {
-    const port = Object.freeze({
-      name: parsePortName(each.name),
-      protocol: parseProtocol(each.protocol),
-      port: parsePortNumber(each.port),
-      nodePort: each.nodePort === undefined || each.nodePort === 0 ? 0 : parsePortNumber(each.nodePort),
-    })
-    const key = `${port.name}/${port.protocol}`
-    if (seen.has(key)) throw new TypeError(`Expected names to be unique, got \`${port.name}\` twice`)
-    seen.add(key)
-    return port
-  }, leftOut)
+  return parseEach(
+    raw,
+    (each) => {
+      const port = Object.freeze({
+        name: parsePortName(each.name),
+        protocol: parseProtocol(each.protocol),
+        port: parsePortNumber(each.port),
+        nodePort: each.nodePort === undefined || each.nodePort === 0 ? 0 : parsePortNumber(each.nodePort),
+      })
+      const key = `${port.name}/${port.protocol}`
+      if (seen.has(key)) throw new TypeError(`Expected names to be unique, got \`${port.name}\` twice`)
+      seen.add(key)
+      return port
+    },
+    leftOut,
+  )
 }
 
 function optionalPort(value: unknown, leftOut: LeftOut): number {

@@ -1,6 +1,8 @@
-// An outage of the API server makes its reflectors wait, each for a time of its own. The first of them that is answered again ends the waits of the others.
+// An outage of the API server makes its reflectors wait, each for a time of its own. The first of them that is answered
+// again ends the waits of the others.
 //
-// One whose wait was ended so tells nobody of its answer: else two that are answered and broken off again and again would keep each other from ever waiting.
+// One whose wait was ended so tells nobody of its answer: else two that are answered and broken off again and again
+// would keep each other from ever waiting.
 export class Recovery {
   #next = new AbortController()
 

@@ -19,16 +19,33 @@ function project(raw: unknown): readonly [string, string] | undefined {
 const anyone: Omit<Credentials, 'servers'> = { requestOptions: async () => ({ headers: {} }), reload: () => {} }
 
 function connectionTo(server: FakeApiServer, credentials = anyone): ApiConnection {
-  return new ApiConnection({ servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] }, ...credentials })
+  return new ApiConnection({
+    servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] },
+    ...credentials,
+  })
 }
 
 /** A reflector of the server, not yet running, and all that a test wants to know of it. */
-function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'servers'> } = {}) {
+function reflectorOf(
+  server: FakeApiServer,
+  settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'servers'> } = {},
+) {
   const clock = new FakeClock()
   const logged: { level: number; msg: string }[] = []
-  const log = pino({ level: 'debug' }, { write: (text: string) => logged.push(JSON.parse(text) as (typeof logged)[number]) })
+  const log = pino(
+    { level: 'debug' },
+    { write: (text: string) => logged.push(JSON.parse(text) as (typeof logged)[number]) },
+  )
   const api = connectionTo(server, settings.credentials)
-  const reflector = new Reflector({ api, path: '/api/v1/things', project, equals: (a, b) => a === b, log, clock, ...settings })
+  const reflector = new Reflector({
+    api,
+    path: '/api/v1/things',
+    project,
+    equals: (a, b) => a === b,
+    log,
+    clock,
+    ...settings,
+  })
   let signals = 0
   reflector.onChange(() => (signals += 1))
   const stop = new AbortController()
@@ -40,11 +57,20 @@ function reflectorOf(server: FakeApiServer, settings: Partial<ReflectorSettings<
     })
     return running
   }
-  return { reflector, clock, start, stop, warnings: () => logged.filter(({ level }) => level >= 40).map(({ msg }) => msg), signals: () => signals }
+  return {
+    reflector,
+    clock,
+    start,
+    stop,
+    warnings: () => logged.filter(({ level }) => level >= 40).map(({ msg }) => msg),
+    signals: () => signals,
+  }
 }
 
 function wanted(server: FakeApiServer): Record<string, string> {
-  const shown = [...server.objects].map(([name, { metadata }]) => [`default/${name}`, metadata.labels['v'] ?? ''] as const)
+  const shown = [...server.objects].map(
+    ([name, { metadata }]) => [`default/${name}`, metadata.labels['v'] ?? ''] as const,
+  )
   return Object.fromEntries(shown.filter(([, value]) => value !== 'hidden'))
 }
 
@@ -81,8 +107,19 @@ test('the list streams on into the watch: one request for everything', async () 
   server.delete('a')
   await converged(reflector, server)
   expect(server.requests).toHaveLength(1)
-  expect(Object.fromEntries(server.requests[0]!)).toMatchObject({ fieldSelector: 'spec.nodeName=n1', labelSelector: 'app=web', resourceVersionMatch: 'NotOlderThan', timeoutSeconds: '450' })
-  expect(reflector.status()).toMatchObject({ synced: true, objects: 2, relists: 0, reconnects: 0, lastError: undefined })
+  expect(Object.fromEntries(server.requests[0]!)).toMatchObject({
+    fieldSelector: 'spec.nodeName=n1',
+    labelSelector: 'app=web',
+    resourceVersionMatch: 'NotOlderThan',
+    timeoutSeconds: '450',
+  })
+  expect(reflector.status()).toMatchObject({
+    synced: true,
+    objects: 2,
+    relists: 0,
+    reconnects: 0,
+    lastError: undefined,
+  })
 })
 
 test('an empty cluster is synced too, and says so', async () => {
@@ -175,7 +212,10 @@ test('the end of a watch that lived is no failure: the next one follows at once'
 test('a server that takes the request and never answers is given up', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
-  server.faults.push(() => {}, () => {})
+  server.faults.push(
+    () => {},
+    () => {},
+  )
   const { reflector, start, warnings } = reflectorOf(server, { limits: { headersTimeoutMs: 20 } })
   void start()
   await converged(reflector, server)
@@ -194,25 +234,28 @@ test('a watch that outlives its deadline is cut off and goes on from its place',
   expect(reflector.status().relists).toBe(0)
 })
 
-test.each(['status', 'event'] as const)('410 (%s) leads to a new list, and what went meanwhile is gone', async (how) => {
-  await using server = await FakeApiServer.start()
-  server.expiresBy = how
-  server.put('a', { v: '1' })
-  server.put('b', { v: '1' })
-  const { reflector, start, clock } = reflectorOf(server)
-  void start()
-  await converged(reflector, server)
-  server.faults.push((_, serve) => {
-    server.delete('a')
-    server.put('c', { v: '1' })
-    server.compact()
-    serve()
-  })
-  server.cutWatches()
-  await eventually(() => expect(reflector.status().relists).toBe(1))
-  await converged(reflector, server)
-  expect(clock.sleeps).toHaveLength(2)
-})
+test.each(['status', 'event'] as const)(
+  '410 (%s) leads to a new list, and what went meanwhile is gone',
+  async (how) => {
+    await using server = await FakeApiServer.start()
+    server.expiresBy = how
+    server.put('a', { v: '1' })
+    server.put('b', { v: '1' })
+    const { reflector, start, clock } = reflectorOf(server)
+    void start()
+    await converged(reflector, server)
+    server.faults.push((_, serve) => {
+      server.delete('a')
+      server.put('c', { v: '1' })
+      server.compact()
+      serve()
+    })
+    server.cutWatches()
+    await eventually(() => expect(reflector.status().relists).toBe(1))
+    await converged(reflector, server)
+    expect(clock.sleeps).toHaveLength(2)
+  },
+)
 
 test('410 in the middle of a watch', async () => {
   await using server = await FakeApiServer.start()
@@ -234,7 +277,11 @@ test('a server without WatchList is read in pages, and never asked for it again'
   const { reflector, start, warnings } = reflectorOf(server)
   void start()
   await converged(reflector, server)
-  expect(server.requests.slice(1, 4).map((query) => [query.get('limit'), query.get('continue')])).toEqual([['500', null], ['500', '500'], ['500', '1000']])
+  expect(server.requests.slice(1, 4).map((query) => [query.get('limit'), query.get('continue')])).toEqual([
+    ['500', null],
+    ['500', '500'],
+    ['500', '1000'],
+  ])
   server.delete('p7')
   server.compact()
   server.faults.push(refuse(410))
@@ -270,7 +317,15 @@ test('a stream that ends before its list is complete shows nothing, and pages ar
 test('a list that the server breaks off at once, as with an old etcd, is read in pages; the next one is tried again', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
-  const breakOff: Fault = (response) => response.end(line('ERROR', { kind: 'Status', code: 500, reason: 'InternalError', message: 'the required storage feature RequestWatchProgress is disabled' }))
+  const breakOff: Fault = (response) =>
+    response.end(
+      line('ERROR', {
+        kind: 'Status',
+        code: 500,
+        reason: 'InternalError',
+        message: 'the required storage feature RequestWatchProgress is disabled',
+      }),
+    )
   server.faults.push(breakOff)
   const { reflector, start, warnings } = reflectorOf(server)
   void start()
@@ -305,12 +360,17 @@ test('a token refused with 401 is read anew', async () => {
   server.put('a', { v: '1' })
   let token = 'old'
   const tokens: unknown[] = []
-  const heard = (then: Fault): Fault => (response, serve, request) => {
-    tokens.push(request.headers.authorization)
-    then(response, serve, request)
-  }
+  const heard =
+    (then: Fault): Fault =>
+    (response, serve, request) => {
+      tokens.push(request.headers.authorization)
+      then(response, serve, request)
+    }
   server.faults.push(heard(refuse(401)), heard(proper))
-  const credentials = { requestOptions: async () => ({ headers: { Authorization: `Bearer ${token}` } }), reload: () => void (token = 'new') }
+  const credentials = {
+    requestOptions: async () => ({ headers: { Authorization: `Bearer ${token}` } }),
+    reload: () => void (token = 'new'),
+  }
   const { reflector, start, clock } = reflectorOf(server, { credentials })
   void start()
   await converged(reflector, server)
@@ -368,7 +428,8 @@ test('an outage ends for all reflectors when it ends for one', async () => {
 test('a kind that the server does not have is asked for with growing pauses and one warning, until an upgrade brings it', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
-  const notFound: Fault = (response) => response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n')
+  const notFound: Fault = (response) =>
+    response.writeHead(404, { 'content-type': 'text/plain' }).end('404 page not found\n')
   server.faults.push(...Array.from({ length: 30 }, () => notFound))
   const { reflector, start, clock, warnings } = reflectorOf(server)
   void start()
@@ -469,10 +530,21 @@ test('whatever happens, it ends at the state of the server', async () => {
   const name = fc.constantFrom('a', 'b', 'c', 'd')
   const value = fc.constantFrom('1', '2', 'hidden')
   const change: fc.Arbitrary<Step> = fc.oneof(
-    fc.tuple(name, value).map(([name, v]) => (server: FakeApiServer) => server.put(name, { v })),
+    fc.tuple(name, value).map(
+      ([name, v]) =>
+        (server: FakeApiServer) =>
+          server.put(name, { v }),
+    ),
     name.map((name) => (server: FakeApiServer) => server.delete(name)),
   )
-  const fault = fc.constantFrom<Fault>(refuse(410), refuse(500), refuse(429), (response) => response.destroy(), (response) => response.end(), (response) => response.end('{"type":"ADD'))
+  const fault = fc.constantFrom<Fault>(
+    refuse(410),
+    refuse(500),
+    refuse(429),
+    (response) => response.destroy(),
+    (response) => response.end(),
+    (response) => response.end('{"type":"ADD'),
+  )
   const trouble: fc.Arbitrary<Step> = fc.oneof(
     fc.constantFrom<Step>(
       (server) => server.cutWatches(),
@@ -488,21 +560,31 @@ test('whatever happens, it ends at the state of the server', async () => {
     fc.integer({ min: 1, max: 40 }).map((bytes) => (server: FakeApiServer) => void (server.chunkBytes = bytes)),
   )
   await fc.assert(
-    fc.asyncProperty(fc.array(fc.oneof({ weight: 3, arbitrary: change }, { weight: 2, arbitrary: trouble }, { weight: 3, arbitrary: fc.constant(pause) }), { maxLength: 40 }), async (steps) => {
-      await using server = await FakeApiServer.start()
-      const { reflector, start, stop, clock } = reflectorOf(server)
-      const running = start()
-      for (const step of steps) {
-        if (step === pause) for (let turn = 0; turn < 10; turn++) await setImmediate()
-        else step(server)
-      }
-      // Half a line may be the last that was sent: no server leaves it at that.
-      server.cutWatches()
-      await converged(reflector, server)
-      expect(server.requests.length).toBeLessThanOrEqual(2 * clock.sleeps.length + 6)
-      stop.abort()
-      await running
-    }),
+    fc.asyncProperty(
+      fc.array(
+        fc.oneof(
+          { weight: 3, arbitrary: change },
+          { weight: 2, arbitrary: trouble },
+          { weight: 3, arbitrary: fc.constant(pause) },
+        ),
+        { maxLength: 40 },
+      ),
+      async (steps) => {
+        await using server = await FakeApiServer.start()
+        const { reflector, start, stop, clock } = reflectorOf(server)
+        const running = start()
+        for (const step of steps) {
+          if (step === pause) for (let turn = 0; turn < 10; turn++) await setImmediate()
+          else step(server)
+        }
+        // Half a line may be the last that was sent: no server leaves it at that.
+        server.cutWatches()
+        await converged(reflector, server)
+        expect(server.requests.length).toBeLessThanOrEqual(2 * clock.sleeps.length + 6)
+        stop.abort()
+        await running
+      },
+    ),
     { numRuns: 40 },
   )
 })

@@ -1,8 +1,9 @@
 // Keeps a small copy of one kind of object in step with the API server, for ever.
 //
-// One loop: without a place in the server's history it lists, and the list streams straight on into a watch (WatchList; in pages where the server has
-// none). With a place it watches from there. The server ends each watch after some minutes and the next one goes on from the last event or bookmark.
-// Any failure is waited out (retries.ts); a place that the server has forgotten (410) or keeps refusing is given up for a new list. Nothing but the signal stops it.
+// One loop: without a place in the server's history it lists, and the list streams straight on into a watch (WatchList;
+// in pages where the server has none). With a place it watches from there. The server ends each watch after some
+// minutes and the next one goes on from the last event or bookmark. Any failure is waited out (retries.ts); a place
+// that the server has forgotten (410) or keeps refusing is given up for a new list. Nothing but the signal stops it.
 import type { Logger } from 'pino'
 import type { ApiConnection, Query, StreamLimits } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
@@ -30,7 +31,10 @@ export interface ReflectorSettings<T> {
 export interface ReflectorLimits {
   /** ms until an answer must have begun. */
   readonly headersTimeoutMs: number
-  /** Seconds after which the server is asked to end a watch: this and up to twice this, so that no two reflectors keep step. */
+  /**
+   * Seconds after which the server is asked to end a watch: this and up to twice this, so that no two reflectors keep
+   * step.
+   */
   readonly watchSeconds: number
   /** ms that the server may be late with it. */
   readonly graceMs: number
@@ -147,13 +151,21 @@ export class Reflector<T> {
 
   async #streamList(signal: AbortSignal): Promise<number> {
     try {
-      return await this.#follow(signal, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }, this.#store.refill())
+      return await this.#follow(
+        signal,
+        { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' },
+        this.#store.refill(),
+      )
     } catch (error) {
       const refused = error instanceof ApiError && (error.status === 400 || error.status === 422)
-      // A server whose etcd is too old for it accepts the watch and breaks it off at once (k8s.io/apiserver cacher.Watch): as client-go, read pages this time.
+      // A server whose etcd is too old for it accepts the watch and breaks it off at once (k8s.io/apiserver
+      // cacher.Watch): as client-go, read pages this time.
       const broken = error instanceof WatchBroken && this.#place === undefined
       if (!refused && !broken) throw error
-      this.#settings.log.info({ resource: this.#settings.path }, `The API server does not stream this list; reading ${this.#settings.path} in pages (${error.message})`)
+      this.#settings.log.info(
+        { resource: this.#settings.path },
+        `The API server does not stream this list; reading ${this.#settings.path} in pages (${error.message})`,
+      )
       this.#streamsLists = !refused
       return await this.#pageList(signal)
     }
@@ -171,11 +183,17 @@ export class Reflector<T> {
     return await this.#follow(signal, { resourceVersion: place })
   }
 
-  /** One watch from its request to its end. With a refill, what comes before the bookmark that ends the list goes there. */
+  /**
+   * One watch from its request to its end. With a refill, what comes before the bookmark that ends the list goes there.
+   */
   async #follow(signal: AbortSignal, from: Query, refill?: Refill): Promise<number> {
     const { api, path } = this.#settings
     const seconds = Math.floor(this.#limits.watchSeconds * (1 + this.#clock.random()))
-    const limits: StreamLimits = { signal, headersTimeoutMs: this.#limits.headersTimeoutMs, deadlineMs: seconds * 1000 + this.#limits.graceMs }
+    const limits: StreamLimits = {
+      signal,
+      headersTimeoutMs: this.#limits.headersTimeoutMs,
+      deadlineMs: seconds * 1000 + this.#limits.graceMs,
+    }
     const openedAt = this.#clock.now()
     let filling = refill
     let events = 0
@@ -217,7 +235,10 @@ export class Reflector<T> {
     this.#lastEventAt = this.#clock.now()
     if (this.#synced) return
     this.#synced = true
-    this.#settings.log.info({ resource: this.#settings.path, objects: this.#store.size }, `Read all of ${this.#settings.path}`)
+    this.#settings.log.info(
+      { resource: this.#settings.path, objects: this.#store.size },
+      `Read all of ${this.#settings.path}`,
+    )
     this.#firstSync.resolve()
     this.#store.signal()
   }
@@ -239,7 +260,10 @@ export class Reflector<T> {
   }
 }
 
-/** A server that is out of reach or too busy says nothing about our place; any other answer that is no use does, sooner or later. */
+/**
+ * A server that is out of reach or too busy says nothing about our place; any other answer that is no use does, sooner
+ * or later.
+ */
 function isRefusal(error: unknown): boolean {
   return error instanceof TypeError || (error instanceof ApiError && error.status !== 429 && error.status !== 503)
 }

@@ -1,4 +1,5 @@
-// What lies between a reflector's failure and its next attempt: it is told of, and waited out, longer each time; but no longer than until another one is answered again.
+// What lies between a reflector's failure and its next attempt: it is told of, and waited out, longer each time; but no
+// longer than until another one is answered again.
 import type { Logger } from 'pino'
 import { ApiError } from './api-error.ts'
 import { BackOff } from './back-off.ts'

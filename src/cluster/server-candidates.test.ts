@@ -12,13 +12,24 @@ function folder(): string {
 
 function kubeconfig(dir: string, server: string): string {
   const path = join(dir, 'kubelet.conf')
-  writeFileSync(path, JSON.stringify({ clusters: [{ name: 'k', cluster: { server } }], users: [{ name: 'u', user: { token: 'secret' } }], contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }], 'current-context': 'c' }))
+  writeFileSync(
+    path,
+    JSON.stringify({
+      clusters: [{ name: 'k', cluster: { server } }],
+      users: [{ name: 'u', user: { token: 'secret' } }],
+      contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+      'current-context': 'c',
+    }),
+  )
   return path
 }
 
 test('the kubelet knows best, then k3s, and the ClusterIP comes last; nothing of the credentials is taken along', () => {
   const path = kubeconfig(folder(), 'https://kind-control-plane:6443')
-  const found = serverCandidates({ KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '8443' }, ['/nonexistent/kubelet.conf', path])
+  const found = serverCandidates({ KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '8443' }, [
+    '/nonexistent/kubelet.conf',
+    path,
+  ])
   expect(found).toEqual({
     candidates: [
       { server: 'https://kind-control-plane:6443', source: `the kubelet's configuration ${path}` },
@@ -30,7 +41,9 @@ test('the kubelet knows best, then k3s, and the ClusterIP comes last; nothing of
 })
 
 test('a ClusterIP of IPv6 stands in brackets, and port 443 is the usual one', () => {
-  expect(serverCandidates({ KUBERNETES_SERVICE_HOST: 'fd00::1' }, []).candidates.at(-1)?.server).toBe('https://[fd00::1]:443')
+  expect(serverCandidates({ KUBERNETES_SERVICE_HOST: 'fd00::1' }, []).candidates.at(-1)?.server).toBe(
+    'https://[fd00::1]:443',
+  )
 })
 
 test.each([
@@ -46,5 +59,7 @@ test.each([
 
 test('an address that is none is told of', () => {
   const path = kubeconfig(folder(), 'control-plane')
-  expect(serverCandidates({}, [path]).problems).toEqual([`${path} names none (Expected a URL for its current cluster, got \`control-plane\`)`])
+  expect(serverCandidates({}, [path]).problems).toEqual([
+    `${path} names none (Expected a URL for its current cluster, got \`control-plane\`)`,
+  ])
 })

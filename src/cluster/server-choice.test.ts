@@ -8,11 +8,14 @@ const second = { server: 'https://b:6443/', source: 'the second' }
 function choiceOf(candidates: readonly { server: string; source: string }[], answering: ReadonlySet<string>) {
   const asked: string[] = []
   const told: string[] = []
-  const choice = new ServerChoice({ candidates, problems: ['a file names none'], onChosen: ({ source }) => told.push(source) }, async (server) => {
-    asked.push(server)
-    await Promise.resolve()
-    if (!answering.has(server)) throw new Error('refused')
-  })
+  const choice = new ServerChoice(
+    { candidates, problems: ['a file names none'], onChosen: ({ source }) => told.push(source) },
+    async (server) => {
+      asked.push(server)
+      await Promise.resolve()
+      if (!answering.has(server)) throw new Error('refused')
+    },
+  )
   return { choice, asked, told }
 }
 
@@ -27,7 +30,9 @@ test('the first that answers is taken, told of once, and kept', async () => {
 test('where none answers the sentence tells of each, and the next call tries them again', async () => {
   const answering = new Set<string>()
   const { choice, told } = choiceOf([first, second], answering)
-  await expect(choice.take()).rejects.toThrow('The API server answers at none of its addresses: https://a:6443 from the first (refused); https://b:6443/ from the second (refused); a file names none; name one that does with apiServer')
+  await expect(choice.take()).rejects.toThrow(
+    'The API server answers at none of its addresses: https://a:6443 from the first (refused); https://b:6443/ from the second (refused); a file names none; name one that does with apiServer',
+  )
   expect(told).toEqual([])
   answering.add(first.server)
   expect(await choice.take()).toBe('https://a:6443')

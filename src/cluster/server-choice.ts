@@ -1,5 +1,6 @@
-// Which of several addresses of the API server is used: the first, in their order, that answers with a certificate of the cluster. Chosen when it is first needed and
-// then kept: afterwards an outage is the server's, and another address would not help.
+// Which of several addresses of the API server is used: the first, in their order, that answers with a certificate of
+// the cluster. Chosen when it is first needed and then kept: afterwards an outage is the server's, and another address
+// would not help.
 import type { ServerCandidate } from './server-candidates.ts'
 
 export interface ServerChoiceParts {
@@ -28,7 +29,10 @@ export class ServerChoice {
     return this.#chosen ?? this.#parts.candidates.map(({ server }) => server).join(' or ')
   }
 
-  /** Those who ask while it is being found out wait for one answer. @throws {Error} that tells of each address; the next call tries them again. */
+  /**
+   * Those who ask while it is being found out wait for one answer.
+   * @throws {Error} that tells of each address; the next call tries them again.
+   */
   async take(): Promise<string> {
     if (this.#chosen !== undefined) return this.#chosen
     this.#choosing ??= this.#choose().finally(() => (this.#choosing = undefined))
@@ -49,7 +53,9 @@ export class ServerChoice {
         failures.push(`${candidate.server} from ${candidate.source} (${(error as Error).message})`)
       }
     }
-    throw new Error(`The API server answers at none of its addresses: ${[...failures, ...problems].join('; ')}; name one that does with apiServer`)
+    throw new Error(
+      `The API server answers at none of its addresses: ${[...failures, ...problems].join('; ')}; name one that does with apiServer`,
+    )
   }
 }
 

@@ -1,4 +1,5 @@
-// What we keep of a Service object: frozen, both families, nothing decided yet. Headless and external-name Services, and those of another proxy, are not kept.
+// What we keep of a Service object: frozen, both families, nothing decided yet. Headless and external-name Services,
+// and those of another proxy, are not kept.
 import type { Address } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 

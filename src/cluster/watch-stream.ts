@@ -5,7 +5,10 @@ import { asKubeObject, type KubeObject } from './kube-object.ts'
 
 export type WatchEvent =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
-  /** Nothing happened up to here. `listed`: all that existed when the watch began has been sent (annotation k8s.io/initial-events-end). */
+  /**
+   * Nothing happened up to here. `listed`: all that existed when the watch began has been sent (annotation
+   * k8s.io/initial-events-end).
+   */
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string; readonly listed: boolean }
 
 /** The server ended the watch with an ERROR event: its place in history is gone, or the server cannot serve it. */
@@ -18,10 +21,15 @@ const turnMs = 5
 
 /**
  * @returns the events, once the server has accepted the watch.
- * @throws {ApiError} when it has not. The events throw {@link WatchBroken} for an ERROR event, {TypeError} for what is no event, and {Error} when the
- * connection breaks; they end when the server ends the watch.
+ * @throws {ApiError} when it has not. The events throw {@link WatchBroken} for an ERROR event, {TypeError} for what is
+ * no event, and {Error} when the connection breaks; they end when the server ends the watch.
  */
-export async function openWatch(api: ApiConnection, path: string, query: Query, limits: StreamLimits): Promise<AsyncIterable<WatchEvent>> {
+export async function openWatch(
+  api: ApiConnection,
+  path: string,
+  query: Query,
+  limits: StreamLimits,
+): Promise<AsyncIterable<WatchEvent>> {
   const answer = await api.stream(path, { ...query, watch: true, allowWatchBookmarks: true }, limits)
   if (answer.status !== 200) throw apiErrorOf(`GET ${api.server}${path}`, answer, await textOf(answer.lines))
   return eventsOf(path, answer.lines)
@@ -47,7 +55,11 @@ function parseEvent(path: string, line: Buffer): WatchEvent {
     case 'BOOKMARK': {
       // A bookmark is an object of the watched type without a name.
       const { metadata } = object as { metadata?: Partial<KubeObject['metadata']> }
-      return { type, resourceVersion: metadata?.resourceVersion ?? '', listed: metadata?.annotations?.['k8s.io/initial-events-end'] === 'true' }
+      return {
+        type,
+        resourceVersion: metadata?.resourceVersion ?? '',
+        listed: metadata?.annotations?.['k8s.io/initial-events-end'] === 'true',
+      }
     }
     case 'ERROR': {
       const cause = apiErrorOfEvent(`The watch of ${path}`, object)

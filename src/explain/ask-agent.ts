@@ -29,6 +29,7 @@ const namesAtOnce = 50
 
 async function get(stateDir: string, path: string, patienceMs = 5000): Promise<string> {
   const { status, body } = await exchange(request({ socketPath: `${stateDir}/cni.sock`, path, timeout: patienceMs }))
-  if (status !== 200) throw new Error(`it answers ${status}: it is of a version that does not know GET ${path.replace(/\?.*/, '')}`)
+  if (status !== 200)
+    throw new Error(`it answers ${status}: it is of a version that does not know GET ${path.replace(/\?.*/, '')}`)
   return body
 }

@@ -10,14 +10,27 @@ import type { PeerProbe } from './peer-probe.ts'
 
 const now = Date.parse('2026-01-01T00:00:00Z')
 const agent = agentStatusShape.parse({
-  node: 'a', api: 'https://192.168.0.10:6443', podNetwork: true, overlay: 'vxlan', vxlanPort: 8472, vxlanDevice: 'fairlead.1', bridge: 'cni0', cniConfDir: '/etc/cni/net.d', healthAddress: '0.0.0.0:10256',
-  missing: [], problems: [], peers: 1, pools: [], attachments: 0,
+  node: 'a',
+  api: 'https://192.168.0.10:6443',
+  podNetwork: true,
+  overlay: 'vxlan',
+  vxlanPort: 8472,
+  vxlanDevice: 'fairlead.1',
+  bridge: 'cni0',
+  cniConfDir: '/etc/cni/net.d',
+  healthAddress: '0.0.0.0:10256',
+  missing: [],
+  problems: [],
+  peers: 1,
+  pools: [],
+  attachments: 0,
   nodes: [
     { name: 'a', uid: '1', createdAt: 1, podCidrs: ['10.244.1.0/24'], internalAddresses: ['192.168.0.21'] },
     { name: 'b', uid: '2', createdAt: 2, podCidrs: ['10.244.2.0/24'], internalAddresses: ['192.168.0.22'] },
   ],
   watches: [{ resource: 'nodes', state: 'watching', objects: 2, relists: 0, reconnects: 0, lastEventAt: now - 30_000 }],
-  serviceAddresses: ['10.96.0.1'], idlePolicies: [],
+  serviceAddresses: ['10.96.0.1'],
+  idlePolicies: [],
 })
 const healthy: NodeFacts = {
   agent,
@@ -25,10 +38,24 @@ const healthy: NodeFacts = {
   families: [4],
   bridge: parseInterfaceName('cni0'),
   device: parseInterfaceName('fairlead.1'),
-  sysctls: new Map([['net/ipv4/ip_forward', '1'], ['net/netfilter/nf_conntrack_count', '7'], ['net/netfilter/nf_conntrack_max', '100']]),
+  sysctls: new Map([
+    ['net/ipv4/ip_forward', '1'],
+    ['net/netfilter/nf_conntrack_count', '7'],
+    ['net/netfilter/nf_conntrack_max', '100'],
+  ]),
   links: [],
   backend: 'nft',
-  forwardChains: [{ family: 4, backend: 'nft', lines: ['-P FORWARD DROP', '-A FORWARD -m comment --comment "fairlead forwarding" -j FAIRLEAD-FORWARD', '-A FORWARD -j DROP'] }],
+  forwardChains: [
+    {
+      family: 4,
+      backend: 'nft',
+      lines: [
+        '-P FORWARD DROP',
+        '-A FORWARD -m comment --comment "fairlead forwarding" -j FAIRLEAD-FORWARD',
+        '-A FORWARD -j DROP',
+      ],
+    },
+  ],
   otherBackendRules: 0,
   otherBackendFailure: undefined,
   firewalls: [],
@@ -38,7 +65,9 @@ const healthy: NodeFacts = {
 }
 
 function found(facts: Partial<NodeFacts>): string[] {
-  return examine({ ...healthy, ...facts }).flatMap(({ name, findings }) => findings.map(({ problem, remedy }) => `${name}: ${problem} -> ${remedy}`))
+  return examine({ ...healthy, ...facts }).flatMap(({ name, findings }) =>
+    findings.map(({ problem, remedy }) => `${name}: ${problem} -> ${remedy}`),
+  )
 }
 
 test('a healthy node gives no finding, and each check says what trouble it is about', () => {
@@ -49,65 +78,140 @@ test('a healthy node gives no finding, and each check says what trouble it is ab
 })
 
 test('a table of connections that fills up is found before it is full', () => {
-  const conntrack = (count: string) => found({ sysctls: new Map([...healthy.sysctls, ['net/netfilter/nf_conntrack_count', count]]) })
+  const conntrack = (count: string) =>
+    found({ sysctls: new Map([...healthy.sysctls, ['net/netfilter/nf_conntrack_count', count]]) })
   expect(conntrack('79')).toEqual([])
-  expect(conntrack('80')).toEqual(['conntrack: 80 of 100 tracked connections are in use -> sysctl -w net.netfilter.nf_conntrack_max=200, and find who opens them: conntrack -L'])
+  expect(conntrack('80')).toEqual([
+    'conntrack: 80 of 100 tracked connections are in use -> sysctl -w net.netfilter.nf_conntrack_max=200, and find who opens them: conntrack -L',
+  ])
 })
 
 test('what is known of the cluster is old, wrong or missing', () => {
   const watch = (change: object) => found({ agent: { ...agent, watches: [{ ...agent.watches[0]!, ...change }] } })
-  expect(watch({ state: 'waiting', lastError: 'connect ECONNREFUSED' })).toEqual([expect.stringMatching(/^API server: nodes are not followed: what is known of them is 30 s old \(connect ECONNREFUSED\) -> see whether https:\/\/192\.168\.0\.10:6443 answers/)])
-  expect(watch({ lastEventAt: undefined, state: 'listing' })).toEqual([expect.stringMatching(/nothing has been read of them yet/)])
+  expect(watch({ state: 'waiting', lastError: 'connect ECONNREFUSED' })).toEqual([
+    expect.stringMatching(
+      /^API server: nodes are not followed: what is known of them is 30 s old \(connect ECONNREFUSED\) -> see whether https:\/\/192\.168\.0\.10:6443 answers/,
+    ),
+  ])
+  expect(watch({ lastEventAt: undefined, state: 'listing' })).toEqual([
+    expect.stringMatching(/nothing has been read of them yet/),
+  ])
   expect(watch({ lastEventAt: now - 3_600_000 })).toEqual([expect.stringMatching(/is 3600 s old/)])
 })
 
 test('what the agent itself says is wrong is told, its remedy apart', () => {
-  expect(found({ agent: { ...agent, missing: ['no podCIDR yet; assign one'], problems: ['no podCIDR yet; assign one'] } })).toEqual(['agent: no podCIDR yet -> assign one'])
+  expect(
+    found({ agent: { ...agent, missing: ['no podCIDR yet; assign one'], problems: ['no podCIDR yet; assign one'] } }),
+  ).toEqual(['agent: no podCIDR yet -> assign one'])
 })
 
 test('a cluster IP among the pods is found', () => {
-  expect(found({ agent: { ...agent, serviceAddresses: [parseAddress('10.244.2.9')] } })).toEqual([expect.stringMatching(/^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24, which belongs to the pods of node b/)])
+  expect(found({ agent: { ...agent, serviceAddresses: [parseAddress('10.244.2.9')] } })).toEqual([
+    expect.stringMatching(
+      /^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24, which belongs to the pods of node b/,
+    ),
+  ])
 })
 
 test('a block of cluster IPs that has a part in common with pods is found, and a cluster IP of no block', () => {
-  const at = (...serviceCidrs: string[]) => found({ agent: { ...agent, serviceAddresses: ['10.244.2.9', '10.96.0.1'].map(parseAddress), serviceCidrs: serviceCidrs.map(parseCidr) } })
-  expect(at('10.96.0.0/16', '10.244.0.0/16')).toEqual([expect.stringMatching(/^networks: the block of cluster IPs 10\.244\.0\.0\/16 overlaps 10\.244\.1\.0\/24, which belongs to the pods of node a -> give Services another/)])
-  expect(at('10.96.0.0/16')).toEqual([expect.stringMatching(/^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24/)])
+  const at = (...serviceCidrs: string[]) =>
+    found({
+      agent: {
+        ...agent,
+        serviceAddresses: ['10.244.2.9', '10.96.0.1'].map(parseAddress),
+        serviceCidrs: serviceCidrs.map(parseCidr),
+      },
+    })
+  expect(at('10.96.0.0/16', '10.244.0.0/16')).toEqual([
+    expect.stringMatching(
+      /^networks: the block of cluster IPs 10\.244\.0\.0\/16 overlaps 10\.244\.1\.0\/24, which belongs to the pods of node a -> give Services another/,
+    ),
+  ])
+  expect(at('10.96.0.0/16')).toEqual([
+    expect.stringMatching(/^networks: cluster IP 10\.244\.2\.9 lies in 10\.244\.2\.0\/24/),
+  ])
 })
 
 test('a drop in the backend that is not used counts, since ours does not accept there', () => {
-  const forwardChains = [...healthy.forwardChains, { family: 4 as const, backend: 'legacy' as const, lines: ['-P FORWARD DROP', '-A FORWARD -s 192.0.2.1/32 -j DROP'] }]
-  expect(found({ forwardChains })).toEqual([expect.stringMatching(/^FORWARD: FORWARD of iptables-legacy has `-P FORWARD DROP`/)])
+  const forwardChains = [
+    ...healthy.forwardChains,
+    {
+      family: 4 as const,
+      backend: 'legacy' as const,
+      lines: ['-P FORWARD DROP', '-A FORWARD -s 192.0.2.1/32 -j DROP'],
+    },
+  ]
+  expect(found({ forwardChains })).toEqual([
+    expect.stringMatching(/^FORWARD: FORWARD of iptables-legacy has `-P FORWARD DROP`/),
+  ])
 })
 
 test('a policy that protects less than it seems to is told', () => {
-  expect(found({ agent: { ...agent, idlePolicies: [{ policy: 'x/p', problem: 'it selects no pod', remedy: 'compare' }] } })).toEqual(['NetworkPolicies: it selects no pod -> compare'])
+  expect(
+    found({ agent: { ...agent, idlePolicies: [{ policy: 'x/p', problem: 'it selects no pod', remedy: 'compare' }] } }),
+  ).toEqual(['NetworkPolicies: it selects no pod -> compare'])
 })
 
 test('packets that the tunnel loses are told apart by what both ends counted', () => {
   const quiet = { received: 0, checksumErrors: 0 }
-  const lost: PeerProbe = { node: 'b', address: parseAddress('192.168.0.22'), port: 10256, underlay: undefined, overlay: 'no answer', large: undefined, counted: undefined }
+  const lost: PeerProbe = {
+    node: 'b',
+    address: parseAddress('192.168.0.22'),
+    port: 10256,
+    underlay: undefined,
+    overlay: 'no answer',
+    large: undefined,
+    counted: undefined,
+  }
   const tell = (change: Partial<PeerProbe>) => found({ peers: [{ ...lost, ...change }] })
-  expect(tell({ counted: { here: quiet, there: quiet } })).toEqual([expect.stringMatching(/^overlay: .*do not reach b.*UDP 8472 from a is lost.* -> allow UDP 8472 from a to b/)])
-  expect(tell({ counted: { here: quiet, there: { ...quiet, received: 3 } } })).toEqual([expect.stringMatching(/^overlay: .*its answers are lost: UDP 8472 from b to a.* -> allow UDP 8472 from b to a/)])
-  expect(tell({ counted: { here: { ...quiet, received: 9 }, there: { ...quiet, received: 3 } } })).toEqual([expect.stringMatching(/^overlay: b .*does not answer through the tunnel.*both ways/)])
-  expect(tell({ counted: { here: quiet, there: { received: 3, checksumErrors: 3 } } })).toEqual([expect.stringMatching(/^checksum offload: .*card of a miscalculates.* -> on a: ethtool -K fairlead\.1 tx-checksum-ip-generic off/)])
-  expect(tell({ counted: { here: { received: 3, checksumErrors: 2 }, there: quiet } })).toEqual([expect.stringMatching(/^checksum offload: .*card of b miscalculates.* -> on b: ethtool/)])
-  expect(tell({ overlay: undefined, large: 'no answer' })).toEqual([expect.stringMatching(/^MTU: small packets reach b/)])
-  expect(tell({ underlay: 'no answer' })).toEqual([expect.stringMatching(/^node to node: the agent of b does not answer at 192\.168\.0\.22:10256/)])
+  expect(tell({ counted: { here: quiet, there: quiet } })).toEqual([
+    expect.stringMatching(/^overlay: .*do not reach b.*UDP 8472 from a is lost.* -> allow UDP 8472 from a to b/),
+  ])
+  expect(tell({ counted: { here: quiet, there: { ...quiet, received: 3 } } })).toEqual([
+    expect.stringMatching(/^overlay: .*its answers are lost: UDP 8472 from b to a.* -> allow UDP 8472 from b to a/),
+  ])
+  expect(tell({ counted: { here: { ...quiet, received: 9 }, there: { ...quiet, received: 3 } } })).toEqual([
+    expect.stringMatching(/^overlay: b .*does not answer through the tunnel.*both ways/),
+  ])
+  expect(tell({ counted: { here: quiet, there: { received: 3, checksumErrors: 3 } } })).toEqual([
+    expect.stringMatching(
+      /^checksum offload: .*card of a miscalculates.* -> on a: ethtool -K fairlead\.1 tx-checksum-ip-generic off/,
+    ),
+  ])
+  expect(tell({ counted: { here: { received: 3, checksumErrors: 2 }, there: quiet } })).toEqual([
+    expect.stringMatching(/^checksum offload: .*card of b miscalculates.* -> on b: ethtool/),
+  ])
+  expect(tell({ overlay: undefined, large: 'no answer' })).toEqual([
+    expect.stringMatching(/^MTU: small packets reach b/),
+  ])
+  expect(tell({ underlay: 'no answer' })).toEqual([
+    expect.stringMatching(/^node to node: the agent of b does not answer at 192\.168\.0\.22:10256/),
+  ])
 })
 
 test('without an agent, what needs it is skipped, and the rest is looked at', () => {
   const facts = { ...healthy, agent: undefined, agentFailure: 'connect ENOENT' }
   const checks = examine(facts)
   expect(checks.filter(({ findings }) => findings.length > 0).map(({ name }) => name)).toEqual(['agent'])
-  expect(checks.filter(({ skipped }) => skipped !== undefined).map(({ name }) => name)).toEqual(['API server', 'nodes', 'networks', 'node to node', 'overlay', 'checksum offload', 'MTU', 'NetworkPolicies'])
-  expect(formatChecks(checks)).toMatch(/^FAILED {2}agent .*seen as: .*\n {8}the agent of this node does not answer \(connect ENOENT\)\n {8}-> start it/)
+  expect(checks.filter(({ skipped }) => skipped !== undefined).map(({ name }) => name)).toEqual([
+    'API server',
+    'nodes',
+    'networks',
+    'node to node',
+    'overlay',
+    'checksum offload',
+    'MTU',
+    'NetworkPolicies',
+  ])
+  expect(formatChecks(checks)).toMatch(
+    /^FAILED {2}agent .*seen as: .*\n {8}the agent of this node does not answer \(connect ENOENT\)\n {8}-> start it/,
+  )
 })
 
 test('a drop of nftables counts where nothing has to be true of the packet', () => {
   const chain = { name: 'fw', hook: 'forward', policy: 'accept' }
-  const rules = (...expr: object[]) => dropsOf([{ chain }, { rule: { chain: 'fw', expr } }, { rule: { chain: 'elsewhere', expr: [{ drop: null }] } }])
+  const rules = (...expr: object[]) =>
+    dropsOf([{ chain }, { rule: { chain: 'fw', expr } }, { rule: { chain: 'elsewhere', expr: [{ drop: null }] } }])
   expect(rules({ counter: {} }, { reject: {} })).toEqual(['a rule of chain fw'])
   expect(rules({ match: {} }, { drop: null })).toEqual([])
   expect(dropsOf([{ chain: { ...chain, policy: 'drop' } }])).toEqual(['policy of chain fw'])

@@ -12,9 +12,24 @@ import type { NodeFacts } from './node-facts.ts'
 
 /** From what everything needs to what one kind of connection needs. */
 const checks: readonly Examine[] = [
-  examineAgent, examineApi, examineCniConfigs, examineNodes, examineNetworks,
-  examineForwarding, examineBridgeFilter, examineReversePath, examineForward, examineBackends, examineFirewalls, examineFirewalld, examineConntrack,
-  examineUnderlay, examineOverlay, examineChecksums, examineMtu, examinePolicies,
+  examineAgent,
+  examineApi,
+  examineCniConfigs,
+  examineNodes,
+  examineNetworks,
+  examineForwarding,
+  examineBridgeFilter,
+  examineReversePath,
+  examineForward,
+  examineBackends,
+  examineFirewalls,
+  examineFirewalld,
+  examineConntrack,
+  examineUnderlay,
+  examineOverlay,
+  examineChecksums,
+  examineMtu,
+  examinePolicies,
 ]
 
 export function examine(facts: NodeFacts): readonly Check[] {
@@ -24,10 +39,15 @@ export function examine(facts: NodeFacts): readonly Check[] {
 /** One line a check; below one that failed, what is wrong and what to do. */
 export function formatChecks(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length))
-  return checks.flatMap(({ name, seenAs, findings, skipped }) => {
-    const line = (word: string, rest: string): string => `${word.padEnd(7)} ${name.padEnd(width)}  ${rest}`.trimEnd()
-    if (skipped !== undefined) return [line('skipped', skipped)]
-    if (findings.length === 0) return [line('ok', '')]
-    return [line('FAILED', `seen as: ${seenAs}`), ...findings.flatMap(({ problem, remedy }) => [`        ${problem}`, `        -> ${remedy}`])]
-  }).join('\n')
+  return checks
+    .flatMap(({ name, seenAs, findings, skipped }) => {
+      const line = (word: string, rest: string): string => `${word.padEnd(7)} ${name.padEnd(width)}  ${rest}`.trimEnd()
+      if (skipped !== undefined) return [line('skipped', skipped)]
+      if (findings.length === 0) return [line('ok', '')]
+      return [
+        line('FAILED', `seen as: ${seenAs}`),
+        ...findings.flatMap(({ problem, remedy }) => [`        ${problem}`, `        -> ${remedy}`]),
+      ]
+    })
+    .join('\n')
 }

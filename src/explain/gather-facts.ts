@@ -41,7 +41,9 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
     families,
     bridge,
     device,
-    sysctls: new Map(await Promise.all(keys.map(async (key) => [key, (await kernel.readSysctl(key))?.trim()] as const))),
+    sysctls: new Map(
+      await Promise.all(keys.map(async (key) => [key, (await kernel.readSysctl(key))?.trim()] as const)),
+    ),
     links: await kernel.links(),
     backend,
     forwardChains: [...inForward.flat(), ...other.forwardChains],
@@ -54,7 +56,9 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
   }
 }
 
-async function agentOf(stateDir: string): Promise<{ agent: AgentStatus | undefined; agentFailure: string | undefined }> {
+async function agentOf(
+  stateDir: string,
+): Promise<{ agent: AgentStatus | undefined; agentFailure: string | undefined }> {
   try {
     return { agent: parseStatus(await statusText(stateDir)), agentFailure: undefined }
   } catch (error) {
@@ -68,14 +72,19 @@ async function forwardOf(kernel: Kernel, family: Family, backend: IptablesBacken
 }
 
 /** What the backend holds that this node does not use. */
-async function otherBackend(families: readonly Family[], own: IptablesBackend): Promise<{ rules: number; forwardChains: ForwardChain[]; failure?: string }> {
+async function otherBackend(
+  families: readonly Family[],
+  own: IptablesBackend,
+): Promise<{ rules: number; forwardChains: ForwardChain[]; failure?: string }> {
   const backend = own === 'nft' ? 'legacy' : 'nft'
   await using kernel = openKernel({ log: pino({ level: 'silent' }), iptables: backend })
   let rules = 0
   const forwardChains: ForwardChain[] = []
   try {
     for (const family of families) {
-      for (const table of (['filter', 'nat'] as const).filter((table) => backend === 'nft' || legacyTables(family).includes(table))) {
+      for (const table of (['filter', 'nat'] as const).filter(
+        (table) => backend === 'nft' || legacyTables(family).includes(table),
+      )) {
         await kernel.readTable(family, table, (line) => (rules += Number(line.startsWith('-A '))))
         if (table === 'filter') forwardChains.push(...(await forwardOf(kernel, family, backend)))
       }
@@ -88,17 +97,28 @@ async function otherBackend(families: readonly Family[], own: IptablesBackend): 
   return { rules, forwardChains }
 }
 
-const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'].flatMap((table) => [`ip ${table}`, `ip6 ${table}`])
+const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'].flatMap((table) => [
+  `ip ${table}`,
+  `ip6 ${table}`,
+])
 
 async function firewallsOf(kernel: Kernel, names: readonly (InterfaceName | string)[]): Promise<Firewall[]> {
-  const chains = ((await kernel.listNft('chains')) ?? []).flatMap(({ chain }): NftFields[] => (chain === undefined ? [] : [chain]))
-  const tables = new Set(chains.filter(({ hook }) => hook === 'forward').map(({ family, table }) => `${String(family)} ${String(table)}`))
+  const chains = ((await kernel.listNft('chains')) ?? []).flatMap(({ chain }): NftFields[] =>
+    chain === undefined ? [] : [chain],
+  )
+  const tables = new Set(
+    chains.filter(({ hook }) => hook === 'forward').map(({ family, table }) => `${String(family)} ${String(table)}`),
+  )
   const foreign = [...tables].filter((table) => table !== policyTable && !iptablesTables.includes(table))
   return await Promise.all(
     foreign.map(async (table) => {
       const objects = (await kernel.listNft(`table ${table}`)) ?? []
       const text = JSON.stringify(objects)
-      return { table, drops: dropsOf(objects), knowsPods: names.some((name) => text.includes(`"${name.split('/')[0]}"`)) }
+      return {
+        table,
+        drops: dropsOf(objects),
+        knowsPods: names.some((name) => text.includes(`"${name.split('/')[0]}"`)),
+      }
     }),
   )
 }

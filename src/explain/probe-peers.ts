@@ -13,16 +13,21 @@ const atOnce = 20
 export async function probePeers(agent: AgentStatus): Promise<PeerProbe[]> {
   const others = agent.nodes.filter(({ name }) => name !== agent.node)
   const probes: PeerProbe[] = []
-  for (let at = 0; at < others.length; at += atOnce) probes.push(...(await Promise.all(others.slice(at, at + atOnce).map((node) => probe(agent, node)))).flat())
+  for (let at = 0; at < others.length; at += atOnce)
+    probes.push(...(await Promise.all(others.slice(at, at + atOnce).map((node) => probe(agent, node)))).flat())
   // One at a time: what is counted is then of one peer, but for what pods send meanwhile.
   const counted: PeerProbe[] = []
-  for (const each of probes) counted.push(each.underlay === undefined && each.overlay !== undefined ? await recount(agent, each) : each)
+  for (const each of probes)
+    counted.push(each.underlay === undefined && each.overlay !== undefined ? await recount(agent, each) : each)
   return counted
 }
 
 type Peer = AgentStatus['nodes'][number]
 
-async function probe(agent: AgentStatus, { name: node, internalAddresses: [address], podCidrs: [podCidr] }: Peer): Promise<PeerProbe[]> {
+async function probe(
+  agent: AgentStatus,
+  { name: node, internalAddresses: [address], podCidrs: [podCidr] }: Peer,
+): Promise<PeerProbe[]> {
   // Said by the check of nodes.
   if (address === undefined || podCidr === undefined) return []
   const { port } = parseListenAddress(agent.healthAddress)
@@ -41,5 +46,9 @@ async function recount(agent: AgentStatus, peer: PeerProbe): Promise<PeerProbe> 
   const overlay = await askPeer(gatewayOf(podCidr), peer.port, 0)
   const after = { here: readTunnelCounters(agent.vxlanDevice), there: await countersOfPeer(peer.address, peer.port) }
   if (before.there === undefined || after.there === undefined) return { ...peer, overlay }
-  return { ...peer, overlay, counted: { here: grownBy(before.here, after.here), there: grownBy(before.there, after.there) } }
+  return {
+    ...peer,
+    overlay,
+    counted: { here: grownBy(before.here, after.here), there: grownBy(before.there, after.there) },
+  }
 }

@@ -10,7 +10,9 @@ const stderr = [
 ].join('')
 
 test('however the text is cut, it gives the same answers, and the rest is what the last line said', () => {
-  const cuts = fc.array(fc.nat(stderr.length), { maxLength: 8 }).map((at) => [0, ...at, stderr.length].toSorted((a, b) => a - b))
+  const cuts = fc
+    .array(fc.nat(stderr.length), { maxLength: 8 })
+    .map((at) => [0, ...at, stderr.length].toSorted((a, b) => a - b))
   fc.assert(
     fc.property(cuts, (at) => {
       const reader = new AnswerReader()
@@ -27,5 +29,7 @@ test('however the text is cut, it gives the same answers, and the rest is what t
 
 test('a message without its newline does not swallow the barrier', () => {
   const reader = new AnswerReader()
-  expect(reader.read('Weird thingCommand failed -:7\nObject "barrier" is unknown, try "tc help".\nCommand failed -:8\n')).toEqual([{ ok: false, said: 'Weird thing' }])
+  expect(
+    reader.read('Weird thingCommand failed -:7\nObject "barrier" is unknown, try "tc help".\nCommand failed -:8\n'),
+  ).toEqual([{ ok: false, said: 'Weird thing' }])
 })

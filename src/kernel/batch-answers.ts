@@ -1,8 +1,9 @@
 // What `ip|bridge|tc -force -batch -` says, cut into one answer per line that it was given.
 //
-// A line that succeeds says nothing, one that the kernel refuses says why and `Command failed -:N`, and one that the tool cannot parse (or `neigh del` of
-// nothing) ends the tool whatever -force promises. So that we always know which line that was, each line is followed by one that no tool knows: the barrier.
-// Its complaint comes on the same unbuffered stderr, in order, and costs some microseconds.
+// A line that succeeds says nothing, one that the kernel refuses says why and `Command failed -:N`, and one that the
+// tool cannot parse (or `neigh del` of nothing) ends the tool whatever -force promises. So that we always know which
+// line that was, each line is followed by one that no tool knows: the barrier. Its complaint comes on the same
+// unbuffered stderr, in order, and costs some microseconds.
 import type { Change } from './change.ts'
 import { classifyFailure } from './classify-failure.ts'
 import { CommandError, type FailureKind } from './command-error.ts'
@@ -64,7 +65,12 @@ export class AnswerReader {
 }
 
 /** @param enter what puts the tool into its namespace: "nsenter --net=PATH " or nothing. */
-export function failureOf(change: Change, enter: string, said: string, kind: FailureKind = classifyFailure(said)): Failure {
+export function failureOf(
+  change: Change,
+  enter: string,
+  said: string,
+  kind: FailureKind = classifyFailure(said),
+): Failure {
   return { change, error: new CommandError({ kind, command: `${enter}${change.tool} ${change.line}`, stderr: said }) }
 }
 

@@ -1,4 +1,5 @@
-// Changes through one short-lived `ip -batch`, started by a shell worker and not by us: inside a pod's namespace, or where a session may err.
+// Changes through one short-lived `ip -batch`, started by a shell worker and not by us: inside a pod's namespace, or
+// where a session may err.
 import type { Logger } from 'pino'
 import { AnswerReader, barrier, batchText, failureOf, fatalFailureOf } from './batch-answers.ts'
 import type { Change, Tool } from './change.ts'
@@ -20,19 +21,25 @@ export interface BatchOnceOptions {
  * Runs the changes, all for the same tool, and answers which of them failed.
  * @throws {CommandError} when the namespace cannot be entered (`missing`) or the tool does not end in time.
  */
-export async function applyOnce(tool: Tool, changes: readonly Change[], options: BatchOnceOptions): Promise<readonly Failure[]> {
+export async function applyOnce(
+  tool: Tool,
+  changes: readonly Change[],
+  options: BatchOnceOptions,
+): Promise<readonly Failure[]> {
   const enter = options.enter.map((word) => `${word} `).join('')
   const command = `${enter}${tool} -force -batch -`
   const failures: Failure[] = []
   const begin = performance.now()
   // Again only after a line that ended the tool, with those behind it.
-  for (let next = 0; next < changes.length; ) {
+  for (let next = 0; next < changes.length;) {
     const todo = changes.slice(next)
     const result = await options.workers.run(`${command} >/dev/null <<'END'\n${barrier}${batchText(todo)}END`)
     const reader = new AnswerReader()
     const [start, ...answers] = reader.read(result.stderr)
-    if (result.status === undefined) throw new CommandError({ kind: result.timedOut ? 'timeout' : 'killed', command, stderr: reader.rest })
-    if (start === undefined) throw new CommandError({ kind: classifyFailure(reader.rest), command, stderr: reader.rest })
+    if (result.status === undefined)
+      throw new CommandError({ kind: result.timedOut ? 'timeout' : 'killed', command, stderr: reader.rest })
+    if (start === undefined)
+      throw new CommandError({ kind: classifyFailure(reader.rest), command, stderr: reader.rest })
     for (const [i, change] of todo.entries()) {
       const answer = answers[i]
       if (answer === undefined) {

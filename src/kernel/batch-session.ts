@@ -54,7 +54,8 @@ export class BatchSession implements AsyncDisposable {
   }
 
   /**
-   * Answers which of the changes failed, in their order. Callers do not wait for each other's answers: their lines follow in one stream.
+   * Answers which of the changes failed, in their order. Callers do not wait for each other's answers: their lines
+   * follow in one stream.
    * @throws {CommandError} when the tool cannot be started at all.
    */
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
@@ -120,9 +121,23 @@ export class BatchSession implements AsyncDisposable {
       this.#child = undefined
       const overdue = this.#overdue
       this.#overdue = false
-      if (!started) this.#rejectAll(this.#error(overdue ? 'timeout' : classifyFailure(reader.rest), reader.rest || (failedStart?.message ?? 'ended before its first line')))
+      if (!started)
+        this.#rejectAll(
+          this.#error(
+            overdue ? 'timeout' : classifyFailure(reader.rest),
+            reader.rest || (failedStart?.message ?? 'ended before its first line'),
+          ),
+        )
       else if (overdue) this.#revive((batch) => this.#failRest(batch))
-      else this.#revive((batch, change) => this.#fail(batch, child.signalCode === null ? fatalFailureOf(change, this.#enterText, reader.rest) : failureOf(change, this.#enterText, reader.rest, 'killed')))
+      else
+        this.#revive((batch, change) =>
+          this.#fail(
+            batch,
+            child.signalCode === null
+              ? fatalFailureOf(change, this.#enterText, reader.rest)
+              : failureOf(change, this.#enterText, reader.rest, 'killed'),
+          ),
+        )
     })
     child.stdin?.write(barrier + this.#batches.map(({ changes, next }) => batchText(changes.slice(next))).join(''))
   }
@@ -134,7 +149,8 @@ export class BatchSession implements AsyncDisposable {
     if (!answer.ok) this.#fail(batch, failureOf(change, this.#enterText, answer.said))
     else {
       batch.next += 1
-      if (this.#options.log.isLevelEnabled('debug')) this.#options.log.debug(`${this.#enterText}${change.tool} ${change.line}`)
+      if (this.#options.log.isLevelEnabled('debug'))
+        this.#options.log.debug(`${this.#enterText}${change.tool} ${change.line}`)
     }
     this.#settleHead()
   }
@@ -151,7 +167,8 @@ export class BatchSession implements AsyncDisposable {
   }
 
   #failRest(batch: Batch): void {
-    for (const change of batch.changes.slice(batch.next)) this.#fail(batch, failureOf(change, this.#enterText, `no answer within ${this.#deadline} ms`, 'timeout'))
+    for (const change of batch.changes.slice(batch.next))
+      this.#fail(batch, failureOf(change, this.#enterText, `no answer within ${this.#deadline} ms`, 'timeout'))
   }
 
   #fail(batch: Batch, failure: Failure): void {

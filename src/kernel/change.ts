@@ -6,12 +6,15 @@ export type Tool = 'ip' | 'bridge' | 'tc'
 export type ObjectKind = 'link' | 'address' | 'route' | 'neighbour' | 'fdb' | 'bridge-port' | 'qdisc' | 'filter'
 
 /**
- * Only the builders in this room (link-changes.ts, route-changes.ts, ...) make these, from parsed values: a line never holds text
- * that came from outside, since a newline in it would be a second command.
+ * Only the builders in this room (link-changes.ts, route-changes.ts, ...) make these, from parsed values: a line never
+ * holds text that came from outside, since a newline in it would be a second command.
  */
 export interface Change {
   readonly tool: Tool
-  /** The line as the tool's `-batch` takes it: the command without the tool's name. `TOOL LINE` can be pasted into a shell. */
+  /**
+   * The line as the tool's `-batch` takes it: the command without the tool's name. `TOOL LINE` can be pasted into a
+   * shell.
+   */
   readonly line: string
   readonly kind: ObjectKind
   /** The object in words, for errors: "route 10.244.2.0/24". */

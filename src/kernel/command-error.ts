@@ -27,7 +27,9 @@ export class CommandError extends Error {
 
   constructor(failure: { kind: FailureKind; command: string; stderr: string; cause?: unknown }) {
     // Of a program that is missing, whatever it was to do: each of its uses fails, and a person reads of it once.
-    super(failure.kind === 'not-installed' ? failure.stderr : `${failure.command}: ${failure.stderr || failure.kind}`, { cause: failure.cause })
+    super(failure.kind === 'not-installed' ? failure.stderr : `${failure.command}: ${failure.stderr || failure.kind}`, {
+      cause: failure.cause,
+    })
     this.kind = failure.kind
     this.command = failure.command
     this.stderr = failure.stderr

@@ -6,8 +6,15 @@ import type { ShellWorkers } from './shell-workers.ts'
 /** The kernel's number counts every write, whoever has made it. */
 function watched(): { writes: ForeignWrites; write: () => void } {
   let stamp = 0
-  const workers: Pick<ShellWorkers, 'run'> = { run: async () => ({ stdout: `nft ${stamp}`, stderr: '', status: 0, timedOut: false }) }
-  const writes = new ForeignWrites({ workers: workers as ShellWorkers, enter: [], backend: async () => 'nft', log: pino({ level: 'silent' }) })
+  const workers: Pick<ShellWorkers, 'run'> = {
+    run: async () => ({ stdout: `nft ${stamp}`, stderr: '', status: 0, timedOut: false }),
+  }
+  const writes = new ForeignWrites({
+    workers: workers as ShellWorkers,
+    enter: [],
+    backend: async () => 'nft',
+    log: pino({ level: 'silent' }),
+  })
   return { writes, write: () => void (stamp += 1) }
 }
 

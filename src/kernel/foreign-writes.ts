@@ -1,5 +1,6 @@
-// Notices that somebody else has written iptables' rules, without reading any. The kernel tells nobody of it, and to read tens of thousands of rules takes seconds; but it
-// has a number that changes with every write, or the tables' lengths, which `rules-stamp` asks for in half a millisecond.
+// Notices that somebody else has written iptables' rules, without reading any. The kernel tells nobody of it, and to
+// read tens of thousands of rules takes seconds; but it has a number that changes with every write, or the tables'
+// lengths, which `rules-stamp` asks for in half a millisecond.
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { CommandError } from './command-error.ts'
@@ -32,7 +33,10 @@ export class ForeignWrites {
     this.#options = options
   }
 
-  /** How often others were seen to have written until now. Undefined where the kernel does not tell. @throws {CommandError} where the backend is not known */
+  /**
+   * How often others were seen to have written until now. Undefined where the kernel does not tell.
+   * @throws {CommandError} where the backend is not known
+   */
   async count(): Promise<number | undefined> {
     await this.#settled
     const stamp = await this.#read()
@@ -40,7 +44,10 @@ export class ForeignWrites {
     return stamp === undefined ? undefined : this.#count
   }
 
-  /** Carries out a write of ours, which is not counted. One of others that falls into its last millisecond is not seen either. */
+  /**
+   * Carries out a write of ours, which is not counted. One of others that falls into its last millisecond is not seen
+   * either.
+   */
   async apartFrom<T>(write: () => Promise<T>): Promise<T> {
     // Nobody has asked yet: then nobody needs to know.
     if (this.#stamp === undefined) return write()
@@ -67,7 +74,10 @@ export class ForeignWrites {
     this.#note(await this.#read())
   }
 
-  /** After the last of them: who has written does not wait for it. Where one has failed, what changed may be another's, also the write that ours failed by: it is counted. */
+  /**
+   * After the last of them: who has written does not wait for it. Where one has failed, what changed may be another's,
+   * also the write that ours failed by: it is counted.
+   */
   async #end(): Promise<void> {
     const [settle, written] = [this.#settle, this.#written]
     this.#written = true
@@ -90,7 +100,10 @@ export class ForeignWrites {
       return (await runInShell(workers, [join(builtPrograms, 'rules-stamp'), await backend()], { enter })).stdout
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      if (!this.#untold) log.info(`changes of iptables rules are looked for in the rules themselves, since ${error.command} said: ${error.stderr}`)
+      if (!this.#untold)
+        log.info(
+          `changes of iptables rules are looked for in the rules themselves, since ${error.command} said: ${error.stderr}`,
+        )
       this.#untold = true
       return undefined
     }

@@ -5,8 +5,18 @@ import type { IptablesBackend, IptablesTable } from './kernel.ts'
 import type { Family } from '../net/address.ts'
 import { goneProgram, startChild, whenEnded } from './programs.ts'
 
-/** Tells `seen` every line of `NAME-BACKEND-save -t TABLE` that declares a chain (":CHAIN ...") or is a rule ("-A CHAIN ..."). @throws {CommandError} */
-export async function readTableLines(options: { backend: IptablesBackend; family: Family; table: IptablesTable; enter: readonly string[]; seen: (line: string) => void }): Promise<void> {
+/**
+ * Tells `seen` every line of `NAME-BACKEND-save -t TABLE` that declares a chain (":CHAIN ...") or is a rule ("-A CHAIN
+ * ...").
+ * @throws {CommandError}
+ */
+export async function readTableLines(options: {
+  backend: IptablesBackend
+  family: Family
+  table: IptablesTable
+  enter: readonly string[]
+  seen: (line: string) => void
+}): Promise<void> {
   const { backend, family, table, enter, seen } = options
   const words = [...enter, `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}-save`, '-t', table]
   const [program = '', ...args] = words
@@ -23,6 +33,7 @@ export async function readTableLines(options: { backend: IptablesBackend; family
   if (failedStart === undefined && child.exitCode === 0) return
   const gone = goneProgram(program, failedStart)
   if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command: words.join(' '), stderr: gone })
-  const stderr = said.trim() || failedStart?.message || `ended by ${child.signalCode ?? `exit status ${child.exitCode}`}`
+  const stderr =
+    said.trim() || failedStart?.message || `ended by ${child.signalCode ?? `exit status ${child.exitCode}`}`
   throw new CommandError({ kind: classifyFailure(stderr), command: words.join(' '), stderr })
 }

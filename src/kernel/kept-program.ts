@@ -1,4 +1,5 @@
-// A program that runs as long as we do and tells us something now and then: started again when it ends, later each time.
+// A program that runs as long as we do and tells us something now and then: started again when it ends, later each
+// time.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { Logger } from 'pino'

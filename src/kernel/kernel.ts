@@ -1,4 +1,5 @@
-// What the rooms may ask of the kernel. One implementation drives the real one (linux-kernel.ts); the rooms' pure parts need none.
+// What the rooms may ask of the kernel. One implementation drives the real one (linux-kernel.ts); the rooms' pure parts
+// need none.
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
@@ -7,11 +8,14 @@ import type { ConntrackFilter } from './conntrack.ts'
 import type { NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 
-/** One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool itself fails. */
+/**
+ * One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool
+ * itself fails.
+ */
 export interface Kernel extends AsyncDisposable {
   /**
-   * Runs the changes in their order through the running batch sessions, and answers which of them failed. A failed line does not stop
-   * those after it. Calls made at the same time share a batch.
+   * Runs the changes in their order through the running batch sessions, and answers which of them failed. A failed line
+   * does not stop those after it. Calls made at the same time share a batch.
    */
   apply(changes: readonly Change[]): Promise<readonly Failure[]>
   /** The same inside another namespace (a pod's), in one process start that costs this one's event loop nothing. */
@@ -27,7 +31,9 @@ export interface Kernel extends AsyncDisposable {
   neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]>
   fdb(device: InterfaceName): Promise<readonly FdbEntry[]>
 
-  /** Whether the checksums of what the device sends are left to what is under it; undefined where there is no choice. */
+  /**
+   * Whether the checksums of what the device sends are left to what is under it; undefined where there is no choice.
+   */
   txChecksum(device: InterfaceName): Promise<boolean | undefined>
   setTxChecksum(device: InterfaceName, on: boolean): Promise<void>
 
@@ -37,18 +43,30 @@ export interface Kernel extends AsyncDisposable {
 
   /** Applies text to iptables-restore or ip6tables-restore, `--noflush -w 5`: all of it or nothing. */
   restoreRules(family: Family, text: string): Promise<void>
-  /** The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first, `-c PACKETS BYTES` before the target where counters are asked for; undefined where there is no such chain. */
-  rulesOf(family: Family, table: IptablesTable, chain: string, options?: { counters?: boolean }): Promise<readonly string[] | undefined>
+  /**
+   * The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first, `-c PACKETS BYTES` before the
+   * target where counters are asked for; undefined where there is no such chain.
+   */
+  rulesOf(
+    family: Family,
+    table: IptablesTable,
+    chain: string,
+    options?: { counters?: boolean },
+  ): Promise<readonly string[] | undefined>
   /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
   hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
 
   /**
-   * How often others have been seen to write iptables rules until now, for half a millisecond of CPU however many rules there are: as long as the number stays, the rules are
-   * as they were but for what we write ourselves. Undefined where the kernel does not tell. Legacy does not tell of a rule that is replaced by one of the same length.
+   * How often others have been seen to write iptables rules until now, for half a millisecond of CPU however many rules
+   * there are: as long as the number stays, the rules are as they were but for what we write ourselves. Undefined where
+   * the kernel does not tell. Legacy does not tell of a rule that is replaced by one of the same length.
    */
   foreignWrites(): Promise<number | undefined>
 
-  /** Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables it takes seconds: rarely, and never while a pod waits. */
+  /**
+   * Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables
+   * it takes seconds: rarely, and never while a pod waits.
+   */
   readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void>
 
   /** Whether the other backend has the chain: rules in both are both in force, one after the other. */
@@ -59,21 +77,29 @@ export interface Kernel extends AsyncDisposable {
 
   /** Applies text to `nft -f -`: one transaction, all of it in force at once or nothing. */
   applyNft(text: string): Promise<void>
-  /** What `nft -j list` prints of "table inet x", "set inet x y", ...; undefined where there is no such thing. One set or map is cheap; for anything else nft reads the whole table. */
+  /**
+   * What `nft -j list` prints of "table inet x", "set inet x y", ...; undefined where there is no such thing. One set
+   * or map is cheap; for anything else nft reads the whole table.
+   */
   listNft(what: string): Promise<readonly NftObject[] | undefined>
 
   /**
-   * Calls back when another program has made a transaction in nftables, but for iptables, which reaches no tables but its own. A trigger to look, no more.
+   * Calls back when another program has made a transaction in nftables, but for iptables, which reaches no tables but
+   * its own. A trigger to look, no more.
    * @returns whether such changes are told of now: not at first, and nowhere without xtables-monitor
    */
   onRulesetChange(listener: () => void): () => boolean
 
-  /** Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks the whole table: coalesce. */
+  /**
+   * Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks
+   * the whole table: coalesce.
+   */
   deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number>
 
   /**
-   * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a trigger: the kernel is silent
-   * about some changes (routes that vanish with their device), so look at the state itself.
+   * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a
+   * trigger: the kernel is silent about some changes (routes that vanish with their device), so look at the state
+   * itself.
    */
   onChange(listener: () => void): void
 }

@@ -10,29 +10,52 @@ export function addBridge(name: InterfaceName, settings: { mac: Mac; mtu: number
   return link(name, `add ${name} address ${settings.mac} mtu ${settings.mtu} group ${ourGroup} type bridge`)
 }
 
-/** `ip link add fairlead.1 address MAC mtu 1450 group 98 type vxlan id 1 local NODEIP dev eth0 dstport 8472 nolearning` */
-export function addVxlan(name: InterfaceName, settings: { mac: Mac; mtu: number; vni: number; port: number; local: Address; device: InterfaceName }): Change {
+/**
+ * `ip link add fairlead.1 address MAC mtu 1450 group 98 type vxlan id 1 local NODEIP dev eth0 dstport 8472 nolearning`
+ */
+export function addVxlan(
+  name: InterfaceName,
+  settings: { mac: Mac; mtu: number; vni: number; port: number; local: Address; device: InterfaceName },
+): Change {
   const { mac, mtu, vni, port, local, device } = settings
-  return link(name, `add ${name} address ${mac} mtu ${mtu} group ${ourGroup} type vxlan id ${vni} local ${local} dev ${device} dstport ${port} nolearning`)
+  return link(
+    name,
+    `add ${name} address ${mac} mtu ${mtu} group ${ourGroup} type vxlan id ${vni} local ${local} dev ${device} dstport ${port} nolearning`,
+  )
 }
 
 /** `ip link set fairlead.1 type vxlan id 1 local NODEIP dev eth0`: FDB, neighbours and routes survive it (measured). */
-export function moveVxlan(name: InterfaceName, settings: { vni: number; local: Address; device: InterfaceName }): Change {
+export function moveVxlan(
+  name: InterfaceName,
+  settings: { vni: number; local: Address; device: InterfaceName },
+): Change {
   return link(name, `set ${name} type vxlan id ${settings.vni} local ${settings.local} dev ${settings.device}`)
 }
 
 /**
- * `ip link add vethX mtu 1450 group 98 up master cni0 type veth peer name eth0 mtu 1450 address MAC netns /run/netns/N`: both ends at once, the pod's under its
- * final name in its own namespace. A clash there gives `exists` and creates nothing.
+ * `ip link add vethX mtu 1450 group 98 up master cni0 type veth peer name eth0 mtu 1450 address MAC netns
+ * /run/netns/N`: both ends at once, the pod's under its final name in its own namespace. A clash there gives `exists`
+ * and creates nothing.
  */
-export function addVeth(host: InterfaceName, settings: { mtu: number; master: InterfaceName; pod: InterfaceName; podMac: Mac; netns: string }): Change {
+export function addVeth(
+  host: InterfaceName,
+  settings: { mtu: number; master: InterfaceName; pod: InterfaceName; podMac: Mac; netns: string },
+): Change {
   const { mtu, master, pod, podMac, netns } = settings
-  return link(host, `add ${host} mtu ${mtu} group ${ourGroup} up master ${master} type veth peer name ${pod} mtu ${mtu} address ${podMac} netns ${safePath(netns)}`)
+  return link(
+    host,
+    `add ${host} mtu ${mtu} group ${ourGroup} up master ${master} type veth peer name ${pod} mtu ${mtu} address ${podMac} netns ${safePath(netns)}`,
+  )
 }
 
 /** `ip link set vethX type bridge_slave hairpin on` */
 export function setHairpin(name: InterfaceName): Change {
-  return { tool: 'ip', line: `link set ${name} type bridge_slave hairpin on`, kind: 'bridge-port', object: `bridge port ${name}` }
+  return {
+    tool: 'ip',
+    line: `link set ${name} type bridge_slave hairpin on`,
+    kind: 'bridge-port',
+    object: `bridge port ${name}`,
+  }
 }
 
 /** `ip link set vethX master cni0` */
@@ -85,15 +108,27 @@ export function deleteLink(name: InterfaceName): Change {
   return link(name, `del ${name}`)
 }
 
-/** `ip addr replace 10.244.1.1/24 dev cni0`; IPv6 without duplicate address detection, since no one else can have it. */
+/**
+ * `ip addr replace 10.244.1.1/24 dev cni0`; IPv6 without duplicate address detection, since no one else can have it.
+ */
 export function replaceAddress(device: InterfaceName, address: Address, prefix: number): Change {
   const nodad = address.includes(':') ? ' nodad' : ''
-  return { tool: 'ip', line: `addr replace ${address}/${prefix} dev ${device}${nodad}`, kind: 'address', object: `address ${address}/${prefix} on ${device}` }
+  return {
+    tool: 'ip',
+    line: `addr replace ${address}/${prefix} dev ${device}${nodad}`,
+    kind: 'address',
+    object: `address ${address}/${prefix} on ${device}`,
+  }
 }
 
 /** `ip addr del 10.244.1.1/24 dev cni0` */
 export function deleteAddress(device: InterfaceName, address: Address, prefix: number): Change {
-  return { tool: 'ip', line: `addr del ${address}/${prefix} dev ${device}`, kind: 'address', object: `address ${address}/${prefix} on ${device}` }
+  return {
+    tool: 'ip',
+    line: `addr del ${address}/${prefix} dev ${device}`,
+    kind: 'address',
+    object: `address ${address}/${prefix} on ${device}`,
+  }
 }
 
 function link(name: InterfaceName, rest: string): Change {
@@ -102,6 +137,7 @@ function link(name: InterfaceName, rest: string): Change {
 
 /** @throws {TypeError} for a path that iproute2 could read as more than one word. */
 export function safePath(path: string): string {
-  if (!/^\/[\w./:-]+$/.test(path)) throw new TypeError(`Expected an absolute path of letters, digits and ./:_-, got \`${path.slice(0, 80)}\``)
+  if (!/^\/[\w./:-]+$/.test(path))
+    throw new TypeError(`Expected an absolute path of letters, digits and ./:_-, got \`${path.slice(0, 80)}\``)
   return path
 }

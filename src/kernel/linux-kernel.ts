@@ -59,16 +59,26 @@ class LinuxKernel implements Kernel {
     this.#log = options.log
     this.#observe = options.observe
     this.#enter = options.netns === undefined ? [] : enterPath(options.netns)
-    const session = (tool: Tool) => new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
+    const session = (tool: Tool) =>
+      new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
     this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
-    this.#rules = new RuleTables({ enter: this.#enter, quick: this.#quick, slow: this.#slow, log: this.#log, observe: this.#observe, backend: options.iptables })
+    this.#rules = new RuleTables({
+      enter: this.#enter,
+      quick: this.#quick,
+      slow: this.#slow,
+      log: this.#log,
+      observe: this.#observe,
+      backend: options.iptables,
+    })
     if (options.netns === undefined && this.#log.isLevelEnabled('info')) void logVersions(this.#slow, this.#log)
   }
 
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
     const once = this.#once(this.#enter)
     if (changes.some(({ line }) => line.includes(' netns '))) this.#letGoOfNamespaces()
-    return this.#inRuns(changes, async (tool, run) => applyDespiteStaleNames(this.#sessions[tool], run, async (doubtful) => applyOnce(tool, doubtful, once)))
+    return this.#inRuns(changes, async (tool, run) =>
+      applyDespiteStaleNames(this.#sessions[tool], run, async (doubtful) => applyOnce(tool, doubtful, once)),
+    )
   }
 
   async applyIn(netns: string, changes: readonly Change[]): Promise<readonly Failure[]> {
@@ -123,7 +133,12 @@ class LinuxKernel implements Kernel {
     await this.#rules.restore(family, text)
   }
 
-  async rulesOf(family: Family, table: IptablesTable, chain: string, { counters = false } = {}): Promise<readonly string[] | undefined> {
+  async rulesOf(
+    family: Family,
+    table: IptablesTable,
+    chain: string,
+    { counters = false } = {},
+  ): Promise<readonly string[] | undefined> {
     return this.#rules.rulesOf(family, table, chain, counters)
   }
 
@@ -182,7 +197,10 @@ class LinuxKernel implements Kernel {
   }
 
   /** Gives each run of changes for one tool to `apply`, in order. */
-  async #inRuns(changes: readonly Change[], apply: (tool: Tool, run: readonly Change[]) => Promise<readonly Failure[]>): Promise<readonly Failure[]> {
+  async #inRuns(
+    changes: readonly Change[],
+    apply: (tool: Tool, run: readonly Change[]) => Promise<readonly Failure[]>,
+  ): Promise<readonly Failure[]> {
     const failures: Failure[] = []
     for (const { tool, run } of runsOfOneTool(changes)) failures.push(...(await apply(tool, run)))
     // Whether that is normal, as the deletion of what is gone already, the caller alone can tell.
@@ -191,8 +209,9 @@ class LinuxKernel implements Kernel {
   }
 
   /**
-   * iproute2 before 6.4 never closes what `netns PATH` has opened (measured with 6.1): the session would keep the namespace of a pod that is gone, and with it
-   * the pod's veth, for as long as it runs. So it is renewed soon after, and not at once: the next pod's line should meet a running one.
+   * iproute2 before 6.4 never closes what `netns PATH` has opened (measured with 6.1): the session would keep the
+   * namespace of a pod that is gone, and with it the pod's veth, for as long as it runs. So it is renewed soon after,
+   * and not at once: the next pod's line should meet a running one.
    */
   #letGoOfNamespaces(): void {
     this.#renewal ??= setTimeout(() => {

@@ -1,5 +1,5 @@
-// The kernel's own news, as a trigger to look again. `ip -j monitor` prints text whatever it is told, and much changes without a word, so nobody reads more
-// from it than that something has happened.
+// The kernel's own news, as a trigger to look again. `ip -j monitor` prints text whatever it is told, and much changes
+// without a word, so nobody reads more from it than that something has happened.
 import type { Logger } from 'pino'
 import { KeptProgram } from './kept-program.ts'
 
@@ -19,7 +19,16 @@ export class Monitor implements AsyncDisposable {
   /** @param changed called at most once per 100 ms; it must not throw. */
   constructor({ enter, log, changed }: { enter: readonly string[]; log: Logger; changed: () => void }) {
     this.#changed = changed
-    this.#programs = monitors.map((words) => new KeptProgram({ words: [...enter, ...words], log, level: 'warn', hear: (line) => this.#hear(line), restarted: () => this.#fireSoon() }))
+    this.#programs = monitors.map(
+      (words) =>
+        new KeptProgram({
+          words: [...enter, ...words],
+          log,
+          level: 'warn',
+          hear: (line) => this.#hear(line),
+          restarted: () => this.#fireSoon(),
+        }),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -42,7 +51,8 @@ export class Monitor implements AsyncDisposable {
 
 /** All but what a busy node says all day: ARP at work, and a bridge that learns where its own pods are. */
 export function isNews(line: string): boolean {
-  // One that is deleted by hand is told of as FAILED too, like one that ARP gave up. As it was, only what nobody has used for a while is deleted, by the kernel.
+  // One that is deleted by hand is told of as FAILED too, like one that ARP gave up. As it was, only what nobody has
+  // used for a while is deleted, by the kernel.
   if (line.startsWith('[NEIGH]Deleted')) return !/ (STALE|NOARP)\s*$/.test(line)
   if (line.startsWith('[NEIGH]')) return !/ (REACHABLE|STALE|DELAY|PROBE|FAILED|INCOMPLETE)\s*$/.test(line)
   return line !== '' && (!/ master \S+/.test(line) || line.startsWith('[') || line.includes('permanent'))

@@ -16,6 +16,9 @@ export function namespacePath(name: string): string {
 }
 
 function namespaceName(name: string): string {
-  if (!/^[\w.-]{1,64}$/.test(name) || name.startsWith('-') || name === '.' || name === '..') throw new TypeError(`Expected a namespace name of letters, digits, dots, dashes or underscores, got \`${name.slice(0, 80)}\``)
+  if (!/^[\w.-]{1,64}$/.test(name) || name.startsWith('-') || name === '.' || name === '..')
+    throw new TypeError(
+      `Expected a namespace name of letters, digits, dots, dashes or underscores, got \`${name.slice(0, 80)}\``,
+    )
   return name
 }

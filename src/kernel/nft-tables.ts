@@ -12,7 +12,9 @@ export interface NftTable {
 export async function readNftTables(kernel: Kernel): Promise<readonly NftTable[]> {
   try {
     const objects = (await kernel.listNft('tables')) ?? []
-    return objects.flatMap(({ table }) => (table === undefined ? [] : [{ family: String(table['family']), name: String(table['name']) }]))
+    return objects.flatMap(({ table }) =>
+      table === undefined ? [] : [{ family: String(table['family']), name: String(table['name']) }],
+    )
   } catch (error) {
     if (error instanceof CommandError && error.kind === 'not-installed') return []
     throw error

@@ -1,4 +1,5 @@
-// nftables: transactions, and what a table holds. nft speaks to the kernel once for each program start: all of a text is in force at once, or nothing of it.
+// nftables: transactions, and what a table holds. nft speaks to the kernel once for each program start: all of a text
+// is in force at once, or nothing of it.
 import { CommandError } from './command-error.ts'
 import { runProgram } from './run.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
@@ -27,13 +28,30 @@ export async function applyNft(workers: ShellWorkers, text: string, enter: reado
     await runProgram(program, args, { input: text, timeout })
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    throw new CommandError({ kind: error.kind, command: error.command, stderr: withOffendingLine(error.stderr, text), cause: error })
+    throw new CommandError({
+      kind: error.kind,
+      command: error.command,
+      stderr: withOffendingLine(error.stderr, text),
+      cause: error,
+    })
   }
 }
 
-/** Objects as `nft -j list WHAT` prints them: "table inet x", "set inet x y", ... @returns undefined where there is no such thing. @throws {CommandError} */
-export async function listNft(workers: ShellWorkers, what: string, options: ShellCommandOptions): Promise<readonly NftObject[] | undefined> {
-  const { stdout } = await runInShell(workers, ['nft', '-j', 'list', ...what.split(' ')], { ...options, timeout, accept: ['missing'] })
+/**
+ * Objects as `nft -j list WHAT` prints them: "table inet x", "set inet x y", ...
+ * @returns undefined where there is no such thing.
+ * @throws {CommandError}
+ */
+export async function listNft(
+  workers: ShellWorkers,
+  what: string,
+  options: ShellCommandOptions,
+): Promise<readonly NftObject[] | undefined> {
+  const { stdout } = await runInShell(workers, ['nft', '-j', 'list', ...what.split(' ')], {
+    ...options,
+    timeout,
+    accept: ['missing'],
+  })
   return stdout.trim() === '' ? undefined : (JSON.parse(stdout) as { nftables: NftObject[] }).nftables
 }
 

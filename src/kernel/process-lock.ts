@@ -12,8 +12,8 @@ import { startChild, whenEnded } from './programs.ts'
 const takenStatus = 99
 
 /**
- * Holds the file at the path with flock(2) until disposed. A child has it, which ends when our end of its stdin closes: kill -9 of us frees the lock too.
- * A second of patience is for the child of a holder that was killed just now.
+ * Holds the file at the path with flock(2) until disposed. A child has it, which ends when our end of its stdin closes:
+ * kill -9 of us frees the lock too. A second of patience is for the child of a holder that was killed just now.
  * @throws {CommandError} of kind `conflict` when someone else holds it.
  */
 export async function holdLock(path: string): Promise<AsyncDisposable> {
@@ -29,11 +29,16 @@ export async function holdLock(path: string): Promise<AsyncDisposable> {
   child.stdin?.on('error', () => {})
   // cat runs, so the lock is ours, when it gives back what it was given.
   child.stdin?.write('held\n')
-  const held = await Promise.race([once(child.stdout ?? child, 'data').then(() => true), ended.promise.then(() => false)])
+  const held = await Promise.race([
+    once(child.stdout ?? child, 'data').then(() => true),
+    ended.promise.then(() => false),
+  ])
   if (!held) {
     const taken = child.exitCode === takenStatus
     const failedStart = await ended.promise
-    const stderr = taken ? 'another process holds it' : said.trim() || (failedStart?.message ?? `exit status ${child.exitCode}`)
+    const stderr = taken
+      ? 'another process holds it'
+      : said.trim() || (failedStart?.message ?? `exit status ${child.exitCode}`)
     throw new CommandError({ kind: taken ? 'conflict' : classifyFailure(stderr), command: `flock ${path}`, stderr })
   }
   // Forgotten, it ends with us instead of keeping us.

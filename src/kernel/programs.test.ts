@@ -12,14 +12,20 @@ afterAll(() => {
   rmSync(directory, { recursive: true })
 })
 
-test.each(['run to its end', 'read line by line'])('a program that was there and has gone is told of as a shell does: %s', async (how) => {
-  vi.resetModules()
-  const [{ runProgram }, { readTableLines }] = [await import('./run.ts'), await import('./iptables-save.ts')]
-  const program = join(directory, 'iptables-nft-save')
-  const use = async (): Promise<unknown> => how === 'run to its end' ? runProgram('iptables-nft-save', ['-t', 'nat']) : readTableLines({ backend: 'nft', family: 4, table: 'nat', enter: [], seen: () => undefined })
-  writeFileSync(program, '#!/bin/sh\n')
-  chmodSync(program, 0o755)
-  await use()
-  rmSync(program)
-  await expect(use()).rejects.toMatchObject({ kind: 'not-installed', message: 'iptables-nft-save: not found' })
-})
+test.each(['run to its end', 'read line by line'])(
+  'a program that was there and has gone is told of as a shell does: %s',
+  async (how) => {
+    vi.resetModules()
+    const [{ runProgram }, { readTableLines }] = [await import('./run.ts'), await import('./iptables-save.ts')]
+    const program = join(directory, 'iptables-nft-save')
+    const use = async (): Promise<unknown> =>
+      how === 'run to its end'
+        ? runProgram('iptables-nft-save', ['-t', 'nat'])
+        : readTableLines({ backend: 'nft', family: 4, table: 'nat', enter: [], seen: () => undefined })
+    writeFileSync(program, '#!/bin/sh\n')
+    chmodSync(program, 0o755)
+    await use()
+    rmSync(program)
+    await expect(use()).rejects.toMatchObject({ kind: 'not-installed', message: 'iptables-nft-save: not found' })
+  },
+)

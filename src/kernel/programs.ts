@@ -8,10 +8,13 @@ import { CommandError } from './command-error.ts'
 export const programEnvironment: NodeJS.ProcessEnv = { ...process.env, LC_ALL: 'C' }
 
 /** Where the build puts our own programs: beside the bundle; from source it is the checkout's dist. */
-export const builtPrograms = basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
+export const builtPrograms =
+  basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
 
 // A pod's or a systemd unit's PATH often lacks the sbin directories.
-const directories = [...new Set([...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/bin', '/sbin', '/bin'])].filter((path) => path.startsWith('/'))
+const directories = [
+  ...new Set([...(process.env['PATH'] ?? '').split(':'), '/usr/sbin', '/usr/bin', '/sbin', '/bin']),
+].filter((path) => path.startsWith('/'))
 const found = new Map<string, string>()
 
 /** The absolute path of a program. @throws {CommandError} of kind `not-installed`. */
@@ -19,20 +22,28 @@ export function programPath(name: string): string {
   const known = found.get(name)
   if (known !== undefined) return known
   const path = directories.map((directory) => join(directory, name)).find(isExecutable)
-  if (path === undefined) throw new CommandError({ kind: 'not-installed', command: name, stderr: `${name}: not found in ${directories.join(':')}` })
+  if (path === undefined)
+    throw new CommandError({
+      kind: 'not-installed',
+      command: name,
+      stderr: `${name}: not found in ${directories.join(':')}`,
+    })
   found.set(name, path)
   return path
 }
 
 /**
- * Starts a long-lived child in a process group of its own, so that Ctrl-C on our terminal reaches us alone and we can still use it to clean up. Its stdin is a
- * pipe from us: a child that reads it ends with us, also after kill -9.
+ * Starts a long-lived child in a process group of its own, so that Ctrl-C on our terminal reaches us alone and we can
+ * still use it to clean up. Its stdin is a pipe from us: a child that reads it ends with us, also after kill -9.
  */
 export function startChild(program: string, args: readonly string[], stdio: StdioOptions): ChildProcess {
   return spawn(programPath(program), args, { stdio, env: programEnvironment, detached: true })
 }
 
-/** What a shell says of a program that has gone since {@link programPath} found it; undefined where it failed to start for another reason. */
+/**
+ * What a shell says of a program that has gone since {@link programPath} found it; undefined where it failed to start
+ * for another reason.
+ */
 export function goneProgram(name: string, failedStart: { code?: string | undefined } | undefined): string | undefined {
   return failedStart?.code === 'ENOENT' ? `${name}: not found` : undefined
 }

@@ -6,7 +6,12 @@ import { parseMac } from '../net/mac.ts'
 import type { FdbEntry } from './observed.ts'
 import { type Reader, readList } from './read-json.ts'
 
-const entryShape = z.object({ mac: z.string(), dst: z.string().optional(), flags: z.array(z.string()).default([]), state: z.string().optional() })
+const entryShape = z.object({
+  mac: z.string(),
+  dst: z.string().optional(),
+  flags: z.array(z.string()).default([]),
+  state: z.string().optional(),
+})
 
 /** @throws {CommandError} of kind `missing` when there is no such device. */
 export async function readFdb(reader: Reader, device: InterfaceName): Promise<readonly FdbEntry[]> {

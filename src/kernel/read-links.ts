@@ -1,4 +1,5 @@
-// `ip -j -N -d addr show`: all that we want to know of links, in one dump. (`link show` before it in one batch would make it lose its addresses.)
+// `ip -j -N -d addr show`: all that we want to know of links, in one dump. (`link show` before it in one batch would
+//   make it lose its addresses.)
 import * as z from 'zod'
 import { canonicalAddress, parseAddress } from '../net/address.ts'
 import { parseMac } from '../net/mac.ts'
@@ -25,8 +26,16 @@ const linkShape = z.object({
   ifalias: z.string().optional(),
   master: z.string().optional(),
   address: z.string().optional(),
-  linkinfo: z.object({ info_kind: z.string().optional(), info_data: z.unknown().optional(), info_slave_data: z.object({ hairpin: z.boolean().optional() }).optional() }).optional(),
-  addr_info: z.array(z.object({ local: z.string().optional(), prefixlen: z.number().optional(), scope: z.string().optional() })).default([]),
+  linkinfo: z
+    .object({
+      info_kind: z.string().optional(),
+      info_data: z.unknown().optional(),
+      info_slave_data: z.object({ hairpin: z.boolean().optional() }).optional(),
+    })
+    .optional(),
+  addr_info: z
+    .array(z.object({ local: z.string().optional(), prefixlen: z.number().optional(), scope: z.string().optional() }))
+    .default([]),
 })
 
 export async function readLinks(reader: Reader): Promise<readonly Link[]> {
@@ -38,7 +47,10 @@ function linkOf(raw: z.infer<typeof linkShape>): Link {
   return {
     index: raw.ifindex,
     name: raw.ifname,
-    mac: raw.address !== undefined && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(raw.address) ? parseMac(raw.address) : undefined,
+    mac:
+      raw.address !== undefined && /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(raw.address)
+        ? parseMac(raw.address)
+        : undefined,
     mtu: raw.mtu,
     up: raw.flags.includes('UP'),
     carrier: raw.flags.includes('LOWER_UP'),
@@ -49,7 +61,9 @@ function linkOf(raw: z.infer<typeof linkShape>): Link {
     hairpin: linkinfo?.info_slave_data?.hairpin,
     vxlan: linkinfo?.info_kind === 'vxlan' ? vxlanOf(linkinfo.info_data) : undefined,
     addresses: raw.addr_info.flatMap(({ local, prefixlen, scope }) =>
-      local === undefined || prefixlen === undefined ? [] : [{ address: parseAddress(local), prefix: prefixlen, scope: scopeName(scope) ?? 'global' }],
+      local === undefined || prefixlen === undefined
+        ? []
+        : [{ address: parseAddress(local), prefix: prefixlen, scope: scopeName(scope) ?? 'global' }],
     ),
   }
 }
@@ -58,5 +72,11 @@ function linkOf(raw: z.infer<typeof linkShape>): Link {
 function vxlanOf(data: unknown): VxlanSettings | undefined {
   const { success, data: settings } = vxlanShape.safeParse(data)
   if (!success) return undefined
-  return { vni: settings.id, port: settings.port, local: canonicalAddress(settings.local ?? settings.local6 ?? ''), device: settings.link, learning: settings.learning }
+  return {
+    vni: settings.id,
+    port: settings.port,
+    local: canonicalAddress(settings.local ?? settings.local6 ?? ''),
+    device: settings.link,
+    learning: settings.learning,
+  }
 }

@@ -11,7 +11,12 @@ UNCONN 0      0         [::]:8472      [::]:*
 LISTEN 0      5  [::ffff:10.0.0.1]:80  *:*
 `
   expect(parseListeners(text)).toEqual([
-    { address: '127.0.0.1', port: 10249 }, { address: '127.0.0.53', port: 53 }, { address: undefined, port: 10256 }, { address: undefined, port: 8080 },
-    { address: '::1', port: 631 }, { address: undefined, port: 8472 }, { address: '10.0.0.1', port: 80 },
+    { address: '127.0.0.1', port: 10249 },
+    { address: '127.0.0.53', port: 53 },
+    { address: undefined, port: 10256 },
+    { address: undefined, port: 8080 },
+    { address: '::1', port: 631 },
+    { address: undefined, port: 8472 },
+    { address: '10.0.0.1', port: 80 },
   ])
 })

@@ -36,6 +36,8 @@ export function parseListeners(text: string): Listener[] {
   return text.split('\n').flatMap((line) => {
     const [, host = '', port = ''] = /^(.*):(\d+)$/.exec(line.split(/\s+/)[3] ?? '') ?? []
     const address = canonicalAddress(host.replaceAll(/[[\]]|%.*$/g, '').replace(/^::ffff:(?=[\d.]+$)/, ''))
-    return port === '' ? [] : [{ address: address === '0.0.0.0' || address === '::' ? undefined : address, port: Number(port) }]
+    return port === ''
+      ? []
+      : [{ address: address === '0.0.0.0' || address === '::' ? undefined : address, port: Number(port) }]
   })
 }

@@ -1,4 +1,5 @@
-// `ip -j -N -d route show`: -N gives a protocol its number also where rt_protos has a name for it, -d prints it also where it is "boot".
+// `ip -j -N -d route show`: -N gives a protocol its number also where rt_protos has a name for it, -d prints it also
+//   where it is "boot".
 import * as z from 'zod'
 import { type Address, addressBits, canonicalAddress, type Family, parseAddress } from '../net/address.ts'
 import { type Cidr, cidrOf, parseCidr } from '../net/cidr.ts'
@@ -20,7 +21,11 @@ const routeShape = z.object({
 })
 
 /** @throws {CommandError} of kind `missing` when there is no such device. */
-export async function readRoutes(reader: Reader, family: Family, filter: { ours?: boolean; device?: InterfaceName } = {}): Promise<readonly Route[]> {
+export async function readRoutes(
+  reader: Reader,
+  family: Family,
+  filter: { ours?: boolean; device?: InterfaceName } = {},
+): Promise<readonly Route[]> {
   const words = ['ip', '-j', '-N', '-d', `-${family}`, 'route', 'show']
   if (filter.ours === true) words.push('proto', String(ourProtocol))
   if (filter.device !== undefined) words.push('dev', filter.device)

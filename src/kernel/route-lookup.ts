@@ -1,4 +1,5 @@
-// Which route the kernel takes for a packet: its own answer, with all rules, tables and reverse path filters that it asks, and not what a list of routes would mean.
+// Which route the kernel takes for a packet: its own answer, with all rules, tables and reverse path filters that it
+// asks, and not what a list of routes would mean.
 import * as z from 'zod'
 import { type Address, canonicalAddress, familyOf } from '../net/address.ts'
 import { CommandError } from './command-error.ts'
@@ -33,14 +34,25 @@ export type RouteAnswer =
       readonly command: string
     }
 
-const answerShape = z.array(z.object({ type: z.string().optional(), dev: z.string().optional(), gateway: z.string().optional(), via: z.object({ host: z.string() }).optional(), prefsrc: z.string().optional() }))
+const answerShape = z.array(
+  z.object({
+    type: z.string().optional(),
+    dev: z.string().optional(),
+    gateway: z.string().optional(),
+    via: z.object({ host: z.string() }).optional(),
+    prefsrc: z.string().optional(),
+  }),
+)
 const types = ['unicast', 'local', 'broadcast', 'multicast'] as const
 
 /** `ip route get`. @throws {CommandError} where ip itself cannot be asked */
 export async function lookUpRoute(question: RouteQuestion): Promise<RouteAnswer> {
   const [words, command] = [routeWords(question), routeCommand(question)]
   try {
-    const [{ stdout }, matching] = await Promise.all([run(question, ['-j', ...words]), run(question, [...words.slice(0, 3), 'fibmatch', ...words.slice(3)])])
+    const [{ stdout }, matching] = await Promise.all([
+      run(question, ['-j', ...words]),
+      run(question, [...words.slice(0, 3), 'fibmatch', ...words.slice(3)]),
+    ])
     return parseRouteAnswer(stdout, matching.stdout, command)
   } catch (error) {
     const reason = error instanceof CommandError ? /RTNETLINK answers: (.*)/.exec(error.stderr)?.[1] : undefined
@@ -53,8 +65,16 @@ export async function lookUpRoute(question: RouteQuestion): Promise<RouteAnswer>
 export function parseRouteAnswer(json: string, matching: string, command: string): RouteAnswer {
   const [answer] = answerShape.parse(JSON.parse(json))
   const type = types.find((each) => each === (answer?.type ?? 'unicast'))
-  if (answer === undefined || type === undefined) return { type: 'none', reason: `the route is of type ${answer?.type}: ${matching.trim()}`, command }
-  return { type, device: answer.dev ?? 'lo', gateway: canonicalAddress(answer.gateway ?? answer.via?.host ?? ''), source: canonicalAddress(answer.prefsrc ?? ''), line: matching.trim().replaceAll(/\s+/g, ' '), command }
+  if (answer === undefined || type === undefined)
+    return { type: 'none', reason: `the route is of type ${answer?.type}: ${matching.trim()}`, command }
+  return {
+    type,
+    device: answer.dev ?? 'lo',
+    gateway: canonicalAddress(answer.gateway ?? answer.via?.host ?? ''),
+    source: canonicalAddress(answer.prefsrc ?? ''),
+    line: matching.trim().replaceAll(/\s+/g, ' '),
+    command,
+  }
 }
 
 /** For people. */
@@ -64,7 +84,14 @@ export function routeCommand(question: RouteQuestion): string {
 
 function routeWords({ destination, arriving, mark = 0 }: RouteQuestion): string[] {
   const come = arriving === undefined ? [] : ['from', arriving.source, 'iif', arriving.device]
-  return [`-${familyOf(destination)}`, 'route', 'get', destination, ...come, ...(mark === 0 ? [] : ['mark', `0x${mark.toString(16)}`])]
+  return [
+    `-${familyOf(destination)}`,
+    'route',
+    'get',
+    destination,
+    ...come,
+    ...(mark === 0 ? [] : ['mark', `0x${mark.toString(16)}`]),
+  ]
 }
 
 async function run(question: RouteQuestion, words: readonly string[]): Promise<{ stdout: string }> {

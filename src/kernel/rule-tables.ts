@@ -40,11 +40,21 @@ export class RuleTables implements AsyncDisposable {
   async restore(family: Family, text: string): Promise<void> {
     const { enter, quick, log } = this.#options
     const backend = await this.backend()
-    await this.#observed(`iptables-${backend}-restore`, async () => this.#foreignWrites.apartFrom(async () => restoreRules(quick, backend, family, text, enter)))
-    log.debug({ input: text }, `${[...enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`)
+    await this.#observed(`iptables-${backend}-restore`, async () =>
+      this.#foreignWrites.apartFrom(async () => restoreRules(quick, backend, family, text, enter)),
+    )
+    log.debug(
+      { input: text },
+      `${[...enter, family === 4 ? 'iptables' : 'ip6tables'].join(' ')}-${backend}-restore --noflush -w 5`,
+    )
   }
 
-  async rulesOf(family: Family, table: IptablesTable, chain: string, counters: boolean): Promise<readonly string[] | undefined> {
+  async rulesOf(
+    family: Family,
+    table: IptablesTable,
+    chain: string,
+    counters: boolean,
+  ): Promise<readonly string[] | undefined> {
     return rulesOfChain(this.#options.slow, await this.backend(), family, { table, chain, counters }, this.#inside)
   }
 

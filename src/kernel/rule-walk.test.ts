@@ -3,19 +3,35 @@ import { parseAddress } from '../net/address.ts'
 import { type WalkedPacket, walkRules } from './rule-walk.ts'
 
 const own = ['192.168.0.21', '172.30.0.1']
-const packet: WalkedPacket = { source: parseAddress('172.30.0.4'), destination: parseAddress('10.254.1.1'), protocol: 'tcp', port: 80, inDevice: 'cni0', isOwn: (address) => own.includes(address), mark: 0, translated: false }
+const packet: WalkedPacket = {
+  source: parseAddress('172.30.0.4'),
+  destination: parseAddress('10.254.1.1'),
+  protocol: 'tcp',
+  port: 80,
+  inDevice: 'cni0',
+  isOwn: (address) => own.includes(address),
+  mark: 0,
+  translated: false,
+}
 
 /** Chains as `iptables -S` prints them. */
 function chainsOf(text: string): Map<string, string[]> {
   const chains = new Map<string, string[]>()
-  for (const [, chain = '', rule = ''] of text.matchAll(/^-A (\S+) (.*)$/gm)) chains.set(chain, [...(chains.get(chain) ?? []), rule])
+  for (const [, chain = '', rule = ''] of text.matchAll(/^-A (\S+) (.*)$/gm))
+    chains.set(chain, [...(chains.get(chain) ?? []), rule])
   return chains
 }
 
 /** Each end with its chance, and the chains whose rules did it. */
 function ends(text: string, changes: Partial<WalkedPacket> = {}, policy?: 'drop'): string[] {
   const { ways } = walkRules(chainsOf(text), 'BASE', { ...packet, ...changes }, policy)
-  return ways.map(({ end, chance, mark, met }) => [`${'to' in end ? end.to : end.kind} ${chance.toFixed(2)}`, mark === 0 ? '' : ` mark 0x${mark.toString(16)}`, ` (${met.map(({ chain }) => chain).join(' ')})`].join(''))
+  return ways.map(({ end, chance, mark, met }) =>
+    [
+      `${'to' in end ? end.to : end.kind} ${chance.toFixed(2)}`,
+      mark === 0 ? '' : ` mark 0x${mark.toString(16)}`,
+      ` (${met.map(({ chain }) => chain).join(' ')})`,
+    ].join(''),
+  )
 }
 
 const service = `
@@ -35,10 +51,19 @@ const service = `
 
 describe('a Service', () => {
   test('each endpoint gets its share, by the rules that lead to it', () => {
-    expect(ends(service)).toEqual(['1', '2', '3'].map((n) => expect.stringMatching(new RegExp(`^172\\.30\\.\\d\\.\\d:8080 0\\.33 \\(BASE KUBE-SERVICES KUBE-SVC-W KUBE-SEP-${n}\\)$`)) as string))
+    expect(ends(service)).toEqual(
+      ['1', '2', '3'].map(
+        (n) =>
+          expect.stringMatching(
+            new RegExp(`^172\\.30\\.\\d\\.\\d:8080 0\\.33 \\(BASE KUBE-SERVICES KUBE-SVC-W KUBE-SEP-${n}\\)$`),
+          ) as string,
+      ),
+    )
   })
   test('what comes from elsewhere is marked, and the rule that did it is told', () => {
-    expect(ends(service, { source: parseAddress('192.168.0.100') })[0]).toBe('172.30.0.2:8080 0.33 mark 0x4000 (BASE KUBE-SERVICES KUBE-SVC-W KUBE-MARK-MASQ KUBE-SVC-W KUBE-SEP-1)')
+    expect(ends(service, { source: parseAddress('192.168.0.100') })[0]).toBe(
+      '172.30.0.2:8080 0.33 mark 0x4000 (BASE KUBE-SERVICES KUBE-SVC-W KUBE-MARK-MASQ KUBE-SVC-W KUBE-SEP-1)',
+    )
   })
   test('a node port is one of the node itself', () => {
     expect(ends(service, { destination: parseAddress('192.168.0.21'), port: 30080 })).toHaveLength(3)
@@ -47,16 +72,51 @@ describe('a Service', () => {
 })
 
 test.each<[string, string, Partial<WalkedPacket>, string]>([
-  ['what only passed through a chain has met nothing', '-A BASE -j A\n-A A -s 1.2.3.4/32 -j DROP', {}, 'through 1.00 ()'],
-  ['a comment is no condition', '-A BASE -m comment --comment "-s 1.2.3.4/32 -j DROP" -j ACCEPT', {}, 'accept 1.00 (BASE)'],
-  ['a goto comes back past its caller', '-A BASE -j A\n-A BASE -j DROP\n-A A -g B\n-A A -j ACCEPT\n-A B -s 1.2.3.4/32 -j ACCEPT', {}, 'drop 1.00 (BASE)'],
+  [
+    'what only passed through a chain has met nothing',
+    '-A BASE -j A\n-A A -s 1.2.3.4/32 -j DROP',
+    {},
+    'through 1.00 ()',
+  ],
+  [
+    'a comment is no condition',
+    '-A BASE -m comment --comment "-s 1.2.3.4/32 -j DROP" -j ACCEPT',
+    {},
+    'accept 1.00 (BASE)',
+  ],
+  [
+    'a goto comes back past its caller',
+    '-A BASE -j A\n-A BASE -j DROP\n-A A -g B\n-A A -j ACCEPT\n-A B -s 1.2.3.4/32 -j ACCEPT',
+    {},
+    'drop 1.00 (BASE)',
+  ],
   ['RETURN', '-A BASE -j A\n-A BASE -j DROP\n-A A -j RETURN\n-A A -j ACCEPT', {}, 'drop 1.00 (BASE)'],
   ['a device by its beginning', '-A BASE -i cni+ -o eth0 -j DROP', { outDevice: 'eth0' }, 'drop 1.00 (BASE)'],
   ['a device that is another', '-A BASE -i cni0 -o eth+ -j DROP', { outDevice: 'fairlead.1' }, 'through 1.00 ()'],
-  ['a mark and its mask', '-A BASE -m mark --mark 0x4000/0x4000 -j MASQUERADE', { mark: 0x6000 }, 'masquerade 1.00 mark 0x6000 (BASE)'],
-  ['a mark taken away', '-A BASE -m mark --mark 0x2000/0x2000 -j MARK --set-xmark 0x0/0x2000\n-A BASE -m mark ! --mark 0x2000/0x2000 -j ACCEPT', { mark: 0x2000 }, 'accept 1.00 (BASE BASE)'],
-  ['a new connection, translated', '-A BASE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A BASE -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP', { translated: true }, 'through 1.00 ()'],
-  ['ports and ranges', '-A BASE -p tcp -m multiport --dports 22,79:81 -j REJECT --reject-with tcp-reset', {}, 'reject 1.00 (BASE)'],
+  [
+    'a mark and its mask',
+    '-A BASE -m mark --mark 0x4000/0x4000 -j MASQUERADE',
+    { mark: 0x6000 },
+    'masquerade 1.00 mark 0x6000 (BASE)',
+  ],
+  [
+    'a mark taken away',
+    '-A BASE -m mark --mark 0x2000/0x2000 -j MARK --set-xmark 0x0/0x2000\n-A BASE -m mark ! --mark 0x2000/0x2000 -j ACCEPT',
+    { mark: 0x2000 },
+    'accept 1.00 (BASE BASE)',
+  ],
+  [
+    'a new connection, translated',
+    '-A BASE -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n-A BASE -m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT -j DROP',
+    { translated: true },
+    'through 1.00 ()',
+  ],
+  [
+    'ports and ranges',
+    '-A BASE -p tcp -m multiport --dports 22,79:81 -j REJECT --reject-with tcp-reset',
+    {},
+    'reject 1.00 (BASE)',
+  ],
   ['another family', '-A BASE -d fd00::/8 -j DROP', {}, 'through 1.00 ()'],
 ])('%s', (_, text, changes, end) => {
   expect(ends(text, changes)).toEqual([end])
@@ -68,12 +128,19 @@ test('the policy of a chain takes what comes to its end', () => {
 })
 
 test('of a Service with many endpoints, all chains are asked for at once', () => {
-  const rules = Array.from({ length: 200 }, (_, i) => `-A BASE -m statistic --mode random --probability ${(1 / (200 - i)).toFixed(11)} -j KUBE-SEP-${i}`)
+  const rules = Array.from(
+    { length: 200 },
+    (_, i) => `-A BASE -m statistic --mode random --probability ${(1 / (200 - i)).toFixed(11)} -j KUBE-SEP-${i}`,
+  )
   expect(walkRules(chainsOf(rules.join('\n')), 'BASE', packet).missing.size).toBe(200)
 })
 
 test('chains that were not given are asked for, and conditions that are not understood are told', () => {
-  const { missing, doubtful } = walkRules(chainsOf('-A BASE -m owner --uid-owner 0 -j DROP\n-A BASE -j OTHER'), 'BASE', packet)
+  const { missing, doubtful } = walkRules(
+    chainsOf('-A BASE -m owner --uid-owner 0 -j DROP\n-A BASE -j OTHER'),
+    'BASE',
+    packet,
+  )
   expect([...missing]).toEqual(['OTHER'])
   expect(doubtful).toEqual([{ chain: 'BASE', rule: '-m owner --uid-owner 0 -j DROP', share: 0 }])
 })

@@ -55,15 +55,47 @@ export type RuleChains = ReadonlyMap<string, readonly string[]>
 const leastChance = 1e-7
 
 /** @param policy of a built-in chain: what becomes of packets that come back. */
-export function walkRules(chains: RuleChains, base: string, packet: WalkedPacket, policy: 'accept' | 'drop' = 'accept'): RuleWalk {
+export function walkRules(
+  chains: RuleChains,
+  base: string,
+  packet: WalkedPacket,
+  policy: 'accept' | 'drop' = 'accept',
+): RuleWalk {
   const walker = new Walker(chains, packet)
   const ways = walker.chain(base, { chance: 1, mark: packet.mark, end: { kind: 'through' }, met: [] })
-  const policed = policy === 'drop' ? ways.map((way): RuleWay => (way.end.kind === 'through' ? { ...way, end: { kind: 'drop' }, met: [...way.met, { chain: base, rule: `-P ${base} DROP`, share: 1 }] } : way)) : ways
+  const policed =
+    policy === 'drop'
+      ? ways.map((way): RuleWay =>
+          way.end.kind === 'through'
+            ? { ...way, end: { kind: 'drop' }, met: [...way.met, { chain: base, rule: `-P ${base} DROP`, share: 1 }] }
+            : way,
+        )
+      : ways
   return { ways: policed, missing: walker.missing, doubtful: walker.doubtful }
 }
 
 /** Targets that let the packet go on to the next rule and do nothing that concerns its way. */
-const passing = new Set(['', 'LOG', 'NFLOG', 'ULOG', 'CONNMARK', 'CT', 'TCPMSS', 'TEE', 'CLASSIFY', 'DSCP', 'TOS', 'TTL', 'HL', 'CHECKSUM', 'AUDIT', 'TRACE', 'SET', 'SECMARK', 'CONNSECMARK'])
+const passing = new Set([
+  '',
+  'LOG',
+  'NFLOG',
+  'ULOG',
+  'CONNMARK',
+  'CT',
+  'TCPMSS',
+  'TEE',
+  'CLASSIFY',
+  'DSCP',
+  'TOS',
+  'TTL',
+  'HL',
+  'CHECKSUM',
+  'AUDIT',
+  'TRACE',
+  'SET',
+  'SECMARK',
+  'CONNSECMARK',
+])
 
 class Walker {
   readonly #chains: RuleChains
@@ -111,7 +143,9 @@ class Walker {
     if (passing.has(target)) return { ended: [], going: [way] }
     const after = this.chain(target, { ...way, met: [...way.met, met] })
     // A detour that changed nothing is none.
-    const back = after.filter((each) => each.end.kind === 'through').map((each) => (each.mark === way.mark ? { ...each, met: way.met } : each))
+    const back = after
+      .filter((each) => each.end.kind === 'through')
+      .map((each) => (each.mark === way.mark ? { ...each, met: way.met } : each))
     const ended = after.filter((each) => each.end.kind !== 'through')
     return how === 'g' ? { ended: [...ended, ...back], going: [] } : { ended, going: back }
   }
@@ -169,8 +203,40 @@ function withoutComment(rule: string): string {
 
 /** Options that say what a rule does, or what does not concern the first packet. */
 const harmless = new Set([
-  '-m', '-j', '-g', '--mode', '--set', '--name', '--mask', '--rsource', '--seconds', '--reap', '--nfacct-name', '--set-xmark', '--reject-with', '--to-destination', '--to-source', '--to-ports', '--random-fully', '--random',
-  '--persistent', '--log-prefix', '--log-level', '--nflog-prefix', '--nflog-group', '--nflog-threshold', '--limit', '--limit-burst', '--clamp-mss-to-pmtu', '--set-mss', '--save-mark', '--restore-mark', '--nfmask', '--ctmask', '--notrack', '--zone',
+  '-m',
+  '-j',
+  '-g',
+  '--mode',
+  '--set',
+  '--name',
+  '--mask',
+  '--rsource',
+  '--seconds',
+  '--reap',
+  '--nfacct-name',
+  '--set-xmark',
+  '--reject-with',
+  '--to-destination',
+  '--to-source',
+  '--to-ports',
+  '--random-fully',
+  '--random',
+  '--persistent',
+  '--log-prefix',
+  '--log-level',
+  '--nflog-prefix',
+  '--nflog-group',
+  '--nflog-threshold',
+  '--limit',
+  '--limit-burst',
+  '--clamp-mss-to-pmtu',
+  '--set-mss',
+  '--save-mark',
+  '--restore-mark',
+  '--nfmask',
+  '--ctmask',
+  '--notrack',
+  '--zone',
 ])
 
 /** Undefined for what is not understood. */

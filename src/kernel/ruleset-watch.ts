@@ -1,8 +1,11 @@
-// Word of every transaction that anybody makes in nftables, so that what another program does to a table is found at once and need not be looked for.
+// Word of every transaction that anybody makes in nftables, so that what another program does to a table is found at
+// once and need not be looked for.
 //
-// `nft monitor` would say more, but reads every rule of the node first (300 MB with 10,000 Services); `xtables-monitor --event` reads none, takes 2 MB, and ends each
-// transaction with its number and the program that made it: `NEWGEN: GENID=3 PID=3354 NAME=nft`. Asked for IPv6 alone it prints no rules of IPv4, which on most nodes are all
-// that there are. One transaction of tens of thousands of rules may be more than it can hear, and ends it: it starts again, and that counts as news.
+// `nft monitor` would say more, but reads every rule of the node first (300 MB with 10,000 Services); `xtables-monitor
+//   --event` reads none, takes 2 MB, and ends each
+// transaction with its number and the program that made it: `NEWGEN: GENID=3 PID=3354 NAME=nft`. Asked for IPv6 alone
+// it prints no rules of IPv4, which on most nodes are all that there are. One transaction of tens of thousands of rules
+// may be more than it can hear, and ends it: it starts again, and that counts as news.
 import type { Logger } from 'pino'
 import { KeptProgram } from './kept-program.ts'
 
@@ -23,7 +26,13 @@ export class RulesetWatch implements AsyncDisposable {
   /** @param changed another program has made a transaction, but for iptables, which reaches no tables but its own */
   constructor({ enter, log, changed }: { enter: readonly string[]; log: Logger; changed: () => void }) {
     this.#changed = changed
-    this.#program = new KeptProgram({ words: [...enter, ...monitor], log, level: 'debug', hear: (line) => this.#hear(line), restarted: () => this.#restarted() })
+    this.#program = new KeptProgram({
+      words: [...enter, ...monitor],
+      log,
+      level: 'debug',
+      hear: (line) => this.#hear(line),
+      restarted: () => this.#restarted(),
+    })
   }
 
   /** Whether changes are told of: not while the program starts, nor where it is not installed. */

@@ -1,4 +1,5 @@
-// One program, run once to its end. For what a session or a shell worker cannot do: large input, and what happens rarely.
+// One program, run once to its end. For what a session or a shell worker cannot do: large input, and what happens
+// rarely.
 import { execa } from 'execa'
 import { classifyFailure } from './classify-failure.ts'
 import { CommandError, type FailureKind } from './command-error.ts'
@@ -19,10 +20,20 @@ export interface RunResult {
 }
 
 /** @throws {CommandError} when the program is missing, fails or takes too long. */
-export async function runProgram(program: string, args: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
   const command = [program, ...args].map(quoteWord).join(' ')
   const { input = '', timeout = 10_000, accept = [] } = options
-  const result = await execa(programPath(program), args, { input, timeout, reject: false, env: programEnvironment, extendEnv: false })
+  const result = await execa(programPath(program), args, {
+    input,
+    timeout,
+    reject: false,
+    env: programEnvironment,
+    extendEnv: false,
+  })
   if (!result.failed) return { stdout: result.stdout, stderr: result.stderr }
   const gone = goneProgram(program, result)
   if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command, stderr: gone })

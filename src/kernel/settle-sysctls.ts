@@ -1,4 +1,5 @@
-// Kernel parameters brought to the values that a room wants. One that cannot be written keeps nothing else from being done: what it costs, the room knows.
+// Kernel parameters brought to the values that a room wants. One that cannot be written keeps nothing else from being
+// done: what it costs, the room knows.
 import { CommandError } from './command-error.ts'
 import type { Kernel } from './kernel.ts'
 
@@ -14,7 +15,10 @@ export interface SysctlProblem {
   readonly sentence: string
 }
 
-/** Writes those that differ, in their order; one that the kernel does not have (a missing module or device) is left out. @returns those that could not be set, as where /proc/sys is mounted read-only. */
+/**
+ * Writes those that differ, in their order; one that the kernel does not have (a missing module or device) is left out.
+ * @returns those that could not be set, as where /proc/sys is mounted read-only.
+ */
 export async function settleSysctls(kernel: Kernel, wanted: readonly Sysctl[]): Promise<readonly SysctlProblem[]> {
   const observed = await Promise.all(wanted.map(async ({ key }) => kernel.readSysctl(key)))
   const problems: SysctlProblem[] = []
@@ -24,7 +28,10 @@ export async function settleSysctls(kernel: Kernel, wanted: readonly Sysctl[]): 
       await kernel.writeSysctl(key, value)
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      problems.push({ key, sentence: `Cannot set /proc/sys/${key} to ${value} (${error.stderr || error.kind}); mount the node's /proc/sys/net at /host/proc/sys/net, as deploy/base does` })
+      problems.push({
+        key,
+        sentence: `Cannot set /proc/sys/${key} to ${value} (${error.stderr || error.kind}); mount the node's /proc/sys/net at /host/proc/sys/net, as deploy/base does`,
+      })
     }
   }
   return problems

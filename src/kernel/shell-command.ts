@@ -24,22 +24,35 @@ const ordinaryTimeout = 10_000
 const inputEnd = 'FAIRLEAD_END_OF_INPUT'
 
 /** Answers what the command printed. @throws {CommandError} */
-export async function runInShell(workers: ShellWorkers, words: readonly string[], options: ShellCommandOptions): Promise<{ stdout: string; stderr: string }> {
+export async function runInShell(
+  workers: ShellWorkers,
+  words: readonly string[],
+  options: ShellCommandOptions,
+): Promise<{ stdout: string; stderr: string }> {
   const command = [...options.enter, ...words].map(quoteWord).join(' ')
   const begin = performance.now()
-  const script = options.input === undefined ? `${command} </dev/null` : `${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
+  const script =
+    options.input === undefined
+      ? `${command} </dev/null`
+      : `${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
   const { timeout = ordinaryTimeout } = options
   const result = await workers.run(script, { timeout })
   const kind = failureKind(result)
   const ok = kind === undefined || (options.accept ?? []).includes(kind)
   options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)
-  if (!ok) throw new CommandError({ kind: kind ?? 'other', command, stderr: withoutShell(result.stderr.trim()) || endOf(result, timeout) })
+  if (!ok)
+    throw new CommandError({
+      kind: kind ?? 'other',
+      command,
+      stderr: withoutShell(result.stderr.trim()) || endOf(result, timeout),
+    })
   return result
 }
 
 /** @throws {TypeError} for text that would end its here-document early: what follows would be run as commands. */
 function wholeLines(input: string): string {
-  if (`\n${input}\n`.includes(`\n${inputEnd}\n`)) throw new TypeError(`Expected input without a line ${inputEnd}, got one`)
+  if (`\n${input}\n`.includes(`\n${inputEnd}\n`))
+    throw new TypeError(`Expected input without a line ${inputEnd}, got one`)
   return input === '' || input.endsWith('\n') ? input : `${input}\n`
 }
 

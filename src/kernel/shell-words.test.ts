@@ -4,7 +4,10 @@ import { expect, test } from 'vitest'
 import { quoteWord } from './shell-words.ts'
 
 test('a shell reads back every word as it was', () => {
-  const words = fc.array(fc.string().filter((word) => !word.includes('\0')), { minLength: 1, maxLength: 20 })
+  const words = fc.array(
+    fc.string().filter((word) => !word.includes('\0')),
+    { minLength: 1, maxLength: 20 },
+  )
   fc.assert(
     fc.property(words, (list) => {
       const read = execFileSync('sh', ['-c', `printf '%s\\0' ${list.map(quoteWord).join(' ')}`], { encoding: 'utf8' })

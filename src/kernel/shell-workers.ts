@@ -1,5 +1,5 @@
-// One or two small shells that start programs for us. A fork from Node copies our page tables and holds the event loop for milliseconds, the more the larger
-// we are; a fork from a shell of 1 MB costs us a write and a read.
+// One or two small shells that start programs for us. A fork from Node copies our page tables and holds the event loop
+// for milliseconds, the more the larger we are; a fork from a shell of 1 MB costs us a write and a read.
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { killGroup, startChild, whenEnded } from './programs.ts'
@@ -33,7 +33,8 @@ export class ShellWorkers implements AsyncDisposable {
   }
 
   /**
-   * Runs a script of whole lines to its end. It may contain here-documents, and must not read stdin otherwise nor call `exit`.
+   * Runs a script of whole lines to its end. It may contain here-documents, and must not read stdin otherwise nor call
+   * `exit`.
    * @throws {CommandError} when there is no shell.
    */
   async run(script: string, options: { timeout?: number } = {}): Promise<ShellResult> {

@@ -1,6 +1,7 @@
-// A running ip, bridge or tc remembers the index of every device name it has met. When another process deletes the device and makes it again, the session
-// goes on with the old index, and the kernel answers "No such device", "Invalid argument" or, for a route, "No such process" (measured, iproute2 6.1). So what
-// a session reports as failed in such a way is tried once more by a tool that remembers nothing.
+// A running ip, bridge or tc remembers the index of every device name it has met. When another process deletes the
+// device and makes it again, the session goes on with the old index, and the kernel answers "No such device", "Invalid
+// argument" or, for a route, "No such process" (measured, iproute2 6.1). So what a session reports as failed in such a
+// way is tried once more by a tool that remembers nothing.
 import type { BatchSession } from './batch-session.ts'
 import type { Change } from './change.ts'
 import type { Failure } from './kernel.ts'
@@ -9,7 +10,11 @@ import type { Failure } from './kernel.ts'
  * Applies the changes through the session, and those whose failure may come from its memory again through `once`.
  * @param once carries out changes in a new process.
  */
-export async function applyDespiteStaleNames(session: BatchSession, changes: readonly Change[], once: (changes: readonly Change[]) => Promise<readonly Failure[]>): Promise<readonly Failure[]> {
+export async function applyDespiteStaleNames(
+  session: BatchSession,
+  changes: readonly Change[],
+  once: (changes: readonly Change[]) => Promise<readonly Failure[]>,
+): Promise<readonly Failure[]> {
   const failures = await session.apply(changes)
   const doubtful = failures.filter(mayBeStale)
   if (doubtful.length === 0) return failures
@@ -24,5 +29,8 @@ export async function applyDespiteStaleNames(session: BatchSession, changes: rea
 
 /** A name that is not found has been asked for just now. */
 function mayBeStale({ error }: Failure): boolean {
-  return (error.kind === 'missing' || error.kind === 'other') && !/Cannot find device|Device does not exist|Invalid "netns" value/.test(error.stderr)
+  return (
+    (error.kind === 'missing' || error.kind === 'other') &&
+    !/Cannot find device|Device does not exist|Invalid "netns" value/.test(error.stderr)
+  )
 }

@@ -2,7 +2,14 @@
 import type { Logger } from 'pino'
 import type { ShellWorkers } from './shell-workers.ts'
 
-const questions = ['ip -V', 'nsenter --version', 'iptables-nft --version', 'iptables-legacy --version', 'nft --version', 'conntrack --version']
+const questions = [
+  'ip -V',
+  'nsenter --version',
+  'iptables-nft --version',
+  'iptables-legacy --version',
+  'nft --version',
+  'conntrack --version',
+]
 
 /** Never fails: what is missing is reported by what needs it. */
 export async function logVersions(workers: ShellWorkers, log: Logger): Promise<void> {

@@ -1,16 +1,23 @@
-// What a node's kernel has counted of what came through the tunnel: by it two nodes tell which way packets get lost, and why.
+// What a node's kernel has counted of what came through the tunnel: by it two nodes tell which way packets get lost,
+// and why.
 import { existsSync, readFileSync } from 'node:fs'
 import type { InterfaceName } from '../net/interface-name.ts'
 
 export interface TunnelCounters {
   /** Packets that the device has received; 0 where there is no such device. */
   readonly received: number
-  /** What this network namespace has thrown away for its checksum: TCP segments, and UDP datagrams, as VXLAN's outer packets are. */
+  /**
+   * What this network namespace has thrown away for its checksum: TCP segments, and UDP datagrams, as VXLAN's outer
+   * packets are.
+   */
   readonly checksumErrors: number
 }
 
 export function readTunnelCounters(device: InterfaceName): TunnelCounters {
-  return { received: receivedBy(device, readFileSync('/proc/net/dev', 'utf8')), checksumErrors: checksumErrors(readFileSync('/proc/net/snmp', 'utf8')) + checksumErrors6() }
+  return {
+    received: receivedBy(device, readFileSync('/proc/net/dev', 'utf8')),
+    checksumErrors: checksumErrors(readFileSync('/proc/net/snmp', 'utf8')) + checksumErrors6(),
+  }
 }
 
 export function grownBy(before: TunnelCounters, after: TunnelCounters): TunnelCounters {

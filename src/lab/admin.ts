@@ -25,7 +25,11 @@ export async function waitForApi(lab: Lab): Promise<ApiConnection> {
     } catch (error) {
       // The kubeconfig is written and the port opened by the process we wait for.
       if (!isControlPlaneRunning(lab)) throw new Error(`the control plane ended: ${lastLines(log)}`, { cause: error })
-      if (Date.now() > deadline) throw new Error(`the control plane does not answer (${error instanceof Error ? error.message : String(error)}): see ${log}`, { cause: error })
+      if (Date.now() > deadline)
+        throw new Error(
+          `the control plane does not answer (${error instanceof Error ? error.message : String(error)}): see ${log}`,
+          { cause: error },
+        )
     }
     await sleep(50)
   }
@@ -37,7 +41,10 @@ export async function askReadiness(api: ApiConnection): Promise<void> {
   const { status, lines } = await api.stream('/readyz', {}, limits)
   const said: string[] = []
   for await (const line of lines) said.push(line.toString())
-  if (status !== 200) throw new Error(`it answers ${status} to /readyz: ${said.filter((line) => line.startsWith('[-]')).join(', ') || said.join(' ')}`)
+  if (status !== 200)
+    throw new Error(
+      `it answers ${status} to /readyz: ${said.filter((line) => line.startsWith('[-]')).join(', ') || said.join(' ')}`,
+    )
 }
 
 function lastLines(file: string): string {

@@ -7,12 +7,23 @@ import { agentAnnotation, agentPidFile, type Lab, type NodeName } from './layout
 const switchedWithinMs = 20_000
 
 /** Returns when the agent's process has gone, or is there. */
-export async function switchAgent(lab: Lab, api: ApiConnection, node: NodeName, wanted: 'running' | 'stopped'): Promise<void> {
+export async function switchAgent(
+  lab: Lab,
+  api: ApiConnection,
+  node: NodeName,
+  wanted: 'running' | 'stopped',
+): Promise<void> {
   const annotations = { [agentAnnotation]: wanted === 'stopped' ? 'stopped' : null }
-  await api.request('PATCH', `/api/v1/nodes/${node}`, { body: { metadata: { annotations } }, contentType: 'application/merge-patch+json' })
+  await api.request('PATCH', `/api/v1/nodes/${node}`, {
+    body: { metadata: { annotations } },
+    contentType: 'application/merge-patch+json',
+  })
   const deadline = Date.now() + switchedWithinMs
   while (existsSync(agentPidFile(lab, node)) !== (wanted === 'running')) {
-    if (Date.now() > deadline) throw new Error(`the agent of ${node} is not ${wanted} after ${switchedWithinMs / 1000} s: see ${lab.logs}/agent-${node}.log`)
+    if (Date.now() > deadline)
+      throw new Error(
+        `the agent of ${node} is not ${wanted} after ${switchedWithinMs / 1000} s: see ${lab.logs}/agent-${node}.log`,
+      )
     await sleep(50)
   }
 }

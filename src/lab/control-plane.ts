@@ -5,7 +5,9 @@ import type { Lab } from './layout.ts'
 import { isIn, startIn, thisProgram } from './processes.ts'
 
 export async function startControlPlane(lab: Lab): Promise<void> {
-  const pid = await startIn(lab, 'control', thisProgram('lab', 'control', '--name', lab.name), { log: controlPlaneLog(lab) })
+  const pid = await startIn(lab, 'control', thisProgram('lab', 'control', '--name', lab.name), {
+    log: controlPlaneLog(lab),
+  })
   writeFileSync(pidFile(lab), `${pid}\n`)
 }
 

@@ -1,4 +1,5 @@
-// `lab control`: API server and controllers. With the lab's own API server they are one process, and all they keep is in memory; a real one and its etcd are
+// `lab control`: API server and controllers. With the lab's own API server they are one process, and all they keep is
+//   in memory; a real one and its etcd are
 // children of it. All of it ends with the process, or with the lab at the latest.
 import { type Logger, pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
@@ -19,7 +20,9 @@ export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<vo
   const log = pino({ base: null })
   const failure = new AbortController()
   const isReal = readSettings(lab)?.controlPlane === 'envtest'
-  await using _server = await (isReal ? startRealServer(lab, (error) => failure.abort(error)) : startOwnServer(lab, log))
+  await using _server = await (isReal
+    ? startRealServer(lab, (error) => failure.abort(error))
+    : startOwnServer(lab, log))
   const api = connectCluster({ kubeconfig: kubeconfigOf(lab, 'controllers') })
   const announcer = new RouteAnnouncer(lab, log)
   await runControllers({
@@ -48,6 +51,14 @@ async function startOwnServer(lab: Lab, log: Logger): Promise<AsyncDisposable> {
 }
 
 async function startRealServer(lab: Lab, onFailure: (error: Error) => void): Promise<AsyncDisposable> {
-  const network = { address: addressOf('control'), port: cluster.apiPort, serviceCidr: cluster.serviceCidr, ...etcdPorts }
-  return await startRealControlPlane({ assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs }, onFailure)
+  const network = {
+    address: addressOf('control'),
+    port: cluster.apiPort,
+    serviceCidr: cluster.serviceCidr,
+    ...etcdPorts,
+  }
+  return await startRealControlPlane(
+    { assets: findAssets(process.env), network, directory: lab.directory, logs: lab.logs },
+    onFailure,
+  )
 }

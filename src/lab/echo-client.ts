@@ -1,4 +1,5 @@
-// The echo server's client: asks once, or many times and counts, or without end and looks for silence. What comes is printed as JSON.
+// The echo server's client: asks once, or many times and counts, or without end and looks for silence. What comes is
+// printed as JSON.
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,22 +21,36 @@ export function ask(host: string, argument: string): void {
   )
 }
 
-/** Prints how often each pod answered, what it saw as the client, and why there was no answer: {"answers":[{"pod","port","client","count"}],"failures":[{"reason","count"}]}. */
-export async function askMany(host: string, argument: string, { count, withinMs }: { count: number; withinMs: number }): Promise<void> {
+/**
+ * Prints how often each pod answered, what it saw as the client, and why there was no answer:
+ * {"answers":[{"pod","port","client","count"}],"failures":[{"reason","count"}]}.
+ */
+export async function askMany(
+  host: string,
+  argument: string,
+  { count, withinMs }: { count: number; withinMs: number },
+): Promise<void> {
   const [answers, failures] = [new Map<string, number>(), new Map<string, number>()]
   const add = (counts: Map<string, number>, key: string): void => void counts.set(key, (counts.get(key) ?? 0) + 1)
   let left = count
   const askOn = async (): Promise<void> => {
-    while (left-- > 0) await exchange(host, argument, withinMs).then((text) => add(answers, identityOf(text)), (error: Error) => add(failures, error.message))
+    while (left-- > 0)
+      await exchange(host, argument, withinMs).then(
+        (text) => add(answers, identityOf(text)),
+        (error: Error) => add(failures, error.message),
+      )
   }
   await Promise.all(Array.from({ length: Math.min(count, atOnce) }, askOn))
   const counted = Array.from(answers, ([identity, count]) => ({ ...(JSON.parse(identity) as object), count }))
-  process.stdout.write(`${JSON.stringify({ answers: counted, failures: Array.from(failures, ([reason, count]) => ({ reason, count })) })}\n`)
+  process.stdout.write(
+    `${JSON.stringify({ answers: counted, failures: Array.from(failures, ([reason, count]) => ({ reason, count })) })}\n`,
+  )
 }
 
 /**
- * Sends datagrams from one port, one connection to the kernel, without waiting for their answers, until stdin ends. Prints a line for each pod that is not the one that answered
- * before, {"pod":"a"}, and last the longest time without an answer, from the first one on: {"silenceMs":40}.
+ * Sends datagrams from one port, one connection to the kernel, without waiting for their answers, until stdin ends.
+ * Prints a line for each pod that is not the one that answered before, {"pod":"a"}, and last the longest time without
+ * an answer, from the first one on: {"silenceMs":40}.
  */
 export async function stream(host: string, argument: string, localPort: number): Promise<void> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
@@ -68,7 +83,8 @@ async function exchange(host: string, argument: string, withinMs: number): Promi
   const { promise, resolve, reject } = Promise.withResolvers<string>()
   const timer = setTimeout(() => reject(new Error(`nothing came within ${withinMs} ms`)), withinMs)
   const answered = (text: Buffer): void => resolve(text.toString().trim())
-  const [open, close] = protocol === 'UDP' ? datagram(host, port, answered, reject) : connection(host, port, answered, reject)
+  const [open, close] =
+    protocol === 'UDP' ? datagram(host, port, answered, reject) : connection(host, port, answered, reject)
   open()
   return await promise.finally(() => {
     clearTimeout(timer)
@@ -78,7 +94,12 @@ async function exchange(host: string, argument: string, withinMs: number): Promi
 
 type Conversation = readonly [open: () => void, close: () => void]
 
-function datagram(host: string, port: number, answered: (text: Buffer) => void, failed: (error: Error) => void): Conversation {
+function datagram(
+  host: string,
+  port: number,
+  answered: (text: Buffer) => void,
+  failed: (error: Error) => void,
+): Conversation {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   socket.on('message', answered)
   socket.on('error', failed)
@@ -86,7 +107,12 @@ function datagram(host: string, port: number, answered: (text: Buffer) => void, 
   return [() => socket.connect(port, host, () => socket.send('?')), () => socket.close()]
 }
 
-function connection(host: string, port: number, answered: (text: Buffer) => void, failed: (error: Error) => void): Conversation {
+function connection(
+  host: string,
+  port: number,
+  answered: (text: Buffer) => void,
+  failed: (error: Error) => void,
+): Conversation {
   const socket = connect({ host, port })
   socket.on('data', answered)
   socket.on('error', failed)

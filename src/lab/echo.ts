@@ -1,10 +1,12 @@
-// The server that a container of the lab runs unless it has a command, and its client. The server says who was asked and who asked: HTTP and plain lines
-// on TCP, datagrams on UDP. The client prints the answer; its exit code is 1 when none came within five seconds.
+// The server that a container of the lab runs unless it has a command, and its client. The server says who was asked
+// and who asked: HTTP and plain lines on TCP, datagrams on UDP. The client prints the answer; its exit code is 1 when
+// none came within five seconds.
 //
 //   echo.mjs 8080/TCP 8080/UDP 53/UDP
 //   echo.mjs ask 172.30.1.2 8080/TCP
-//   echo.mjs many 172.30.1.2 8080/TCP 3000 5000      3,000 connections, each given up after 5,000 ms; what came, counted
-//   echo.mjs stream 172.30.1.2 8080/UDP 40000        datagrams from port 40000 until stdin ends; who answers, and the longest silence
+// echo.mjs many 172.30.1.2 8080/TCP 3000 5000      3,000 connections, each given up after 5,000 ms; what came, counted
+// echo.mjs stream 172.30.1.2 8080/UDP 40000        datagrams from port 40000 until stdin ends; who answers, and the
+//   longest silence
 import { createSocket } from 'node:dgram'
 import { createServer, type Socket } from 'node:net'
 import { ask, askMany, stream } from './echo-client.ts'
@@ -37,7 +39,10 @@ function serveStreams(port: number): void {
   }).listen({ port, backlog: 1024 })
 }
 
-/** Answers each complete line or HTTP request; returns what is left over. A connection lives on, so that one can be held open across changes. */
+/**
+ * Answers each complete line or HTTP request; returns what is left over. A connection lives on, so that one can be held
+ * open across changes.
+ */
 function answerStream(socket: Socket, received: string): string {
   const http = /^[A-Z]+ \S+ HTTP\/1\.[01]\r\n/.test(received)
   const end = http ? received.indexOf('\r\n\r\n') + 4 : received.indexOf('\n') + 1
@@ -47,7 +52,9 @@ function answerStream(socket: Socket, received: string): string {
   const body = `${answer(socket.remoteAddress ?? '', socket.remotePort ?? 0, socket.localPort ?? 0, 'TCP')}\n`
   if (http) {
     const close = /\r\nconnection: *close\r\n/i.test(received) || received.includes('HTTP/1.0\r\n')
-    socket.write(`HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${close ? 'connection: close\r\n' : ''}\r\n${body}`)
+    socket.write(
+      `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${close ? 'connection: close\r\n' : ''}\r\n${body}`,
+    )
     if (close) socket.end()
   } else socket.write(body)
   return end < received.length ? answerStream(socket, received.slice(end)) : ''

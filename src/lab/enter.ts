@@ -1,4 +1,5 @@
-// Commands from the machine into a lab. This process becomes the command, by execve: its terminal, signals and exit code are the command's own.
+// Commands from the machine into a lab. This process becomes the command, by execve: its terminal, signals and exit
+// code are the command's own.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
@@ -8,11 +9,15 @@ import { inNode, nodesOf } from './nodes.ts'
 import { dist, isIn, thisProgram } from './processes.ts'
 import { podNoteFile, type PodNote, podNoteSchema } from './pod-note.ts'
 
-/** Goes on inside the control plane's namespace, where the API server can be reached: the same command line again, unless we are there already. */
+/**
+ * Goes on inside the control plane's namespace, where the API server can be reached: the same command line again,
+ * unless we are there already.
+ */
 export function enterControlNamespace(lab: Lab): void {
   if (isInControlNamespace(lab)) return
   requireLab(lab)
-  if (!isControlPlaneRunning(lab)) throw new Error(`the control plane of lab ${lab.name} has ended: 'fairlead lab up' makes the lab anew`)
+  if (!isControlPlaneRunning(lab))
+    throw new Error(`the control plane of lab ${lab.name} has ended: 'fairlead lab up' makes the lab anew`)
   become(inMember(lab, 'control', thisProgram(...process.argv.slice(2))))
 }
 
@@ -26,7 +31,10 @@ export function inMember(lab: Lab, member: Member, command: readonly string[]): 
   return ['nsenter', `--net=${namespacePath(lab, member)}`, '--', ...command]
 }
 
-/** The command line that runs a command in the pod's namespaces with its environment. @throws {Error} when no such pod runs. */
+/**
+ * The command line that runs a command in the pod's namespaces with its environment.
+ * @throws {Error} when no such pod runs.
+ */
 export function inPod(lab: Lab, pod: { namespace: string; name: string }, command: readonly string[]): string[] {
   requireLab(lab)
   const { node, note } = findPod(lab, pod)
@@ -45,7 +53,7 @@ export function become(command: readonly string[]): never {
   const [file = ''] = command
   // Tools that pods and clients can count on: this Node and this program, and what administrators have on their path.
   const path = [dirname(process.execPath), process.env['PATH'], join(dist, '../bin'), '/usr/sbin', '/sbin'].join(':')
-  if (process.execve === undefined) throw new Error("Expected a Node on Linux")
+  if (process.execve === undefined) throw new Error('Expected a Node on Linux')
   return process.execve(findProgram(file), [...command], { ...process.env, PATH: path })
 }
 
@@ -53,7 +61,9 @@ function requireLab(lab: Lab): void {
   try {
     readdirSync(lab.directory)
   } catch {
-    throw new Error(`there is no lab ${lab.name} on this machine: bring it up with 'fairlead lab up${lab.name === 'lab' ? '' : ` --name ${lab.name}`}'`)
+    throw new Error(
+      `there is no lab ${lab.name} on this machine: bring it up with 'fairlead lab up${lab.name === 'lab' ? '' : ` --name ${lab.name}`}'`,
+    )
   }
 }
 
@@ -62,7 +72,9 @@ function findPod(lab: Lab, pod: { namespace: string; name: string }): { node: No
     const text = readIfThere(join(podNotesDirectory(lab, node), podNoteFile(pod)))
     if (text !== undefined) return { node, note: podNoteSchema.parse(JSON.parse(text)) }
   }
-  throw new Error(`no node of lab ${lab.name} runs a pod ${pod.namespace}/${pod.name}: 'fairlead lab status' shows the pods`)
+  throw new Error(
+    `no node of lab ${lab.name} runs a pod ${pod.namespace}/${pod.name}: 'fairlead lab status' shows the pods`,
+  )
 }
 
 function readIfThere(file: string): string | undefined {
@@ -76,7 +88,10 @@ function readIfThere(file: string): string | undefined {
 
 function findProgram(name: string): string {
   if (name.startsWith('/')) return name
-  const { stdout, failed } = execaSync('sh', ['-c', 'command -v -- "$1"', 'sh', name], { reject: false, env: { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` } })
+  const { stdout, failed } = execaSync('sh', ['-c', 'command -v -- "$1"', 'sh', name], {
+    reject: false,
+    env: { PATH: `${process.env['PATH']}:/usr/sbin:/sbin` },
+  })
   if (failed) throw new Error(`${name} is not installed: put it on the PATH`)
   return stdout
 }

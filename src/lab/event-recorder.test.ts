@@ -19,7 +19,9 @@ test('what is said again is counted, and what was forgotten begins anew', async 
   const recorder = new EventRecorder({ api: server.as('kubelet-node1'), component: 'kubelet', host: 'node1', log })
   for (const message of ['one', 'two', 'one', 'one']) recorder.record(subject, words(message))
   await recorder.settled()
-  const { items } = await server.api.request<Listed>('GET', path, { query: { fieldSelector: 'involvedObject.name=web,type=Normal' } })
+  const { items } = await server.api.request<Listed>('GET', path, {
+    query: { fieldSelector: 'involvedObject.name=web,type=Normal' },
+  })
   expect(items.map(({ message, count }) => `${message} ${count}`).toSorted()).toEqual(['one 3', 'two 1'])
   expect(items[0]).toMatchObject({ involvedObject: subject, source: { component: 'kubelet', host: 'node1' } })
   await server.api.request('DELETE', path)
@@ -40,7 +42,13 @@ test('an event that cannot be written is dropped, and the next one is written', 
 test('an event goes an hour after it was last seen', () => {
   const table = new Store({ windowSize: 10 }).table(eventsResource)
   const now = Date.parse('2026-01-01T10:00:00Z')
-  const event = (name: string, lastTimestamp: string) => table.put({ apiVersion: 'v1', kind: 'Event', metadata: { name, namespace: 'default', creationTimestamp: '2026-01-01T08:00:00Z' }, lastTimestamp })
+  const event = (name: string, lastTimestamp: string) =>
+    table.put({
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name, namespace: 'default', creationTimestamp: '2026-01-01T08:00:00Z' },
+      lastTimestamp,
+    })
   event('old', '2026-01-01T08:59:00Z')
   event('seen again', '2026-01-01T09:30:00Z')
   dropOldEvents(table, now)

@@ -1,5 +1,6 @@
-// Events: what controllers and kubelets have to tell people about an object (`kubectl describe`, `kubectl events`). What is said again is counted, not
-// repeated. An event that cannot be written is dropped: nothing but reading depends on it.
+// Events: what controllers and kubelets have to tell people about an object (`kubectl describe`, `kubectl events`).
+// What is said again is counted, not repeated. An event that cannot be written is dropped: nothing but reading depends
+// on it.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { ApiError } from '../cluster/api-error.ts'
@@ -64,20 +65,36 @@ export class EventRecorder {
     const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')
     try {
       const series = this.#series.get(key)
-      if (series === undefined || !(await this.#countAgain(series, time))) this.#series.set(key, await this.#create(subject, words, time, now))
+      if (series === undefined || !(await this.#countAgain(series, time)))
+        this.#series.set(key, await this.#create(subject, words, time, now))
       const [oldest] = this.#series.keys()
       if (this.#series.size > rememberedSeries && oldest !== undefined) this.#series.delete(oldest)
     } catch (error) {
-      this.#settings.log.debug({ err: error }, `the event ${words.reason} of ${subject.kind} ${subject.namespace}/${subject.name} is dropped`)
+      this.#settings.log.debug(
+        { err: error },
+        `the event ${words.reason} of ${subject.kind} ${subject.namespace}/${subject.name} is dropped`,
+      )
     }
   }
 
   async #create(subject: EventSubject, words: EventWords, time: string, now: number): Promise<Series> {
     const { api, component, host } = this.#settings
     const { namespace } = subject
-    const name = `${subject.name}.${(BigInt(now) * 1_000_000n + process.hrtime.bigint() % 1_000_000n).toString(16)}`
+    const name = `${subject.name}.${(BigInt(now) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n)).toString(16)}`
     const source = { component, ...(host === undefined ? {} : { host }) }
-    const body = { apiVersion: 'v1', kind: 'Event', metadata: { name, namespace }, involvedObject: subject, ...words, source, firstTimestamp: time, lastTimestamp: time, count: 1, reportingComponent: component, reportingInstance: host ?? '' }
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Event',
+      metadata: { name, namespace },
+      involvedObject: subject,
+      ...words,
+      source,
+      firstTimestamp: time,
+      lastTimestamp: time,
+      count: 1,
+      reportingComponent: component,
+      reportingInstance: host ?? '',
+    }
     await api.request('POST', `/api/v1/namespaces/${namespace}/events`, { body })
     return { path: `/api/v1/namespaces/${namespace}/events/${name}`, count: 1 }
   }

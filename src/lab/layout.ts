@@ -1,10 +1,14 @@
-// Names, addresses and paths of a lab. All follow from its name, so that what a crashed lab left behind can be found again without any record of it.
+// Names, addresses and paths of a lab. All follow from its name, so that what a crashed lab left behind can be found
+// again without any record of it.
 import { join } from 'node:path'
 
 /** One lab: a switch, a control plane, an outside client and some nodes, each a network namespace of the machine. */
 export interface Lab {
   readonly name: string
-  /** /run/flab/NAME: kubeconfigs, logs, pids and what the kubelets note down. Seen under the same path on the machine and in every node. */
+  /**
+   * /run/flab/NAME: kubeconfigs, logs, pids and what the kubelets note down. Seen under the same path on the machine
+   * and in every node.
+   */
   readonly directory: string
   readonly logs: string
 }
@@ -13,7 +17,8 @@ export const labsDirectory = '/run/flab'
 
 /** @throws {TypeError} when the name cannot stand in the name of a namespace. */
 export function labNamed(name: string): Lab {
-  if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(name)) throw new TypeError(`Expected a lab name of 1 to 32 lower-case letters, digits or dashes, got \`${name}\``)
+  if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(name))
+    throw new TypeError(`Expected a lab name of 1 to 32 lower-case letters, digits or dashes, got \`${name}\``)
   const directory = join(labsDirectory, name)
   return { name, directory, logs: join(directory, 'logs') }
 }
@@ -31,7 +36,10 @@ export function namespacePath(lab: Lab, member: Member): string {
   return join('/run/netns', namespaceOf(lab, member))
 }
 
-/** The member a namespace belongs to; undefined where it is not one of this lab's (`flab-a-net-control` is of lab `a-net`, not of lab `a`). */
+/**
+ * The member a namespace belongs to; undefined where it is not one of this lab's (`flab-a-net-control` is of lab
+ * `a-net`, not of lab `a`).
+ */
 export function memberOf(lab: Lab, namespace: string): Member | undefined {
   const prefix = `flab-${lab.name}-`
   if (!namespace.startsWith(prefix)) return undefined
@@ -62,8 +70,16 @@ export function nodeIndex(node: NodeName): number {
   return Number(node.slice('node'.length))
 }
 
-/** The underlay: one flat network, as in a rack. Its gateway is an address of the switch that leads nowhere: nothing leaves the machine. */
-export const underlay = { prefix: 24, gateway: '192.168.0.1', control: '192.168.0.10', outside: '192.168.0.100' } as const
+/**
+ * The underlay: one flat network, as in a rack. Its gateway is an address of the switch that leads nowhere: nothing
+ * leaves the machine.
+ */
+export const underlay = {
+  prefix: 24,
+  gateway: '192.168.0.1',
+  control: '192.168.0.10',
+  outside: '192.168.0.100',
+} as const
 
 /** The member's address on the underlay. */
 export function addressOf(member: Exclude<Member, 'net'>): string {
@@ -71,9 +87,17 @@ export function addressOf(member: Exclude<Member, 'net'>): string {
   return `192.168.0.${20 + nodeIndex(member)}`
 }
 
-export const cluster = { podCidr: '172.30.0.0/16', serviceCidr: '10.254.0.0/16', dns: '10.254.0.2', apiPort: 6443 } as const
+export const cluster = {
+  podCidr: '172.30.0.0/16',
+  serviceCidr: '10.254.0.0/16',
+  dns: '10.254.0.2',
+  apiPort: 6443,
+} as const
 
-/** What Services of type LoadBalancer are given. Nobody on the underlay has these addresses; the outside client has routes to them through nodes. */
+/**
+ * What Services of type LoadBalancer are given. Nobody on the underlay has these addresses; the outside client has
+ * routes to them through nodes.
+ */
 export const loadBalancerPool: readonly string[] = Array.from({ length: 20 }, (_, i) => `192.168.0.${200 + i}`)
 
 /** What the outside client answers on, TCP and UDP. */

@@ -1,10 +1,14 @@
 // PID 1 of a node: makes a host out of a network, mount and pid namespace, and keeps the kubelet running in it.
 //
-// What the node writes to /run, /etc, /opt and /var/lib stays in memory of its own, above what the machine has there, and vanishes with it. The machine's
-// other network namespaces are let go first: a copy of their mounts would keep them alive. mount's -n keeps it from noting anything in the machine's /run.
-// The shell reaps every orphan while it waits, and it ends with SIGKILL alone, which ends all processes of the node.
+// What the node writes to /run, /etc, /opt and /var/lib stays in memory of its own, above what the machine has there,
+// and vanishes with it. The machine's other network namespaces are let go first: a copy of their mounts would keep them
+// alive. mount's -n keeps it from noting anything in the machine's /run. The shell reaps every orphan while it waits,
+// and it ends with SIGKILL alone, which ends all processes of the node.
 
-/** A POSIX shell script: $1 is the lab's directory, $2 `bridged`, or `routed` for a node without br_netfilter, the rest is the kubelet's command, restarted one second after its end. */
+/**
+ * A POSIX shell script: $1 is the lab's directory, $2 `bridged`, or `routed` for a node without br_netfilter, the rest
+ * is the kubelet's command, restarted one second after its end.
+ */
 export const nodeInitScript = `
 set -eu
 directory=$1

@@ -4,12 +4,36 @@ import { pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { runKubelet } from './kubelet/kubelet.ts'
 import { nodeAddress } from './kubelet/node-address.ts'
-import { addressOf, agentPidFile, cluster, kubeconfigOf, type Lab, type NodeName, podLogsOf, podNotesDirectory } from './layout.ts'
+import {
+  addressOf,
+  agentPidFile,
+  cluster,
+  kubeconfigOf,
+  type Lab,
+  type NodeName,
+  podLogsOf,
+  podNotesDirectory,
+} from './layout.ts'
 import { thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
 
-export async function runNodeKubelet(lab: Lab, node: NodeName, overlay: LabSettings['overlay'], signal: AbortSignal): Promise<void> {
-  const agent = thisProgram('agent', '--node-name', node, '--kubeconfig', kubeconfigOf(lab, `agent-${node}`), '--overlay', overlay, '--log-level', 'debug')
+export async function runNodeKubelet(
+  lab: Lab,
+  node: NodeName,
+  overlay: LabSettings['overlay'],
+  signal: AbortSignal,
+): Promise<void> {
+  const agent = thisProgram(
+    'agent',
+    '--node-name',
+    node,
+    '--kubeconfig',
+    kubeconfigOf(lab, `agent-${node}`),
+    '--overlay',
+    overlay,
+    '--log-level',
+    'debug',
+  )
   const settings = {
     api: connectCluster({ kubeconfig: kubeconfigOf(lab, `kubelet-${node}`) }),
     node,

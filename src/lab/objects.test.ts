@@ -8,7 +8,10 @@ test('documents, empty ones and Lists are all read', () => {
 })
 
 test.each([
-  ['{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n{kind: Pod, metadata: {name: b}}', /^x\.yaml, document 2 is no Kubernetes object: apiVersion/],
+  [
+    '{apiVersion: v1, kind: Pod, metadata: {name: a}}\n---\n{kind: Pod, metadata: {name: b}}',
+    /^x\.yaml, document 2 is no Kubernetes object: apiVersion/,
+  ],
   ['a: [', /^x\.yaml, document 1 is no YAML: /],
   ['hello', /^x\.yaml, document 1 is no Kubernetes object/],
 ])('%j is refused with its place', (text, message) => {

@@ -9,7 +9,11 @@ import { ApiError } from '../cluster/api-error.ts'
 const manifestSchema = z.looseObject({
   apiVersion: z.string(),
   kind: z.string(),
-  metadata: z.looseObject({ name: z.string(), namespace: z.string().optional(), resourceVersion: z.string().optional() }),
+  metadata: z.looseObject({
+    name: z.string(),
+    namespace: z.string().optional(),
+    resourceVersion: z.string().optional(),
+  }),
 })
 
 export type Manifest = z.infer<typeof manifestSchema>
@@ -43,7 +47,9 @@ export function parseManifests(text: string, source: string): Manifest[] {
       const manifest = manifestSchema.safeParse(item)
       if (manifest.success) return manifest.data
       const issue = manifest.error.issues[0]
-      throw new Error(`${where} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`)
+      throw new Error(
+        `${where} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`,
+      )
     })
   })
 }
@@ -59,8 +65,14 @@ export async function applyObject(api: ApiConnection, manifest: Manifest): Promi
     if (!(error instanceof ApiError && error.reason === 'AlreadyExists')) throw error
   }
   const before = await api.request<Manifest>('GET', place.path)
-  const after = await api.request<Manifest>('PATCH', place.path, { body: manifest, contentType: 'application/merge-patch+json' })
-  return { ...known, outcome: before.metadata.resourceVersion === after.metadata.resourceVersion ? 'unchanged' : 'configured' }
+  const after = await api.request<Manifest>('PATCH', place.path, {
+    body: manifest,
+    contentType: 'application/merge-patch+json',
+  })
+  return {
+    ...known,
+    outcome: before.metadata.resourceVersion === after.metadata.resourceVersion ? 'unchanged' : 'configured',
+  }
 }
 
 /** Deletes the object and returns when it is gone. */
@@ -70,7 +82,10 @@ export async function deleteObject(api: ApiConnection, manifest: Manifest): Prom
   if (!(await exists(api.request('DELETE', place.path)))) return { ...known, outcome: 'not found' }
   const deadline = Date.now() + deletionWaitMs
   while (await exists(api.request('GET', place.path))) {
-    if (Date.now() > deadline) throw new Error(`${place.label} is still there ${deletionWaitMs / 1000} s after its deletion: see the kubelet's log of its node`)
+    if (Date.now() > deadline)
+      throw new Error(
+        `${place.label} is still there ${deletionWaitMs / 1000} s after its deletion: see the kubelet's log of its node`,
+      )
     await sleep(50)
   }
   return { ...known, outcome: 'deleted' }
@@ -99,12 +114,23 @@ async function placeOf(api: ApiConnection, { apiVersion, kind, metadata }: Manif
   if (resource === undefined) throw new Error(`the API server has no ${kind} in ${apiVersion}`)
   const namespace = resource.namespaced ? (metadata.namespace ?? 'default') : undefined
   const collection = `${root}${namespace === undefined ? '' : `/namespaces/${namespace}`}/${resource.name}`
-  return { collection, path: `${collection}/${metadata.name}`, namespace, label: `${kind.toLowerCase()}/${metadata.name}` }
+  return {
+    collection,
+    path: `${collection}/${metadata.name}`,
+    namespace,
+    label: `${kind.toLowerCase()}/${metadata.name}`,
+  }
 }
 
-const discovery = z.object({ resources: z.array(z.object({ name: z.string(), kind: z.string(), namespaced: z.boolean() })) })
+const discovery = z.object({
+  resources: z.array(z.object({ name: z.string(), kind: z.string(), namespaced: z.boolean() })),
+})
 
-async function findResource(api: ApiConnection, root: string, kind: string): Promise<{ name: string; namespaced: boolean } | undefined> {
+async function findResource(
+  api: ApiConnection,
+  root: string,
+  kind: string,
+): Promise<{ name: string; namespaced: boolean } | undefined> {
   try {
     const { resources } = discovery.parse(await api.request('GET', root))
     return resources.find((resource) => resource.kind === kind && !resource.name.includes('/'))

@@ -1,5 +1,5 @@
-// The processes of a lab: started detached from the command that starts them, and found again by the network namespace they are in rather than by
-// records, so that nothing survives `lab down` whatever was killed before.
+// The processes of a lab: started detached from the command that starts them, and found again by the network namespace
+// they are in rather than by records, so that nothing survives `lab down` whatever was killed before.
 import { spawn } from 'node:child_process'
 import { openSync, closeSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -7,7 +7,8 @@ import { basename, join } from 'node:path'
 import { type Lab, type Member, namespacePath } from './layout.ts'
 
 /** Where the build puts what the lab runs: the bundle itself stands there; from source it is the checkout's dist. */
-export const dist = basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
+export const dist =
+  basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
 
 /** The command that runs this very program again with other arguments. */
 export function thisProgram(...args: readonly string[]): string[] {
@@ -15,10 +16,23 @@ export function thisProgram(...args: readonly string[]): string[] {
   return [process.execPath, '--enable-source-maps', script, ...args]
 }
 
-/** Starts a command in the member's network namespace, to outlive us, its output appended to a file. Answers its pid when it has entered. */
-export async function startIn(lab: Lab, member: Member, command: readonly string[], options: { log: string; env?: Readonly<Record<string, string>> }): Promise<number> {
+/**
+ * Starts a command in the member's network namespace, to outlive us, its output appended to a file. Answers its pid
+ * when it has entered.
+ */
+export async function startIn(
+  lab: Lab,
+  member: Member,
+  command: readonly string[],
+  options: { log: string; env?: Readonly<Record<string, string>> },
+): Promise<number> {
   const log = openSync(options.log, 'a', 0o644)
-  const child = spawn('nsenter', [`--net=${namespacePath(lab, member)}`, '--', ...command], { detached: true, cwd: '/', stdio: ['ignore', log, log], env: { ...process.env, ...options.env } })
+  const child = spawn('nsenter', [`--net=${namespacePath(lab, member)}`, '--', ...command], {
+    detached: true,
+    cwd: '/',
+    stdio: ['ignore', log, log],
+    env: { ...process.env, ...options.env },
+  })
   closeSync(log)
   const { promise: ended, resolve } = Promise.withResolvers<string>()
   child.on('error', ({ message }) => resolve(message))
@@ -31,7 +45,9 @@ export async function startIn(lab: Lab, member: Member, command: readonly string
   return child.pid
 }
 
-/** Pids of the processes in the members' network namespaces. A node's pods are not among them: they end with its PID 1. */
+/**
+ * Pids of the processes in the members' network namespaces. A node's pods are not among them: they end with its PID 1.
+ */
 export function processesIn(lab: Lab, members: readonly Member[]): number[] {
   const inodes = new Set(members.flatMap((member) => inodeOf(namespacePath(lab, member)) ?? []))
   if (inodes.size === 0) return []
@@ -65,7 +81,10 @@ function killQuietly(pid: number): void {
   }
 }
 
-/** A zombie counts as ended: a PID 1 becomes one only after its whole pid namespace is gone, and who reaps it is the machine's affair. */
+/**
+ * A zombie counts as ended: a PID 1 becomes one only after its whole pid namespace is gone, and who reaps it is the
+ * machine's affair.
+ */
 export function isRunning(pid: number): boolean {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
@@ -77,7 +96,9 @@ export function isRunning(pid: number): boolean {
 }
 
 export function pidsInProc(): number[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number)
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
 }
 
 function inodeOf(path: string): number | undefined {
@@ -89,7 +110,12 @@ function inodeOf(path: string): number | undefined {
   }
 }
 
-/** ENOENT and ESRCH, as /proc and kill answer for a process that has ended meanwhile; EACCES is what a kernel thread's or zombie's ns link may give. */
+/**
+ * ENOENT and ESRCH, as /proc and kill answer for a process that has ended meanwhile; EACCES is what a kernel thread's
+ * or zombie's ns link may give.
+ */
 function isGone(error: unknown): boolean {
-  return error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(String(error.code))
+  return (
+    error instanceof Error && 'code' in error && ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(String(error.code))
+  )
 }

@@ -26,8 +26,20 @@ function asItRuns(lab: Lab, node: NodeView): NodeView {
 }
 
 export function formatStatus({ name, overlay, controlPlane, nodes, pods }: LabStatus): string {
-  const nodeRows = nodes.map((node) => [node.name, node.address, node.podCidr, node.ready ? 'ready' : 'not ready', node.agent === 'stopped' ? 'agent stopped' : node.ready ? '' : node.message])
-  const podRows = pods.map((pod) => [`${pod.namespace}/${pod.name}`, pod.node, pod.address, pod.deleted ? 'Terminating' : pod.phase, pod.ready ? '' : pod.message])
+  const nodeRows = nodes.map((node) => [
+    node.name,
+    node.address,
+    node.podCidr,
+    node.ready ? 'ready' : 'not ready',
+    node.agent === 'stopped' ? 'agent stopped' : node.ready ? '' : node.message,
+  ])
+  const podRows = pods.map((pod) => [
+    `${pod.namespace}/${pod.name}`,
+    pod.node,
+    pod.address,
+    pod.deleted ? 'Terminating' : pod.phase,
+    pod.ready ? '' : pod.message,
+  ])
   return [
     `lab ${name}, overlay ${overlay}, control plane ${controlPlane}`,
     formatTable(['NODE', 'ADDRESS', 'PODS', 'STATE', ''], nodeRows),
@@ -38,5 +50,12 @@ export function formatStatus({ name, overlay, controlPlane, nodes, pods }: LabSt
 function formatTable(header: readonly string[], rows: readonly (readonly string[])[]): string {
   const all = [header, ...rows]
   const widths = header.map((_, column) => Math.max(...all.map((row) => row[column]?.length ?? 0)))
-  return all.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ').trimEnd()).join('\n')
+  return all
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }

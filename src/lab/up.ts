@@ -22,15 +22,19 @@ export type Report = (line: string) => void
 const nodesReadyWithinMs = 60_000
 
 /**
- * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is made anew.
- * @param asked what was said; the rest is as the lab runs, or the default for a new one. @throws {ConfigError} when the programs of a real control plane are missing.
+ * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is
+ * made anew.
+ * @param asked what was said; the rest is as the lab runs, or the default for a new one. @throws {ConfigError} when the
+ * programs of a real control plane are missing.
  */
 export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: Report): Promise<void> {
   const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
   if (running !== undefined) {
     const other = (['overlay', 'controlPlane'] as const).find((key) => (asked[key] ?? running[key]) !== running[key])
     if (other === undefined) return
-    throw new Error(`lab ${lab.name} runs with ${flagName(other)} ${running[other]}: take it down first (fairlead lab down)`)
+    throw new Error(
+      `lab ${lab.name} runs with ${flagName(other)} ${running[other]}: take it down first (fairlead lab down)`,
+    )
   }
   const settings = { ...defaultSettings, ...asked }
   if (settings.controlPlane === 'envtest') findAssets(process.env)
@@ -38,7 +42,9 @@ export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: R
     report('removing what an earlier lab of that name left')
     await takeDown(lab)
   }
-  report(`starting the switch, ${settings.controlPlane === 'envtest' ? 'etcd, kube-apiserver' : 'the control plane'} and an outside client`)
+  report(
+    `starting the switch, ${settings.controlPlane === 'envtest' ? 'etcd, kube-apiserver' : 'the control plane'} and an outside client`,
+  )
   mkdirSync(lab.logs, { recursive: true })
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
@@ -46,14 +52,25 @@ export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: R
   await Promise.all([startOutside(lab), startControlPlane(lab)])
 }
 
-/** Brings the number of nodes to what is asked, and returns when each is ready. To be called inside the control plane's namespace. */
+/**
+ * Brings the number of nodes to what is asked, and returns when each is ready. To be called inside the control plane's
+ * namespace.
+ */
 export async function scaleNodes(lab: Lab, count: number, report: Report): Promise<void> {
   const settings = readSettings(lab)
   if (settings === undefined) throw new Error(`lab ${lab.name} has no settings: take it down and up again`)
   const api = await waitForApi(lab)
   const wanted = Array.from({ length: count }, (_, i) => nodeNumbered(i + 1))
-  await Promise.all(nodesOf(lab).filter((node) => nodeIndex(node) > count).map(async (node) => await retireNode(lab, node, api, report)))
-  await Promise.all(wanted.filter((node) => !isNodeRunning(lab, node)).map(async (node) => await bringUpNode(lab, node, settings, report)))
+  await Promise.all(
+    nodesOf(lab)
+      .filter((node) => nodeIndex(node) > count)
+      .map(async (node) => await retireNode(lab, node, api, report)),
+  )
+  await Promise.all(
+    wanted
+      .filter((node) => !isNodeRunning(lab, node))
+      .map(async (node) => await bringUpNode(lab, node, settings, report)),
+  )
   await waitForNodes(lab, wanted, api, report)
 }
 
@@ -85,9 +102,12 @@ async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConne
       report(`${node.name} is ready: ${node.address}, pods ${node.podCidr}`)
     }
     const dead = wanted.find((node) => waiting.has(node) && !isNodeRunning(lab, node))
-    if (dead !== undefined) throw new Error(`${dead} ended while it came up: see ${join(lab.logs, `kubelet-${dead}.log`)}`)
+    if (dead !== undefined)
+      throw new Error(`${dead} ended while it came up: see ${join(lab.logs, `kubelet-${dead}.log`)}`)
     if (Date.now() > deadline) {
-      const reasons = [...waiting].map((name) => `${name} (${nodes.find((node) => node.name === name)?.message ?? 'not registered'})`)
+      const reasons = [...waiting].map(
+        (name) => `${name} (${nodes.find((node) => node.name === name)?.message ?? 'not registered'})`,
+      )
       throw new Error(`not ready after ${nodesReadyWithinMs / 1000} s: ${reasons.join(', ')}; see ${lab.logs}`)
     }
     if (waiting.size > 0) await sleep(100)
@@ -97,5 +117,8 @@ async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConne
 /** A server beyond the cluster: what pods reach masqueraded, and what stands for an external database. */
 async function startOutside(lab: Lab): Promise<void> {
   const command = [process.execPath, join(dist, 'echo.mjs'), `${outsidePort}/TCP`, `${outsidePort}/UDP`]
-  await startIn(lab, 'outside', command, { log: join(lab.logs, 'outside.log'), env: { POD_NAME: 'outside', POD_NAMESPACE: '', NODE_NAME: '' } })
+  await startIn(lab, 'outside', command, {
+    log: join(lab.logs, 'outside.log'),
+    env: { POD_NAME: 'outside', POD_NAMESPACE: '', NODE_NAME: '' },
+  })
 }

@@ -29,12 +29,22 @@ export interface PodView {
   readonly message: string
 }
 
-const conditions = z.array(z.object({ type: z.string(), status: z.string(), message: z.string().default('') })).default([])
-const metadata = z.object({ namespace: z.string().default(''), name: z.string(), uid: z.string(), annotations: z.record(z.string(), z.string()).default({}), deletionTimestamp: z.string().optional() })
+const conditions = z
+  .array(z.object({ type: z.string(), status: z.string(), message: z.string().default('') }))
+  .default([])
+const metadata = z.object({
+  namespace: z.string().default(''),
+  name: z.string(),
+  uid: z.string(),
+  annotations: z.record(z.string(), z.string()).default({}),
+  deletionTimestamp: z.string().optional(),
+})
 const nodeSchema = z.object({
   metadata,
   spec: z.object({ podCIDR: z.string().default('') }).prefault({}),
-  status: z.object({ addresses: z.array(z.object({ type: z.string(), address: z.string() })).default([]), conditions }).prefault({}),
+  status: z
+    .object({ addresses: z.array(z.object({ type: z.string(), address: z.string() })).default([]), conditions })
+    .prefault({}),
 })
 const podSchema = z.object({
   metadata,
@@ -44,7 +54,15 @@ const podSchema = z.object({
       phase: z.string().default('Pending'),
       podIP: z.string().default(''),
       conditions,
-      containerStatuses: z.array(z.object({ name: z.string(), restartCount: z.number().default(0), state: z.object({ waiting: z.object({ reason: z.string().default('') }).optional() }).default({}) })).default([]),
+      containerStatuses: z
+        .array(
+          z.object({
+            name: z.string(),
+            restartCount: z.number().default(0),
+            state: z.object({ waiting: z.object({ reason: z.string().default('') }).optional() }).default({}),
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
 })
@@ -74,7 +92,9 @@ export function viewNode(raw: unknown): NodeView {
 
 export function viewPod(raw: unknown): PodView {
   const { metadata, spec, status } = podSchema.parse(raw)
-  const waiting = status.containerStatuses.flatMap(({ name, restartCount, state }) => (state.waiting === undefined ? [] : [`${name}: ${state.waiting.reason}, started ${restartCount + 1} times`]))
+  const waiting = status.containerStatuses.flatMap(({ name, restartCount, state }) =>
+    state.waiting === undefined ? [] : [`${name}: ${state.waiting.reason}, started ${restartCount + 1} times`],
+  )
   return {
     namespace: metadata.namespace,
     name: metadata.name,

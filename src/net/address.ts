@@ -16,7 +16,8 @@ export function parseAddress(text: string): Address {
 
 /** The address, or undefined where the text is none: for fields that may hold a name instead. */
 export function canonicalAddress(text: string): Address | undefined {
-  // By hand for IPv4, since a pass over 5,000 peers reads 20,000 of them: this is 20 times faster than the library, and text that matches is canonical.
+  // By hand for IPv4, since a pass over 5,000 peers reads 20,000 of them: this is 20 times faster than the library, and
+  // text that matches is canonical.
   if (!text.includes(':')) return dottedQuad.test(text) ? (text as Address) : undefined
   return ipaddr.IPv6.isValid(text) && !text.includes('%') ? (ipaddr.parse(text).toString() as Address) : undefined
 }
@@ -34,13 +35,17 @@ export function addressBits(family: Family): 32 | 128 {
 
 export function addressToBigInt(value: Address): bigint {
   if (familyOf(value) === 4) return BigInt(value.split('.').reduce((sum, byte) => sum * 256 + Number(byte), 0))
-  return ipaddr.parse(value).toByteArray().reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
+  return ipaddr
+    .parse(value)
+    .toByteArray()
+    .reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n)
 }
 
 /** @throws {RangeError} when the number does not fit the family. */
 export function addressFromBigInt(value: bigint, family: Family): Address {
   const bits = addressBits(family)
-  if (value < 0n || value >> BigInt(bits) !== 0n) throw new RangeError(`Expected a number of ${bits} bits, got ${value}`)
+  if (value < 0n || value >> BigInt(bits) !== 0n)
+    throw new RangeError(`Expected a number of ${bits} bits, got ${value}`)
   const bytes = Array.from({ length: bits / 8 }, (_, i) => Number((value >> BigInt(bits - 8 * (i + 1))) & 0xffn))
   if (family === 4) return bytes.join('.') as Address
   return ipaddr.fromByteArray(bytes).toString() as Address

@@ -1,5 +1,13 @@
 // CIDR blocks: a network address and a prefix length.
-import { type Address, addressBits, addressFromBigInt, addressToBigInt, type Family, familyOf, parseAddress } from './address.ts'
+import {
+  type Address,
+  addressBits,
+  addressFromBigInt,
+  addressToBigInt,
+  type Family,
+  familyOf,
+  parseAddress,
+} from './address.ts'
 
 export interface Cidr {
   readonly family: Family
@@ -12,17 +20,20 @@ export interface Cidr {
 export function parseCidr(text: string): Cidr {
   const { address, prefix } = parseInterfaceAddress(text)
   const cidr = cidrOf(address, prefix)
-  if (cidr.network !== address) throw new TypeError(`Expected a CIDR without host bits, got \`${text}\` (did you mean ${formatCidr(cidr)}?)`)
+  if (cidr.network !== address)
+    throw new TypeError(`Expected a CIDR without host bits, got \`${text}\` (did you mean ${formatCidr(cidr)}?)`)
   return cidr
 }
 
 /** ADDRESS/PREFIX as an interface carries it: host bits allowed. @throws {TypeError} on anything else. */
 export function parseInterfaceAddress(text: string): { address: Address; prefix: number } {
   const [head = '', tail, ...rest] = text.split('/')
-  if (tail === undefined || rest.length > 0 || !/^\d{1,3}$/.test(tail)) throw new TypeError(`Expected ADDRESS/PREFIX, got \`${text}\``)
+  if (tail === undefined || rest.length > 0 || !/^\d{1,3}$/.test(tail))
+    throw new TypeError(`Expected ADDRESS/PREFIX, got \`${text}\``)
   const address = parseAddress(head)
   const prefix = Number(tail)
-  if (prefix > addressBits(familyOf(address))) throw new TypeError(`Expected a prefix of at most ${addressBits(familyOf(address))}, got \`${text}\``)
+  if (prefix > addressBits(familyOf(address)))
+    throw new TypeError(`Expected a prefix of at most ${addressBits(familyOf(address))}, got \`${text}\``)
   return { address, prefix }
 }
 
@@ -44,7 +55,8 @@ export function cidrSize(cidr: Cidr): bigint {
 
 /** The nth address of the block, counted from its network address. @throws {RangeError} past its end. */
 export function nthAddress(cidr: Cidr, n: number | bigint): Address {
-  if (BigInt(n) < 0n || BigInt(n) >= cidrSize(cidr)) throw new RangeError(`Expected an index below ${cidrSize(cidr)} in ${formatCidr(cidr)}, got ${n}`)
+  if (BigInt(n) < 0n || BigInt(n) >= cidrSize(cidr))
+    throw new RangeError(`Expected an index below ${cidrSize(cidr)} in ${formatCidr(cidr)}, got ${n}`)
   return addressFromBigInt(addressToBigInt(cidr.network) + BigInt(n), cidr.family)
 }
 
@@ -58,7 +70,10 @@ export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
 
 /** The fewest blocks that hold exactly the same addresses, in address order; both families may be given. */
 export function aggregateCidrs(cidrs: readonly Cidr[]): Cidr[] {
-  const sorted = cidrs.toSorted((a, b) => a.family - b.family || compare(addressToBigInt(a.network), addressToBigInt(b.network)) || a.prefix - b.prefix)
+  const sorted = cidrs.toSorted(
+    (a, b) =>
+      a.family - b.family || compare(addressToBigInt(a.network), addressToBigInt(b.network)) || a.prefix - b.prefix,
+  )
   const done: Cidr[] = []
   for (let next of sorted) {
     let last = done.at(-1)
@@ -74,7 +89,12 @@ export function aggregateCidrs(cidrs: readonly Cidr[]): Cidr[] {
 }
 
 function areSiblings(a: Cidr, b: Cidr): boolean {
-  return a.family === b.family && a.prefix === b.prefix && a.prefix > 0 && cidrOf(a.network, a.prefix - 1).network === cidrOf(b.network, b.prefix - 1).network
+  return (
+    a.family === b.family &&
+    a.prefix === b.prefix &&
+    a.prefix > 0 &&
+    cidrOf(a.network, a.prefix - 1).network === cidrOf(b.network, b.prefix - 1).network
+  )
 }
 
 function compare(a: bigint, b: bigint): number {

@@ -31,18 +31,27 @@ export function macOf(role: MacRole, address: Address): Mac {
 export type MacRole = 'pod' | 'gateway' | 'vtep'
 const macRoles: Record<MacRole, number> = { pod: 0x0a, gateway: 0x0e, vtep: 0x02 }
 
-/** The link-local address that an interface with this MAC gives itself (RFC 4291, appendix A), unless its system prefers another. */
+/**
+ * The link-local address that an interface with this MAC gives itself (RFC 4291, appendix A), unless its system prefers
+ * another.
+ */
 export function linkLocalOf(value: Mac): Address {
   const [first = 0, ...rest] = value.split(':').map((pair) => Number.parseInt(pair, 16))
   const identifier = [first ^ 0x02, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)]
-  return addressFromBigInt(identifier.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0xfe80n << 48n), 6)
+  return addressFromBigInt(
+    identifier.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0xfe80n << 48n),
+    6,
+  )
 }
 
 /** The IPv4 address that {@link macOf} put in, or undefined where the MAC is not of that role. */
 export function addressOfMac(role: MacRole, value: Mac): Address | undefined {
   const [first, second, ...rest] = value.split(':').map((pair) => Number.parseInt(pair, 16))
   if (first !== macRoles[role] || second !== 0x58) return undefined
-  return addressFromBigInt(rest.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n), 4)
+  return addressFromBigInt(
+    rest.reduce((sum, byte) => (sum << 8n) | BigInt(byte), 0n),
+    4,
+  )
 }
 
 function bytesOf(address: Address): number[] {

@@ -18,15 +18,28 @@ export interface Applied {
   readonly ready: boolean
 }
 
-export async function applyOverlay(kernel: Kernel, device: InterfaceName, state: OverlayState, before: ObservedOverlay): Promise<Applied> {
+export async function applyOverlay(
+  kernel: Kernel,
+  device: InterfaceName,
+  state: OverlayState,
+  before: ObservedOverlay,
+): Promise<Applied> {
   const deviceChanges = diffDevice(state.device, before.links)
   const deviceFailures = await kernel.apply(deviceChanges)
   const after = deviceChanges.length === 0 ? before : await observeOverlay(kernel, device)
   const ready = state.device === undefined || after.links.some((link) => isOurs(link, device) && link.up)
   // Without the device every entry would fail for the same reason, which the device's own failure tells best.
   if (!ready) return { changes: deviceChanges, failures: deviceFailures, problems: [], ready }
-  const problems = state.device === undefined ? [] : (await settleSysctls(kernel, deviceSysctls(device))).map(({ sentence }) => sentence)
+  const problems =
+    state.device === undefined
+      ? []
+      : (await settleSysctls(kernel, deviceSysctls(device))).map(({ sentence }) => sentence)
   const peerChanges = diffPeers(state, after, device)
   const peerFailures = await kernel.apply(peerChanges)
-  return { changes: [...deviceChanges, ...peerChanges], failures: [...deviceFailures, ...peerFailures], problems, ready }
+  return {
+    changes: [...deviceChanges, ...peerChanges],
+    failures: [...deviceFailures, ...peerFailures],
+    problems,
+    ready,
+  }
 }

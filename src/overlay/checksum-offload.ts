@@ -1,6 +1,7 @@
-// The checksums of what goes into the tunnel. The kernel leaves them to the network card, and some cards miscalculate those inside of a tunnel (flannel #1279): then they are computed
-// before, which costs four fifths of the throughput (measured) and is right everywhere. A device that has been changed so bears it as its alias: whatever restarts meanwhile, what is undone later
-// is what we have done.
+// The checksums of what goes into the tunnel. The kernel leaves them to the network card, and some cards miscalculate
+// those inside of a tunnel (flannel #1279): then they are computed before, which costs four fifths of the throughput
+// (measured) and is right everywhere. A device that has been changed so bears it as its alias: whatever restarts
+// meanwhile, what is undone later is what we have done.
 import type { Logger } from 'pino'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
@@ -21,7 +22,10 @@ export interface ObservedOffload {
 }
 
 /** Undefined where the device is not there, or does not say. */
-export async function observeChecksumOffload(kernel: Kernel, device: InterfaceName): Promise<ObservedOffload | undefined> {
+export async function observeChecksumOffload(
+  kernel: Kernel,
+  device: InterfaceName,
+): Promise<ObservedOffload | undefined> {
   try {
     const link = (await kernel.links()).find(({ name }) => name === device)
     const on = link === undefined ? undefined : await kernel.txChecksum(device)
@@ -33,7 +37,12 @@ export async function observeChecksumOffload(kernel: Kernel, device: InterfaceNa
 }
 
 /** @param link the device as it was before this pass @returns a sentence for what could not be done */
-export async function settleChecksumOffload({ kernel, log }: { kernel: Kernel; log: Logger }, device: InterfaceName, wanted: ChecksumOffload, link: Link | undefined): Promise<readonly string[]> {
+export async function settleChecksumOffload(
+  { kernel, log }: { kernel: Kernel; log: Logger },
+  device: InterfaceName,
+  wanted: ChecksumOffload,
+  link: Link | undefined,
+): Promise<readonly string[]> {
   const marked = link?.alias === mark
   if (wanted === 'leave' || (wanted === 'keep' && !marked)) return []
   const on = wanted === 'keep'
@@ -41,13 +50,18 @@ export async function settleChecksumOffload({ kernel, log }: { kernel: Kernel; l
     const differs = (await kernel.txChecksum(device)) !== on
     if (differs) {
       await kernel.setTxChecksum(device, on)
-      log.info({ room: 'overlay', command: txChecksumCommand(device, on).join(' ') }, `checksum offload of ${device} switched ${on ? 'on again' : 'off'}`)
+      log.info(
+        { room: 'overlay', command: txChecksumCommand(device, on).join(' ') },
+        `checksum offload of ${device} switched ${on ? 'on again' : 'off'}`,
+      )
     }
     // One that somebody else has switched off is not ours to switch on.
     if (on || differs) await kernel.apply([on ? clearAlias(device) : setAlias(device, mark)])
     return []
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    return [`Checksum offload of ${device} could not be switched ${on ? 'on again' : 'off'} (${error.command.split(' ')[0]}: ${error.stderr || error.kind}); see that ethtool is installed, or set checksumOffload: keep`]
+    return [
+      `Checksum offload of ${device} could not be switched ${on ? 'on again' : 'off'} (${error.command.split(' ')[0]}: ${error.stderr || error.kind}); see that ethtool is installed, or set checksumOffload: keep`,
+    ]
   }
 }

@@ -4,7 +4,9 @@ import { addressFromBigInt } from '../net/address.ts'
 import { type Cidr, cidrContains, cidrOf, cidrsOverlap } from '../net/cidr.ts'
 import { Claims } from './claims.ts'
 
-const block = fc.tuple(fc.bigInt(0n, 255n), fc.integer({ min: 26, max: 32 })).map(([host, prefix]) => cidrOf(addressFromBigInt((10n << 24n) + host, 4), prefix))
+const block = fc
+  .tuple(fc.bigInt(0n, 255n), fc.integer({ min: 26, max: 32 }))
+  .map(([host, prefix]) => cidrOf(addressFromBigInt((10n << 24n) + host, 4), prefix))
 
 test('a claim is found exactly where blocks overlap or hold the address, whatever the sizes and the order', () => {
   fc.assert(

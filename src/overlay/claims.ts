@@ -1,4 +1,5 @@
-// Who holds which block of addresses. Looking one up takes a binary search, so thousands of nodes are compared in milliseconds.
+// Who holds which block of addresses. Looking one up takes a binary search, so thousands of nodes are compared in
+// milliseconds.
 import { type Address, addressToBigInt, type Family, familyOf } from '../net/address.ts'
 import { type Cidr, cidrSize } from '../net/cidr.ts'
 

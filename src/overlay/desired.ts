@@ -15,18 +15,32 @@ import { findUplink, nodeAddress, type Uplink } from './uplink.ts'
 import { vtepOf } from './vtep.ts'
 
 export interface DesiredOverlay {
-  /** Undefined where this node's own part is unknown or impossible: then nothing is changed, and above all nothing removed. */
+  /**
+   * Undefined where this node's own part is unknown or impossible: then nothing is changed, and above all nothing
+   * removed.
+   */
   readonly state: OverlayState | undefined
   /** Each a sentence that says what, where, and what to do. */
   readonly problems: readonly string[]
 }
 
 /** @param links all links of this machine, for the uplink and for what stands in our way. */
-export function desiredOverlay(settings: OverlaySettings, nodes: readonly ClusterNode[], links: readonly Link[]): DesiredOverlay {
+export function desiredOverlay(
+  settings: OverlaySettings,
+  nodes: readonly ClusterNode[],
+  links: readonly Link[],
+): DesiredOverlay {
   const own = nodes.find((node) => node.name === settings.nodeName)
-  if (own === undefined) return unchanged([`Node ${settings.nodeName} is not in the cluster, so nothing is changed; set nodeName to the name of this machine's Node object`])
+  if (own === undefined)
+    return unchanged([
+      `Node ${settings.nodeName} is not in the cluster, so nothing is changed; set nodeName to the name of this machine's Node object`,
+    ])
   const { members, problems } = admit(nodes)
-  if (!members.includes(own)) return unchanged([...problems, `Node ${own.name} is this one, so nothing is changed on this machine until that is put right`])
+  if (!members.includes(own))
+    return unchanged([
+      ...problems,
+      `Node ${own.name} is this one, so nothing is changed on this machine until that is put right`,
+    ])
   const local = localPart(settings, own, links)
   if ('problem' in local) return unchanged([...problems, local.problem])
   const { paths, mtu } = local
@@ -45,7 +59,10 @@ export function desiredOverlay(settings: OverlaySettings, nodes: readonly Cluste
     peerProblems.push(...entries.problems)
     if (entries.routes.length > 0) peers++
   }
-  return { state: { device: paths.device, neighbours, fdb, routes, podMtu: mtu, peers }, problems: [...problems, ...local.problems, ...peerProblems] }
+  return {
+    state: { device: paths.device, neighbours, fdb, routes, podMtu: mtu, peers },
+    problems: [...problems, ...local.problems, ...peerProblems],
+  }
 }
 
 interface LocalPart {
@@ -55,20 +72,35 @@ interface LocalPart {
 }
 
 /** This node's own end of every path, or the sentence that says why there is none. */
-function localPart(settings: OverlaySettings, own: ClusterNode, links: readonly Link[]): LocalPart | { problem: string } {
+function localPart(
+  settings: OverlaySettings,
+  own: ClusterNode,
+  links: readonly Link[],
+): LocalPart | { problem: string } {
   const families = settings.families.filter((family) => own.podCidrs.some((cidr) => cidr.family === family))
-  const missing = settings.families.filter((family) => !families.includes(family)).map((family) => `Node ${own.name} has no IPv${family} podCIDR, so its pods get no IPv${family} address; add such a block to --cluster-cidr or take it out of families`)
+  const missing = settings.families
+    .filter((family) => !families.includes(family))
+    .map(
+      (family) =>
+        `Node ${own.name} has no IPv${family} podCIDR, so its pods get no IPv${family} address; add such a block to --cluster-cidr or take it out of families`,
+    )
   const [firstMissing] = missing
-  if (families.length === 0) return { problem: firstMissing ?? 'Option families is empty, so nothing is changed; set it to ipv4, ipv6 or both' }
+  if (families.length === 0)
+    return { problem: firstMissing ?? 'Option families is empty, so nothing is changed; set it to ipv4, ipv6 or both' }
 
   const underlay = ([...settings.families, 4, 6] as const).find((family) => nodeAddress(own, family) !== undefined) ?? 4
   const address = nodeAddress(own, underlay)
   const uplink = address === undefined ? undefined : findUplink(links, address)
-  if (uplink === undefined) return { problem: `InternalIP ${address} of node ${own.name} is on no link of this machine, so nothing is changed; correct the address on the link or the kubelet's --node-ip` }
+  if (uplink === undefined)
+    return {
+      problem: `InternalIP ${address} of node ${own.name} is on no link of this machine, so nothing is changed; correct the address on the link or the kubelet's --node-ip`,
+    }
 
   const uplinks = settings.mode === 'vxlan' ? new Map<Family, Uplink>() : uplinksOf(own, families, links)
   const tunnels = settings.mode === 'vxlan' || settings.mode === 'auto'
-  const limit = tunnels ? uplink.mtu - vxlanOverhead(underlay) : Math.min(uplink.mtu, ...[...uplinks.values()].map(({ mtu }) => mtu))
+  const limit = tunnels
+    ? uplink.mtu - vxlanOverhead(underlay)
+    : Math.min(uplink.mtu, ...[...uplinks.values()].map(({ mtu }) => mtu))
   const { mtu, problems } = podMtu(settings.mtu, limit)
   const device = tunnels ? vxlanDevice(settings, own, families, { uplink, mtu }) : undefined
   const conflict = device === undefined ? undefined : deviceConflict(device, links)
@@ -76,11 +108,25 @@ function localPart(settings: OverlaySettings, own: ClusterNode, links: readonly 
   return { paths: { families, underlay, device, uplinks }, mtu, problems: [...missing, ...problems] }
 }
 
-function vxlanDevice(settings: OverlaySettings, own: ClusterNode, families: readonly Family[], { uplink, mtu }: { uplink: Uplink; mtu: number }): VxlanDevice | undefined {
+function vxlanDevice(
+  settings: OverlaySettings,
+  own: ClusterNode,
+  families: readonly Family[],
+  { uplink, mtu }: { uplink: Uplink; mtu: number },
+): VxlanDevice | undefined {
   const vtep = vtepOf(own.podCidrs)
   if (vtep === undefined) return undefined
   const addresses = vtep.addresses.filter((address) => families.includes(familyOf(address)))
-  return { name: settings.device, mac: vtep.mac, mtu, vni: settings.vni, port: settings.port, local: uplink.address, device: uplink.device, addresses }
+  return {
+    name: settings.device,
+    mac: vtep.mac,
+    mtu,
+    vni: settings.vni,
+    port: settings.port,
+    local: uplink.address,
+    device: uplink.device,
+    addresses,
+  }
 }
 
 function uplinksOf(own: ClusterNode, families: readonly Family[], links: readonly Link[]): Map<Family, Uplink> {

@@ -1,4 +1,5 @@
-// Which nodes take part. Two that claim the same addresses would steal each other's packets: the older one keeps them, on every node alike.
+// Which nodes take part. Two that claim the same addresses would steal each other's packets: the older one keeps them,
+// on every node alike.
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Address } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
@@ -39,15 +40,18 @@ function byAge(a: ClusterNode, b: ClusterNode): number {
 }
 
 function lack(node: ClusterNode): string | undefined {
-  if (node.podCidrs.length === 0) return `Node ${node.name} has no podCIDR and is left out; run the controller manager with --allocate-node-cidrs and --cluster-cidr`
-  if (node.internalAddresses.length === 0) return `Node ${node.name} has no InternalIP and is left out; start its kubelet with --node-ip`
+  if (node.podCidrs.length === 0)
+    return `Node ${node.name} has no podCIDR and is left out; run the controller manager with --allocate-node-cidrs and --cluster-cidr`
+  if (node.internalAddresses.length === 0)
+    return `Node ${node.name} has no InternalIP and is left out; start its kubelet with --node-ip`
   return undefined
 }
 
 function blockClash(node: ClusterNode, blocks: Claims): string | undefined {
   for (const cidr of node.podCidrs) {
     const claim = blocks.find(cidr)
-    if (claim !== undefined) return `Node ${node.name} has podCIDR ${formatCidr(cidr)}, of which the older node ${claim.owner} holds ${formatCidr(claim.cidr)}, and is left out; delete one of the two Node objects`
+    if (claim !== undefined)
+      return `Node ${node.name} has podCIDR ${formatCidr(cidr)}, of which the older node ${claim.owner} holds ${formatCidr(claim.cidr)}, and is left out; delete one of the two Node objects`
   }
   return undefined
 }
@@ -55,7 +59,8 @@ function blockClash(node: ClusterNode, blocks: Claims): string | undefined {
 function addressClash(node: ClusterNode, holders: ReadonlyMap<Address, string>): string | undefined {
   for (const address of addressesOf(node)) {
     const holder = holders.get(address)
-    if (holder !== undefined) return `Node ${node.name} has InternalIP ${address}, as the older node ${holder} has, and is left out; delete the Node object whose machine is gone`
+    if (holder !== undefined)
+      return `Node ${node.name} has InternalIP ${address}, as the older node ${holder} has, and is left out; delete the Node object whose machine is gone`
   }
   return undefined
 }
@@ -64,7 +69,8 @@ function addressClash(node: ClusterNode, holders: ReadonlyMap<Address, string>):
 function insidePodNetwork(node: ClusterNode, blocks: Claims): string | undefined {
   for (const address of addressesOf(node)) {
     const claim = blocks.holder(address)
-    if (claim !== undefined) return `Node ${node.name} has InternalIP ${address} inside podCIDR ${formatCidr(claim.cidr)} of node ${claim.owner} and is left out; start its kubelet with the underlay's address as --node-ip`
+    if (claim !== undefined)
+      return `Node ${node.name} has InternalIP ${address} inside podCIDR ${formatCidr(claim.cidr)} of node ${claim.owner} and is left out; start its kubelet with the underlay's address as --node-ip`
   }
   return undefined
 }

@@ -1,4 +1,5 @@
-// How large a pod's packet may be. The kernel clamps a VXLAN device's MTU when it is made and never looks again, so we follow the underlay.
+// How large a pod's packet may be. The kernel clamps a VXLAN device's MTU when it is made and never looks again, so we
+// follow the underlay.
 import type { Family } from '../net/address.ts'
 
 /** What VXLAN puts around a packet: inner Ethernet 14, VXLAN 8, UDP 8, and the outer IPv4 (20) or IPv6 (40) header. */
@@ -10,5 +11,10 @@ export function vxlanOverhead(underlay: Family): 50 | 70 {
 export function podMtu(wanted: number | 'auto', limit: number): { mtu: number; problems: string[] } {
   if (wanted === 'auto') return { mtu: limit, problems: [] }
   if (wanted <= limit) return { mtu: wanted, problems: [] }
-  return { mtu: limit, problems: [`Option mtu asks for ${wanted} bytes but the underlay carries ${limit}, which is used; lower mtu or raise the underlay's`] }
+  return {
+    mtu: limit,
+    problems: [
+      `Option mtu asks for ${wanted} bytes but the underlay carries ${limit}, which is used; lower mtu or raise the underlay's`,
+    ],
+  }
 }

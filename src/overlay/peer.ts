@@ -29,19 +29,30 @@ export interface PeerEntries {
 
 export function peerEntries(peer: ClusterNode, paths: Paths): PeerEntries {
   const cidrs = peer.podCidrs.filter((cidr) => paths.families.includes(cidr.family))
-  if (cidrs.length === 0) return nothing(`Node ${peer.name} has no podCIDR in ${familyNames(paths.families)}, as this node has, and is left out; give both the same families in --cluster-cidr`)
+  if (cidrs.length === 0)
+    return nothing(
+      `Node ${peer.name} has no podCIDR in ${familyNames(paths.families)}, as this node has, and is left out; give both the same families in --cluster-cidr`,
+    )
   const direct = cidrs.flatMap((destination) => directRoute(peer, destination, paths.uplinks) ?? [])
   const rest = cidrs.filter((cidr) => !direct.some((route) => route.destination === cidr))
   if (rest.length === 0) return { neighbours: [], fdb: [], routes: direct, problems: [] }
-  const tunnelled = paths.device === undefined ? nothing(unreachable(peer, rest, paths.uplinks)) : vxlanEntries(peer, rest, paths.device, paths.underlay)
+  const tunnelled =
+    paths.device === undefined
+      ? nothing(unreachable(peer, rest, paths.uplinks))
+      : vxlanEntries(peer, rest, paths.device, paths.underlay)
   return { ...tunnelled, routes: [...direct, ...tunnelled.routes] }
 }
 
 /** Undefined for a peer that is not on the uplink's own link in the destination's family. */
-function directRoute(peer: ClusterNode, destination: Cidr, uplinks: ReadonlyMap<Family, Uplink>): RouteSettings | undefined {
+function directRoute(
+  peer: ClusterNode,
+  destination: Cidr,
+  uplinks: ReadonlyMap<Family, Uplink>,
+): RouteSettings | undefined {
   const uplink = uplinks.get(destination.family)
   const gateway = nodeAddress(peer, destination.family)
-  if (uplink === undefined || gateway === undefined || !uplink.subnets.some((subnet) => cidrContains(subnet, gateway))) return undefined
+  if (uplink === undefined || gateway === undefined || !uplink.subnets.some((subnet) => cidrContains(subnet, gateway)))
+    return undefined
   return { destination, gateway, device: uplink.device }
 }
 
@@ -49,12 +60,20 @@ function directRoute(peer: ClusterNode, destination: Cidr, uplinks: ReadonlyMap<
 function vxlanEntries(peer: ClusterNode, cidrs: readonly Cidr[], device: VxlanDevice, underlay: Family): PeerEntries {
   const vtep = vtepOf(peer.podCidrs)
   const remote = nodeAddress(peer, underlay)
-  if (vtep === undefined || remote === undefined) return nothing(`Node ${peer.name} has no IPv${underlay} InternalIP, in which this cluster's VXLAN runs, and is left out; start its kubelet with such a --node-ip`)
+  if (vtep === undefined || remote === undefined)
+    return nothing(
+      `Node ${peer.name} has no IPv${underlay} InternalIP, in which this cluster's VXLAN runs, and is left out; start its kubelet with such a --node-ip`,
+    )
   const gateways = new Map(cidrs.map((cidr) => [cidr, vtepAddress(vtep, cidr.family) ?? cidr.network]))
   return {
     neighbours: [...new Set(gateways.values())].map((gateway) => [gateway, vtep.mac]),
     fdb: [[vtep.mac, remote]],
-    routes: cidrs.map((destination) => ({ destination, gateway: gateways.get(destination) ?? destination.network, device: device.name, onlink: true })),
+    routes: cidrs.map((destination) => ({
+      destination,
+      gateway: gateways.get(destination) ?? destination.network,
+      device: device.name,
+      onlink: true,
+    })),
     problems: [],
   }
 }

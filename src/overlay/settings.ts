@@ -6,7 +6,10 @@ import type { ChecksumOffload } from './checksum-offload.ts'
 export interface OverlaySettings {
   /** The name of this machine's Node object. */
   readonly nodeName: string
-  /** `vxlan` for every peer, `direct` routes for every peer, `auto`: direct to peers on the node's own link and VXLAN to the others, or `none`: by routes that others make. */
+  /**
+   * `vxlan` for every peer, `direct` routes for every peer, `auto`: direct to peers on the node's own link and VXLAN to
+   * the others, or `none`: by routes that others make.
+   */
   readonly mode: 'vxlan' | 'direct' | 'auto' | 'none'
   readonly vni: number
   /** The UDP port VXLAN packets go to, the same on every node. */

@@ -3,8 +3,8 @@ import type { Sysctl } from '../kernel/settle-sysctls.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 
 /**
- * Loose reverse-path filter, since replies may come by another path; no router advertisements, which would move the node's default route; no ICMP redirects, since every
- * peer is "on the link" only in name.
+ * Loose reverse-path filter, since replies may come by another path; no router advertisements, which would move the
+ * node's default route; no ICMP redirects, since every peer is "on the link" only in name.
  */
 export function deviceSysctls(device: InterfaceName): readonly Sysctl[] {
   return [

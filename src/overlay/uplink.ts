@@ -13,7 +13,10 @@ export interface Uplink {
   readonly subnets: readonly Cidr[]
 }
 
-/** The address by which other nodes reach the node: its first InternalIP of the family, as each of them must choose the same. */
+/**
+ * The address by which other nodes reach the node: its first InternalIP of the family, as each of them must choose the
+ * same.
+ */
 export function nodeAddress(node: ClusterNode, family: Family): Address | undefined {
   return node.internalAddresses.find((address) => familyOf(address) === family)
 }
@@ -27,6 +30,8 @@ export function findUplink(links: readonly Link[], address: Address): Uplink | u
   const [link] = holders.toSorted((a, b) => Number(b.up) - Number(a.up) || a.index - b.index)
   if (link === undefined) return undefined
   const family = familyOf(address)
-  const subnets = link.addresses.filter((held) => familyOf(held.address) === family && held.prefix < addressBits(family)).map((held) => cidrOf(held.address, held.prefix))
+  const subnets = link.addresses
+    .filter((held) => familyOf(held.address) === family && held.prefix < addressBits(family))
+    .map((held) => cidrOf(held.address, held.prefix))
   return { device: parseInterfaceName(link.name), address, mtu: link.mtu, subnets }
 }

@@ -1,4 +1,5 @@
-// A node's VXLAN tunnel end (VTEP), computed by every node from the podCIDRs alone: nothing is announced, so nothing can be stale.
+// A node's VXLAN tunnel end (VTEP), computed by every node from the podCIDRs alone: nothing is announced, so nothing
+// can be stale.
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 import { macOf, type Mac } from '../net/mac.ts'
@@ -12,7 +13,9 @@ export interface Vtep {
 
 /** Undefined for a node without podCIDRs. */
 export function vtepOf(podCidrs: readonly Cidr[]): Vtep | undefined {
-  const addresses = ([4, 6] as const).flatMap((family) => podCidrs.find((cidr) => cidr.family === family)?.network ?? [])
+  const addresses = ([4, 6] as const).flatMap(
+    (family) => podCidrs.find((cidr) => cidr.family === family)?.network ?? [],
+  )
   const [first] = addresses
   return first === undefined ? undefined : { mac: macOf('vtep', first), addresses }
 }

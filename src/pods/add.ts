@@ -1,7 +1,8 @@
 // ADD: an interface for a pod, all of it or nothing.
 //
-// One line to the running `ip` session makes the veth with its far end already in the pod's namespace, another turns hairpin on; one short `ip -batch` inside the
-// namespace gives address, up and routes. Then the attachment is written, and what policies say of the pod, host ports and limits follow. Killed before the write, the veth is found to be
+// One line to the running `ip` session makes the veth with its far end already in the pod's namespace, another turns
+// hairpin on; one short `ip -batch` inside the namespace gives address, up and routes. Then the attachment is written,
+// and what policies say of the pod, host ports and limits follow. Killed before the write, the veth is found to be
 // without an attachment and removed; killed after it, the attachment is there for the runtime's DEL.
 import type { Change } from '../kernel/change.ts'
 import type { Failure } from '../kernel/kernel.ts'
@@ -36,7 +37,9 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
   const known = state.attachments.get(attachmentKey(request))
   if (known?.netns === request.netns && (await isWired(context, known))) return known
   // A runtime that lost its state starts over in the same namespace, without a DEL for the container before.
-  const replaced = [...state.attachments.values()].filter((other) => other === known || (isSameNamespace(other, request) && other.podInterface === request.podInterface))
+  const replaced = [...state.attachments.values()].filter(
+    (other) => other === known || (isSameNamespace(other, request) && other.podInterface === request.podInterface),
+  )
   if (replaced.length > 0) await detach(context, replaced)
   signal.throwIfAborted()
 
@@ -48,8 +51,10 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
     await inPhase(context, 'namespace', () => setUpNamespace(context, attachment, signal))
     await inPhase(context, 'persist', () => state.record(attachment))
     await inPhase(context, 'policy', () => context.hooks.policy.add(attachment))
-    if (attachment.portMappings.length > 0) await inPhase(context, 'host-ports', () => context.hooks.hostPorts.add(attachment))
-    if (attachment.bandwidth !== undefined) await inPhase(context, 'bandwidth', () => context.hooks.bandwidth.add(attachment))
+    if (attachment.portMappings.length > 0)
+      await inPhase(context, 'host-ports', () => context.hooks.hostPorts.add(attachment))
+    if (attachment.bandwidth !== undefined)
+      await inPhase(context, 'bandwidth', () => context.hooks.bandwidth.add(attachment))
     signal.throwIfAborted()
     return attachment
   } catch (error) {
@@ -69,7 +74,12 @@ function allocate({ state }: PodContext): Address[] {
   }
 }
 
-function plan({ state }: PodContext, settings: PodNetworkSettings, request: AddRequest, addresses: readonly Address[]): PodAttachment {
+function plan(
+  { state }: PodContext,
+  settings: PodNetworkSettings,
+  request: AddRequest,
+  addresses: readonly Address[],
+): PodAttachment {
   const { network, containerId, podInterface, netns, netnsId, pod, portMappings, bandwidth } = request
   const [first] = addresses.toSorted((a, b) => familyOf(a) - familyOf(b))
   if (first === undefined) throw new TypeError('Expected an address for each podCIDR, got none')
@@ -92,7 +102,12 @@ function plan({ state }: PodContext, settings: PodNetworkSettings, request: AddR
   }
 }
 
-async function makeVeth(context: PodContext, attachment: PodAttachment, master: InterfaceName, signal: AbortSignal): Promise<void> {
+async function makeVeth(
+  context: PodContext,
+  attachment: PodAttachment,
+  master: InterfaceName,
+  signal: AbortSignal,
+): Promise<void> {
   const { hostInterface, mtu, podInterface, podMac, netns } = attachment
   const changes = [addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }), setHairpin(hostInterface)]
   await context.retired.clearFor(attachment)
@@ -104,9 +119,15 @@ async function makeVeth(context: PodContext, attachment: PodAttachment, master: 
     await context.retired.flush()
     failure = (await context.kernel.apply(changes))[0]
   }
-  if (failure?.error.kind === 'exists') throw new CniError(cniCodes.invalidEnvironment, `network namespace ${netns} already has an interface ${podInterface}`, { details: 'it is not ours: another plugin serves the same pod, or left it behind' })
+  if (failure?.error.kind === 'exists')
+    throw new CniError(
+      cniCodes.invalidEnvironment,
+      `network namespace ${netns} already has an interface ${podInterface}`,
+      { details: 'it is not ours: another plugin serves the same pod, or left it behind' },
+    )
   // Every kind of namespace has such a file; the kernel says no more than "Invalid argument".
-  if (failure?.error.kind === 'other' && !(await isNetworkNamespace(context, netns))) throw new CniError(cniCodes.invalidNetns, `CNI_NETNS ${netns} is not a network namespace`, { cause: failure.error })
+  if (failure?.error.kind === 'other' && !(await isNetworkNamespace(context, netns)))
+    throw new CniError(cniCodes.invalidNetns, `CNI_NETNS ${netns} is not a network namespace`, { cause: failure.error })
   if (failure !== undefined) refuse(failure, attachment)
   signal.throwIfAborted()
 }
@@ -130,11 +151,15 @@ async function setUpNamespace({ kernel }: PodContext, attachment: PodAttachment,
   signal.throwIfAborted()
 }
 
-/** What is done inside the pod's namespace; lo is the runtime's affair, but a pod without it is of no use and one line costs nothing. */
+/**
+ * What is done inside the pod's namespace; lo is the runtime's affair, but a pod without it is of no use and one line
+ * costs nothing.
+ */
 function namespaceChanges(attachment: PodAttachment): Change[] {
   const { podInterface, podCidrs, routed } = attachment
   const changes = [setUp(loopback)]
-  for (const { address, prefix } of podAddresses(attachment)) changes.push(replaceAddress(podInterface, address, prefix))
+  for (const { address, prefix } of podAddresses(attachment))
+    changes.push(replaceAddress(podInterface, address, prefix))
   changes.push(setUp(podInterface))
   for (const podCidr of podCidrs) {
     const gateway = gatewayOf(podCidr)
@@ -147,7 +172,11 @@ function namespaceChanges(attachment: PodAttachment): Change[] {
 /** @throws {CniError} for what time or the reconcile mends, the failure itself for the rest. */
 function refuse({ error }: Failure, { netns, netnsId }: PodAttachment): never {
   checkNetns(netns, netnsId)
-  if (error.kind === 'missing') throw new CniError(cniCodes.tryAgain, 'the bridge is missing and is being put back', { details: error.message, cause: error })
+  if (error.kind === 'missing')
+    throw new CniError(cniCodes.tryAgain, 'the bridge is missing and is being put back', {
+      details: error.message,
+      cause: error,
+    })
   throw error
 }
 
@@ -159,9 +188,13 @@ async function isWired({ kernel }: PodContext, attachment: PodAttachment): Promi
 
 async function undo(context: PodContext, attachment: PodAttachment): Promise<void> {
   try {
-    // An attachment that was written is taken back as DEL does it; whatever resists stays known, and the runtime's DEL or reclaim finds it.
+    // An attachment that was written is taken back as DEL does it; whatever resists stays known, and the runtime's DEL
+    // or reclaim finds it.
     await detach(context, [attachment])
   } catch (error) {
-    context.log.warn({ err: error, container: attachment.containerId }, 'an ADD that failed could not be undone at once')
+    context.log.warn(
+      { err: error, container: attachment.containerId },
+      'an ADD that failed could not be undone at once',
+    )
   }
 }

@@ -6,11 +6,17 @@ import { parseInterfaceName } from '../net/interface-name.ts'
 import { parseMac } from '../net/mac.ts'
 import type { Attachment } from './attachment.ts'
 
-/** What the pod network knows of an attachment beyond what its hooks need: enough to repeat the answer of its ADD when the node's settings are others by now. */
+/**
+ * What the pod network knows of an attachment beyond what its hooks need: enough to repeat the answer of its ADD when
+ * the node's settings are others by now.
+ */
 export interface PodAttachment extends Attachment {
   /** The podCIDR each address was taken from, in the order of `addresses`: its first address is that one's gateway. */
   readonly podCidrs: readonly Cidr[]
-  /** The pod holds its addresses alone (/32) and reaches everything through the gateway: the node has no bridge-nf-call-iptables. */
+  /**
+   * The pod holds its addresses alone (/32) and reaches everything through the gateway: the node has no
+   * bridge-nf-call-iptables.
+   */
   readonly routed: boolean
 }
 
@@ -29,7 +35,14 @@ const format = z.object({
   podMac: z.string().transform(parseMac),
   mtu: z.int(),
   pod: orUndefined(z.object({ namespace: z.string(), name: z.string(), uid: orUndefined(z.string()) })),
-  portMappings: z.array(z.object({ hostPort: z.int(), containerPort: z.int(), protocol: z.enum(['tcp', 'udp', 'sctp']), hostAddress: orUndefined(address) })),
+  portMappings: z.array(
+    z.object({
+      hostPort: z.int(),
+      containerPort: z.int(),
+      protocol: z.enum(['tcp', 'udp', 'sctp']),
+      hostAddress: orUndefined(address),
+    }),
+  ),
   bandwidth: orUndefined(z.object({ ingress: orUndefined(rate), egress: orUndefined(rate) })),
   createdAt: z.number(),
   podCidrs: z.array(z.string().transform(parseCidr)).min(1),
@@ -46,7 +59,9 @@ export function decodeAttachment(text: string): PodAttachment {
 
 export function encodeAttachment(attachment: PodAttachment): string {
   // JSON drops undefined; null keeps the key, so that a missing key is a damaged file and not an absent value.
-  return JSON.stringify({ ...attachment, podCidrs: attachment.podCidrs.map(formatCidr) }, (_, value: unknown) => (value === undefined ? null : value))
+  return JSON.stringify({ ...attachment, podCidrs: attachment.podCidrs.map(formatCidr) }, (_, value: unknown) =>
+    value === undefined ? null : value,
+  )
 }
 
 function orUndefined<T extends z.ZodType>(schema: T) {

@@ -28,7 +28,14 @@ const full: PodAttachment = {
   podCidrs: [parseCidr('10.244.1.0/24'), parseCidr('fd00:1::/64')],
   routed: false,
 }
-const bare: PodAttachment = { ...full, containerId: 'd', netnsId: undefined, pod: undefined, portMappings: [], bandwidth: undefined }
+const bare: PodAttachment = {
+  ...full,
+  containerId: 'd',
+  netnsId: undefined,
+  pod: undefined,
+  portMappings: [],
+  bandwidth: undefined,
+}
 
 let directory = ''
 const said: string[] = []

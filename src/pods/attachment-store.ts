@@ -21,8 +21,8 @@ export class AttachmentStore {
   }
 
   /**
-   * All attachments on disk. A file that cannot be read is reported and set aside as `*.unreadable`: its pod's veth then counts as
-   * one without an attachment and is removed. Halves of a write that was cut off are removed.
+   * All attachments on disk. A file that cannot be read is reported and set aside as `*.unreadable`: its pod's veth
+   * then counts as one without an attachment and is removed. Halves of a write that was cut off are removed.
    */
   load(): PodAttachment[] {
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 })
@@ -35,7 +35,9 @@ export class AttachmentStore {
         found.push(decodeAttachment(readFileSync(path, 'utf8')))
       } catch (error) {
         renameSync(path, `${path}.unreadable`)
-        this.#log.error(`${path} is no attachment (${error instanceof Error ? error.message : String(error)}); it is kept as ${name}.unreadable, and its pod has to be started again`)
+        this.#log.error(
+          `${path} is no attachment (${error instanceof Error ? error.message : String(error)}); it is kept as ${name}.unreadable, and its pod has to be started again`,
+        )
       }
     }
     return found

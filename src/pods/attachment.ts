@@ -9,11 +9,17 @@ export interface Attachment {
   readonly containerId: string
   /** The name inside the pod (CNI_IFNAME), usually eth0. */
   readonly podInterface: InterfaceName
-  /** The host end, a port of the bridge. The kernel removes it with the pod's namespace: an attachment without it is dead. */
+  /**
+   * The host end, a port of the bridge. The kernel removes it with the pod's namespace: an attachment without it is
+   * dead.
+   */
   readonly hostInterface: InterfaceName
   /** CNI_NETNS as the runtime gave it. */
   readonly netns: string
-  /** st_dev:st_ino of the namespace as the CNI binary saw it. Inode numbers are reused at once: it proves a difference, never sameness. */
+  /**
+   * st_dev:st_ino of the namespace as the CNI binary saw it. Inode numbers are reused at once: it proves a difference,
+   * never sameness.
+   */
   readonly netnsId: string | undefined
   /** One address per family, in the order of the node's podCIDRs. */
   readonly addresses: readonly Address[]

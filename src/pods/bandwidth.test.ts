@@ -22,18 +22,33 @@ function podBandwidth(): { bandwidth: PodBandwidth; lines: string[] } {
 
 test('egress: the bucket is there before packets are led to it', async () => {
   const { bandwidth, lines } = podBandwidth()
-  await bandwidth.add(attachmentOf(5, [], { hostInterface: veth, bandwidth: { ingress: undefined, egress: { rateBits: 1000, burstBits: 8000 } } }))
-  expect(lines.map((line) => line.replace(ifbName(veth), 'IFB').split(' ').slice(0, 5).join(' '))).toEqual(['ip link add IFB group', 'tc qdisc replace dev IFB', `tc qdisc add dev ${veth}`, `tc filter replace dev ${veth}`])
+  await bandwidth.add(
+    attachmentOf(5, [], {
+      hostInterface: veth,
+      bandwidth: { ingress: undefined, egress: { rateBits: 1000, burstBits: 8000 } },
+    }),
+  )
+  expect(lines.map((line) => line.replace(ifbName(veth), 'IFB').split(' ').slice(0, 5).join(' '))).toEqual([
+    'ip link add IFB group',
+    'tc qdisc replace dev IFB',
+    `tc qdisc add dev ${veth}`,
+    `tc filter replace dev ${veth}`,
+  ])
 })
 
 test.each<[RateLimit, string]>([
   [{ rateBits: 0, burstBits: 8000 }, 'Expected ingressRate to be a positive whole number of bit/s, got `0`'],
   [{ rateBits: 1.5, burstBits: 8000 }, 'Expected ingressRate to be a positive whole number of bit/s, got `1.5`'],
   [{ rateBits: 1000, burstBits: 0 }, 'Expected ingressBurst to be a positive whole number of bits, got `0`'],
-  [{ rateBits: 1000, burstBits: 2 ** 35 }, 'Expected ingressBurst to be below 4 GiB (34359738368 bits), got `34359738368`'],
+  [
+    { rateBits: 1000, burstBits: 2 ** 35 },
+    'Expected ingressBurst to be below 4 GiB (34359738368 bits), got `34359738368`',
+  ],
 ])('%j is refused in one sentence, and nothing is done', async (ingress, sentence) => {
   const { bandwidth, lines } = podBandwidth()
-  await expect(bandwidth.add(attachmentOf(5, [], { bandwidth: { ingress, egress: undefined } }))).rejects.toThrow(sentence)
+  await expect(bandwidth.add(attachmentOf(5, [], { bandwidth: { ingress, egress: undefined } }))).rejects.toThrow(
+    sentence,
+  )
   expect(lines).toEqual([])
 })
 

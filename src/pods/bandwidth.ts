@@ -1,8 +1,8 @@
 // Rate limits of pods (CNI capability bandwidth), kept by token buckets in the kernel.
 //
-// The walk of a packet to the pod: bridge -> root qdisc of the host veth, a tbf with the ingress limit -> pod. From the pod: it enters by the host veth, where no
-// qdisc can hold it back; a filter redirects it to an ifb device of that pod, it passes the tbf there with the egress limit, and comes back to the
-// veth as if it had just come in -> bridge.
+// The walk of a packet to the pod: bridge -> root qdisc of the host veth, a tbf with the ingress limit -> pod. From the
+// pod: it enters by the host veth, where no qdisc can hold it back; a filter redirects it to an ifb device of that pod,
+// it passes the tbf there with the egress limit, and comes back to the veth as if it had just come in -> bridge.
 import { createHash } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Change } from '../kernel/change.ts'
@@ -40,16 +40,22 @@ export class PodBandwidth implements BandwidthHook {
     const { hostInterface, bandwidth } = attachment
     if (bandwidth?.ingress !== undefined) checkRateLimit('ingress', bandwidth.ingress)
     if (bandwidth?.egress !== undefined) checkRateLimit('egress', bandwidth.egress)
-    await this.#apply([
-      ...(bandwidth?.ingress === undefined ? [] : [addTbf(hostInterface, { ...bandwidth.ingress, latencyMs })]),
-      ...(bandwidth?.egress === undefined ? [] : limitEgress(hostInterface, bandwidth.egress)),
-    ], 'exists')
+    await this.#apply(
+      [
+        ...(bandwidth?.ingress === undefined ? [] : [addTbf(hostInterface, { ...bandwidth.ingress, latencyMs })]),
+        ...(bandwidth?.egress === undefined ? [] : limitEgress(hostInterface, bandwidth.egress)),
+      ],
+      'exists',
+    )
   }
 
   /** The veth takes its own qdiscs along; the ifb has to go by itself. @throws {CommandError} */
   async remove(attachments: readonly Attachment[]): Promise<void> {
     const limited = attachments.filter(({ bandwidth }) => bandwidth?.egress !== undefined)
-    await this.#apply(limited.map(({ hostInterface }) => deleteLink(ifbName(hostInterface))), 'missing')
+    await this.#apply(
+      limited.map(({ hostInterface }) => deleteLink(ifbName(hostInterface))),
+      'missing',
+    )
   }
 
   /** @param accepted the failure that says it was so already. */
@@ -65,12 +71,21 @@ export class PodBandwidth implements BandwidthHook {
 /** The bucket before the redirection, so that no packet goes by it. */
 function limitEgress(hostInterface: InterfaceName, limit: RateLimit): Change[] {
   const ifb = ifbName(hostInterface)
-  return [addIfb(ifb), addTbf(ifb, { ...limit, latencyMs }), addIngressQdisc(hostInterface), redirectIngress(hostInterface, ifb)]
+  return [
+    addIfb(ifb),
+    addTbf(ifb, { ...limit, latencyMs }),
+    addIngressQdisc(hostInterface),
+    redirectIngress(hostInterface, ifb),
+  ]
 }
 
 function checkRateLimit(direction: string, { rateBits, burstBits }: RateLimit): void {
-  if (!Number.isSafeInteger(rateBits) || rateBits < 1) throw new BandwidthError(`Expected ${direction}Rate to be a positive whole number of bit/s, got \`${rateBits}\``)
-  if (!Number.isSafeInteger(burstBits) || burstBits < 1) throw new BandwidthError(`Expected ${direction}Burst to be a positive whole number of bits, got \`${burstBits}\``)
-  // The kernel keeps the bucket in 32 bits of bytes. CRI-O's "no limit" is the largest that fits, containerd's an eighth of it.
-  if (burstBits / 8 >= 2 ** 32) throw new BandwidthError(`Expected ${direction}Burst to be below 4 GiB (34359738368 bits), got \`${burstBits}\``)
+  if (!Number.isSafeInteger(rateBits) || rateBits < 1)
+    throw new BandwidthError(`Expected ${direction}Rate to be a positive whole number of bit/s, got \`${rateBits}\``)
+  if (!Number.isSafeInteger(burstBits) || burstBits < 1)
+    throw new BandwidthError(`Expected ${direction}Burst to be a positive whole number of bits, got \`${burstBits}\``)
+  // The kernel keeps the bucket in 32 bits of bytes. CRI-O's "no limit" is the largest that fits, containerd's an
+  // eighth of it.
+  if (burstBits / 8 >= 2 ** 32)
+    throw new BandwidthError(`Expected ${direction}Burst to be below 4 GiB (34359738368 bits), got \`${burstBits}\``)
 }

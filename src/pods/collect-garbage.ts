@@ -5,7 +5,14 @@ import { detach } from './detach.ts'
 
 export async function collectGarbage(context: PodContext, { network, validAttachments }: GcRequest): Promise<void> {
   const valid = new Set(validAttachments.map(({ containerId, podInterface }) => `${containerId}/${podInterface}`))
-  const stale = [...context.state.attachments.values()].filter((attachment) => attachment.network === network && !valid.has(`${attachment.containerId}/${attachment.podInterface}`))
-  for (const { containerId, pod } of stale) context.log.info({ container: containerId, pod: pod && `${pod.namespace}/${pod.name}` }, 'the runtime no longer has this container; its attachment is taken away')
+  const stale = [...context.state.attachments.values()].filter(
+    (attachment) =>
+      attachment.network === network && !valid.has(`${attachment.containerId}/${attachment.podInterface}`),
+  )
+  for (const { containerId, pod } of stale)
+    context.log.info(
+      { container: containerId, pod: pod && `${pod.namespace}/${pod.name}` },
+      'the runtime no longer has this container; its attachment is taken away',
+    )
   if (stale.length > 0) await detach(context, stale)
 }

@@ -4,7 +4,10 @@ import { CommandQueue } from './command-queue.ts'
 /** Work that ends when it is told to, and what has begun so far. */
 function workshop(queue: CommandQueue) {
   const begun: string[] = []
-  const start = (name: string, ids: readonly string[] | 'all'): { end: (error?: Error) => void; done: Promise<string> } => {
+  const start = (
+    name: string,
+    ids: readonly string[] | 'all',
+  ): { end: (error?: Error) => void; done: Promise<string> } => {
     const { promise, resolve, reject } = Promise.withResolvers<string>()
     const work = (): Promise<string> => {
       begun.push(name)

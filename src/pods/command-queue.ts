@@ -1,7 +1,16 @@
-// Who waits for whom: commands about one container, or one namespace, run one after the other, those about different ones side by side, GC alone.
+// Who waits for whom: commands about one container, or one namespace, run one after the other, those about different
+// ones side by side, GC alone.
 
 /** What no two commands may be about at a time. A container id has no slash and no colon: none is taken for another. */
-export function subjectsOf({ containerId, netns, netnsId }: { readonly containerId: string; readonly netns: string | undefined; readonly netnsId: string | undefined }): string[] {
+export function subjectsOf({
+  containerId,
+  netns,
+  netnsId,
+}: {
+  readonly containerId: string
+  readonly netns: string | undefined
+  readonly netnsId: string | undefined
+}): string[] {
   return [containerId, netns, netnsId].filter((subject) => subject !== undefined)
 }
 

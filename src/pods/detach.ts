@@ -4,8 +4,8 @@ import { attachmentKey } from './attachment-store.ts'
 import type { PodContext } from './context.ts'
 
 /**
- * Cuts the veths off, withdraws ports, limits and verdicts, frees the addresses, removes the files; in this order, so that a crash at any point leaves files whose
- * veths are gone, which reclaim finds. Idempotent.
+ * Cuts the veths off, withdraws ports, limits and verdicts, frees the addresses, removes the files; in this order, so
+ * that a crash at any point leaves files whose veths are gone, which reclaim finds. Idempotent.
  * @throws when something could not be taken away; those attachments stay known, for the next try.
  */
 export async function detach(context: PodContext, attachments: readonly PodAttachment[]): Promise<void> {
@@ -28,5 +28,8 @@ async function withdraw({ hooks }: PodContext, attachments: readonly PodAttachme
   const withPorts = attachments.filter(({ portMappings }) => portMappings.length > 0)
   const limited = attachments.filter(({ bandwidth }) => bandwidth !== undefined)
   hooks.policy.remove(attachments)
-  await Promise.all([withPorts.length > 0 ? hooks.hostPorts.remove(withPorts) : undefined, limited.length > 0 ? hooks.bandwidth.remove(limited) : undefined])
+  await Promise.all([
+    withPorts.length > 0 ? hooks.hostPorts.remove(withPorts) : undefined,
+    limited.length > 0 ? hooks.bandwidth.remove(limited) : undefined,
+  ])
 }

@@ -5,10 +5,15 @@ import { attachmentKey } from './attachment-store.ts'
 import { type CommandQueue, subjectsOf } from './command-queue.ts'
 import type { PodContext } from './context.ts'
 
-/** Changes the pods' ends and notes it; the host's ends follow with the bridge's ports. What fails is tried again with the next reconcile. */
+/**
+ * Changes the pods' ends and notes it; the host's ends follow with the bridge's ports. What fails is tried again with
+ * the next reconcile.
+ */
 export async function followMtu(context: PodContext, queue: CommandQueue, mtu: number): Promise<void> {
   const { state } = context
-  const others = [...state.attachments.values()].filter((attachment) => attachment.mtu !== mtu && !queue.isBusy(subjectsOf(attachment)))
+  const others = [...state.attachments.values()].filter(
+    (attachment) => attachment.mtu !== mtu && !queue.isBusy(subjectsOf(attachment)),
+  )
   await Promise.all(
     others.map((attachment) =>
       queue.run(subjectsOf(attachment), async () => {

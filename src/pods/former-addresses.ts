@@ -1,8 +1,12 @@
-// Pods that were there before the node got another podCIDR: they keep their addresses, which other nodes have no way to any more.
+// Pods that were there before the node got another podCIDR: they keep their addresses, which other nodes have no way to
+// any more.
 import { type Cidr, cidrContains, formatCidr } from '../net/cidr.ts'
 import type { PodAttachment } from './attachment-codec.ts'
 
-/** A sentence for people where pods have addresses of a podCIDR that the node had; undefined where none has. It names the podCIDR, so that it stays the same until the last one is gone. */
+/**
+ * A sentence for people where pods have addresses of a podCIDR that the node had; undefined where none has. It names
+ * the podCIDR, so that it stays the same until the last one is gone.
+ */
 export function formerAddresses(attachments: Iterable<PodAttachment>, podCidrs: readonly Cidr[]): string | undefined {
   const former = new Set<string>()
   for (const attachment of attachments) {

@@ -1,11 +1,13 @@
-// What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim. What policies say of a pod comes from outside the room.
+// What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim.
+// What policies say of a pod comes from outside the room.
 import type { Attachment } from './attachment.ts'
 
 /** The host ports (portMappings) of attachments. */
 export interface HostPortHook {
   /**
-   * Publishes the ports of one attachment; they work when this resolves. Called for attachments with ports alone, and again with the same one
-   * after a restart: it must be idempotent. Rejects when a port cannot be had; the ADD then fails and is undone, with {@link remove} called.
+   * Publishes the ports of one attachment; they work when this resolves. Called for attachments with ports alone, and
+   * again with the same one after a restart: it must be idempotent. Rejects when a port cannot be had; the ADD then
+   * fails and is undone, with {@link remove} called.
    */
   add(attachment: Attachment): Promise<void>
   /** Withdraws the ports of attachments that are gone, in one go. Idempotent: what is not there is no error. */
@@ -25,8 +27,8 @@ export interface PolicyHook {
   /** Why no pod can be judged yet; undefined once that is over, and from then on. STATUS tells it to the runtime. */
   readonly waitsFor: string | undefined
   /**
-   * Called when the attachment is recorded. Resolves when no packet passes from or to the pod that policies forbid. Rejects when that cannot be promised; the ADD then
-   * fails and is undone, with {@link remove} called.
+   * Called when the attachment is recorded. Resolves when no packet passes from or to the pod that policies forbid.
+   * Rejects when that cannot be promised; the ADD then fails and is undone, with {@link remove} called.
    */
   add(attachment: Attachment): Promise<void>
   /** The attachments are gone; nobody waits for what that changes. */

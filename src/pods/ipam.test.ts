@@ -85,37 +85,42 @@ const step = fc.oneof(
 )
 
 test('law: no address has two holders, what is released comes back, and none is given early while a rested one is free', () => {
-  fc.assert(fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
-    const clock = stoppedClock()
-    let ipam = new Ipam([small], clock.now)
-    const held = new Set<Address>()
-    const freedAt = new Map<Address, number>()
-    const restedFor = (address: Address): number => clock.now() - (freedAt.get(address) ?? -Infinity)
-    const mayBeGiven = (address: Address): boolean => {
-      const free = usable.filter((candidate) => !held.has(candidate))
-      return free.includes(address) && (restedFor(address) >= restMs || restedFor(address) === Math.max(...free.map(restedFor)))
-    }
-    for (const { act, by } of steps) {
-      if (act === 'pass') clock.pass(by)
-      if (act === 'restart') {
-        const resting = ipam.resting()
-        ipam = new Ipam([small], clock.now)
-        ipam.reserve([...held])
-        ipam.restore(resting)
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 120 }), (steps) => {
+      const clock = stoppedClock()
+      let ipam = new Ipam([small], clock.now)
+      const held = new Set<Address>()
+      const freedAt = new Map<Address, number>()
+      const restedFor = (address: Address): number => clock.now() - (freedAt.get(address) ?? -Infinity)
+      const mayBeGiven = (address: Address): boolean => {
+        const free = usable.filter((candidate) => !held.has(candidate))
+        return (
+          free.includes(address) &&
+          (restedFor(address) >= restMs || restedFor(address) === Math.max(...free.map(restedFor)))
+        )
       }
-      const leaver = [...held][by % Math.max(held.size, 1)]
-      if (act === 'release' && leaver !== undefined) {
-        ipam.release([leaver, leaver])
-        held.delete(leaver)
-        freedAt.set(leaver, clock.now())
+      for (const { act, by } of steps) {
+        if (act === 'pass') clock.pass(by)
+        if (act === 'restart') {
+          const resting = ipam.resting()
+          ipam = new Ipam([small], clock.now)
+          ipam.reserve([...held])
+          ipam.restore(resting)
+        }
+        const leaver = [...held][by % Math.max(held.size, 1)]
+        if (act === 'release' && leaver !== undefined) {
+          ipam.release([leaver, leaver])
+          held.delete(leaver)
+          freedAt.set(leaver, clock.now())
+        }
+        if (act === 'allocate' && held.size < usable.length) {
+          const address = ipam.allocate()[0]!
+          if (!mayBeGiven(address)) return false
+          held.add(address)
+        }
+        if (ipam.status()[0]?.used !== held.size) return false
       }
-      if (act === 'allocate' && held.size < usable.length) {
-        const address = ipam.allocate()[0]!
-        if (!mayBeGiven(address)) return false
-        held.add(address)
-      }
-      if (ipam.status()[0]?.used !== held.size) return false
-    }
-    return true
-  }))
+      return true
+    }),
+  )
 })

@@ -1,4 +1,5 @@
-// The node's addresses: one pool per podCIDR, in memory. The truth on disk is the attachments; only what rests is written beside them.
+// The node's addresses: one pool per podCIDR, in memory. The truth on disk is the attachments; only what rests is
+// written beside them.
 import { type Address, addressToBigInt } from '../net/address.ts'
 import { type Cidr, cidrContains, cidrSize, formatCidr, nthAddress } from '../net/cidr.ts'
 
@@ -56,7 +57,10 @@ export class Ipam {
     return taken
   }
 
-  /** Marks addresses as used that pods hold already; those outside every pool (of a former podCIDR) are nobody's concern. */
+  /**
+   * Marks addresses as used that pods hold already; those outside every pool (of a former podCIDR) are nobody's
+   * concern.
+   */
   reserve(addresses: readonly Address[]): void {
     for (const address of addresses) this.#poolOf(address)?.reserve(address)
   }
@@ -73,7 +77,8 @@ export class Ipam {
 
   /** Takes over what {@link resting} of an earlier instance gave; an address in use stays in use. */
   restore(resting: readonly RestingAddress[]): void {
-    for (const { address, since } of resting.toSorted((a, b) => a.since - b.since)) this.#poolOf(address)?.rest(address, since)
+    for (const { address, since } of resting.toSorted((a, b) => a.since - b.since))
+      this.#poolOf(address)?.rest(address, since)
   }
 
   status(): PoolStatus[] {
@@ -85,7 +90,10 @@ export class Ipam {
   }
 }
 
-/** Addresses are kept as their distance from the network address: small keys, and no list of the pool (an IPv6 /64 has none). */
+/**
+ * Addresses are kept as their distance from the network address: small keys, and no list of the pool (an IPv6 /64 has
+ * none).
+ */
 class Pool {
   readonly podCidr: Cidr
   readonly #now: () => number
@@ -105,7 +113,10 @@ class Pool {
     this.#network = addressToBigInt(podCidr.network)
     // IPv6 knows no broadcast address.
     this.#last = cidrSize(podCidr) - (podCidr.family === 4 ? 2n : 1n)
-    if (this.#last < this.#first) throw new PodCidrError(`Expected a podCIDR with room for a pod beside its gateway, got \`${formatCidr(podCidr)}\``)
+    if (this.#last < this.#first)
+      throw new PodCidrError(
+        `Expected a podCIDR with room for a pod beside its gateway, got \`${formatCidr(podCidr)}\``,
+      )
   }
 
   get #size(): bigint {
@@ -116,7 +127,9 @@ class Pool {
     this.#wake()
     const offset = this.#roundRobin() ?? this.#resting.keys().next().value
     if (offset === undefined) {
-      throw new PoolExhaustedError(`No address is free in ${formatCidr(this.podCidr)}: ${this.#used.size} of ${this.#size} are used and ${this.#resting.size} resting. Delete pods on this node or give it a larger podCIDR`)
+      throw new PoolExhaustedError(
+        `No address is free in ${formatCidr(this.podCidr)}: ${this.#used.size} of ${this.#size} are used and ${this.#resting.size} resting. Delete pods on this node or give it a larger podCIDR`,
+      )
     }
     this.#resting.delete(offset)
     this.#used.add(offset)
@@ -158,7 +171,10 @@ class Pool {
     return { podCidr: this.podCidr, size: Number(this.#size), used: this.#used.size, resting: this.#resting.size }
   }
 
-  /** The next offset that is neither used nor resting. Skips no more than those two hold: a /16 that is nearly full costs a few ms. */
+  /**
+   * The next offset that is neither used nor resting. Skips no more than those two hold: a /16 that is nearly full
+   * costs a few ms.
+   */
   #roundRobin(): bigint | undefined {
     if (BigInt(this.#used.size + this.#resting.size) >= this.#size) return undefined
     let offset = this.#next

@@ -68,7 +68,8 @@ export class NodeState {
 
   /** @throws {PodCidrError} for podCIDRs that cannot serve pods; nothing has changed then. */
   configure(settings: PodNetworkSettings): void {
-    if (settings.podCidrs.length === 0) throw new TypeError(`Expected node ${settings.nodeName} to have a podCIDR, got none`)
+    if (settings.podCidrs.length === 0)
+      throw new TypeError(`Expected node ${settings.nodeName} to have a podCIDR, got none`)
     const former = this.#settings?.podCidrs ?? []
     if (settings.podCidrs.map(formatCidr).join() !== former.map(formatCidr).join()) {
       const ipam = new Ipam(settings.podCidrs, this.#clock)
@@ -93,7 +94,10 @@ export class NodeState {
     try {
       saveResting(this.#restingPath, this.#ipam?.resting() ?? this.#resting)
     } catch (error) {
-      this.#log.warn({ err: error }, `${this.#restingPath} could not be written: after a restart, addresses freed just before it may be given again at once`)
+      this.#log.warn(
+        { err: error },
+        `${this.#restingPath} could not be written: after a restart, addresses freed just before it may be given again at once`,
+      )
     }
   }
 
@@ -117,7 +121,10 @@ export class NodeState {
     this.#store.delete(attachment)
   }
 
-  /** @param seen who was found on a bridge that we share: those found before still count, as they may only be silent; undefined when others' pods are all gone */
+  /**
+   * @param seen who was found on a bridge that we share: those found before still count, as they may only be silent;
+   * undefined when others' pods are all gone
+   */
   holdBack(seen: readonly Address[] | undefined): void {
     if (seen === undefined) {
       this.#ipam?.release([...this.#heldBack])

@@ -1,5 +1,5 @@
-// The pod network of one node: what the agent holds of this room. CNI requests come in through `handle`; `reconcile` keeps bridge, ports and settings as they
-// should be and takes back what dead pods left.
+// The pod network of one node: what the agent holds of this room. CNI requests come in through `handle`; `reconcile`
+// keeps bridge, ports and settings as they should be and takes back what dead pods left.
 import type { Logger } from 'pino'
 import type { Change } from '../kernel/change.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
@@ -50,11 +50,19 @@ export interface PodNetworkOptions {
   readonly hooks: PodContext['hooks']
   /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
   readonly clock?: () => number
-  /** Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, policy, host-ports, bandwidth. */
+  /**
+   * Called at the end of each part of an ADD: parse, allocate, veth, namespace, persist, policy, host-ports, bandwidth.
+   */
   readonly observe?: (phase: string, seconds: number) => void
-  /** Called when a request has been answered. The command is "unreadable" where none could be told; the code is the CNI error's, 0 for success. */
+  /**
+   * Called when a request has been answered. The command is "unreadable" where none could be told; the code is the CNI
+   * error's, 0 for success.
+   */
   readonly observeRequest?: (command: string, code: number, seconds: number) => void
-  /** How long a command may take before it is answered with "try again" and undone: less than the kubelet's patience, since a runtime holds a lock meanwhile. */
+  /**
+   * How long a command may take before it is answered with "try again" and undone: less than the kubelet's patience,
+   * since a runtime holds a lock meanwhile.
+   */
   readonly deadlineMs?: number
 }
 
@@ -70,8 +78,26 @@ export class PodNetwork {
   #reconciling: Promise<unknown> = Promise.resolve()
 
   constructor(options: PodNetworkOptions) {
-    const { kernel, stateDir, cniDir = '/var/lib/cni', log, hooks, clock = monotonicMs, observe = () => {}, observeRequest = () => {}, deadlineMs = 60_000 } = options
-    this.#context = { kernel, state: new NodeState({ stateDir, clock, log }), retired: new RetiredVeths(kernel, log), hooks, log, clock, observe }
+    const {
+      kernel,
+      stateDir,
+      cniDir = '/var/lib/cni',
+      log,
+      hooks,
+      clock = monotonicMs,
+      observe = () => {},
+      observeRequest = () => {},
+      deadlineMs = 60_000,
+    } = options
+    this.#context = {
+      kernel,
+      state: new NodeState({ stateDir, clock, log }),
+      retired: new RetiredVeths(kernel, log),
+      hooks,
+      log,
+      clock,
+      observe,
+    }
     this.#reclaim = new Reclaim(this.#context, this.#queue)
     this.#observeRequest = observeRequest
     this.#deadlineMs = deadlineMs
@@ -87,7 +113,10 @@ export class PodNetwork {
     return this.#context.state.pools()
   }
 
-  /** Takes over what an earlier agent left: its attachments, what it did not come to delete, and the ports and limits of the pods that live. */
+  /**
+   * Takes over what an earlier agent left: its attachments, what it did not come to delete, and the ports and limits of
+   * the pods that live.
+   */
   async start(): Promise<void> {
     const { state, retired, hooks, log } = this.#context
     state.load()
@@ -97,7 +126,12 @@ export class PodNetwork {
       ...(attachment.portMappings.length > 0 ? [hooks.hostPorts.add(attachment)] : []),
       ...(attachment.bandwidth === undefined ? [] : [hooks.bandwidth.add(attachment)]),
     ])
-    for (const result of await Promise.allSettled(renewed)) if (result.status === 'rejected') log.error({ err: result.reason as unknown }, 'a host port or bandwidth limit of a running pod could not be renewed')
+    for (const result of await Promise.allSettled(renewed))
+      if (result.status === 'rejected')
+        log.error(
+          { err: result.reason as unknown },
+          'a host port or bandwidth limit of a running pod could not be renewed',
+        )
   }
 
   /** Puts back what is missing of our files. @returns whether any was */
@@ -113,7 +147,8 @@ export class PodNetwork {
   }
 
   /**
-   * The settings from now on; {@link reconcile} brings the kernel after them. A changed podCIDR renumbers gateway and pool; pods keep the addresses they have.
+   * The settings from now on; {@link reconcile} brings the kernel after them. A changed podCIDR renumbers gateway and
+   * pool; pods keep the addresses they have.
    * @throws {PodCidrError} for podCIDRs that cannot serve pods; the former settings stay.
    */
   async configure(settings: PodNetworkSettings): Promise<void> {
@@ -122,7 +157,10 @@ export class PodNetwork {
     state.configure(settings)
   }
 
-  /** One at a time. @throws {BridgeConflictError} or {CommandError} when the bridge cannot be had; STATUS says so until it can. */
+  /**
+   * One at a time.
+   * @throws {BridgeConflictError} or {CommandError} when the bridge cannot be had; STATUS says so until it can.
+   */
   async reconcile(): Promise<PodNetworkPass> {
     const turn = this.#reconciling.then(() => this.#reconcile())
     this.#reconciling = turn.then(
@@ -144,17 +182,25 @@ export class PodNetwork {
       const { command, network } = request ?? {}
       code = error instanceof CniError ? error.code : cniCodes.internal
       // A runtime polls STATUS, and what it answers stands in the agent's own reports.
-      this.#context.log[command === 'STATUS' ? 'debug' : 'warn']({ err: error, command, network }, 'a CNI request failed')
+      this.#context.log[command === 'STATUS' ? 'debug' : 'warn'](
+        { err: error, command, network },
+        'a CNI request failed',
+      )
       return { status: 500, body: renderError(error, request?.version) }
     } finally {
       this.#observeRequest(request?.command ?? 'unreadable', code, (performance.now() - begin) / 1000)
     }
   }
 
-  /** The answer comes in time; the work ends when it can, undone, and later commands about the container or its namespace wait for it. */
+  /**
+   * The answer comes in time; the work ends when it can, undone, and later commands about the container or its
+   * namespace wait for it.
+   */
   async #inTime(request: CniRequest): Promise<string> {
     const deadline = new AbortController()
-    const late = new CniError(cniCodes.tryAgain, `${request.command} took longer than ${this.#deadlineMs / 1000} s`, { details: 'the node is overloaded, or a command hangs: see the log of the agent' })
+    const late = new CniError(cniCodes.tryAgain, `${request.command} took longer than ${this.#deadlineMs / 1000} s`, {
+      details: 'the node is overloaded, or a command hangs: see the log of the agent',
+    })
     const { promise: expired, reject } = Promise.withResolvers<never>()
     const timer = setTimeout(() => {
       deadline.abort(late)
@@ -168,7 +214,8 @@ export class PodNetwork {
   }
 
   async #dispatch(request: CniRequest, signal: AbortSignal): Promise<string> {
-    const alone = <T>(about: Parameters<typeof subjectsOf>[0], work: () => Promise<T>): Promise<T> => this.#queue.run(subjectsOf(about), async () => (signal.throwIfAborted(), work()))
+    const alone = <T>(about: Parameters<typeof subjectsOf>[0], work: () => Promise<T>): Promise<T> =>
+      this.#queue.run(subjectsOf(about), async () => (signal.throwIfAborted(), work()))
     switch (request.command) {
       case 'ADD':
         return renderResult(resultOf(await alone(request, () => add(this.#context, request, signal))), request.version)
@@ -191,19 +238,31 @@ export class PodNetwork {
     const { kernel, state, clock } = this.#context
     const { settings } = state
     if (settings === undefined) return { changes: [], failures: [], problems: [], blocked: undefined }
-    // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us of.
+    // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us
+    // of.
     if (clock() - this.#reclaimedAt >= reclaimEveryMs || (await this.#hasUnwired())) await this.#reclaimNow()
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
-      state.holdBack(foreignPortsOf(settings.bridge, links).length > 0 ? [...(await addressesOn(kernel, settings)), ...(await hostLocalAddresses(this.#cniDir))] : undefined)
+      state.holdBack(
+        foreignPortsOf(settings.bridge, links).length > 0
+          ? [...(await addressesOn(kernel, settings)), ...(await hostLocalAddresses(this.#cniDir))]
+          : undefined,
+      )
       const { changes, failures, problems } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }
       })
-      state.bridgeProblem = failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ?? problems.find(({ key }) => neededSysctls.includes(key))?.sentence
+      state.bridgeProblem =
+        failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ??
+        problems.find(({ key }) => neededSysctls.includes(key))?.sentence
       const former = formerAddresses(state.attachments.values(), settings.podCidrs)
-      return { changes, failures, problems: [...problems.map(({ sentence }) => sentence), ...(former === undefined ? [] : [former])], blocked: state.bridgeProblem }
+      return {
+        changes,
+        failures,
+        problems: [...problems.map(({ sentence }) => sentence), ...(former === undefined ? [] : [former])],
+        blocked: state.bridgeProblem,
+      }
     } catch (error) {
       state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error
@@ -224,7 +283,10 @@ export class PodNetwork {
     try {
       await this.#reclaim.run()
     } catch (error) {
-      this.#context.log.error({ err: error }, 'what dead pods left could not be taken back; it is tried again in a minute')
+      this.#context.log.error(
+        { err: error },
+        'what dead pods left could not be taken back; it is tried again in a minute',
+      )
     }
   }
 }

@@ -11,9 +11,30 @@ import { findDead, Reclaim } from './reclaim.ts'
 import { RetiredVeths } from './retired-veths.ts'
 import { scratchAttachment } from './scratch-attachment.ts'
 
-const link = (name: string, difference: Partial<Link> = {}): Link => ({ index: 1, name, mac: undefined, mtu: 1450, up: true, carrier: true, group: ourGroup, alias: undefined, type: 'veth', master: 'cni0', hairpin: true, vxlan: undefined, addresses: [], ...difference })
+const link = (name: string, difference: Partial<Link> = {}): Link => ({
+  index: 1,
+  name,
+  mac: undefined,
+  mtu: 1450,
+  up: true,
+  carrier: true,
+  group: ourGroup,
+  alias: undefined,
+  type: 'veth',
+  master: 'cni0',
+  hairpin: true,
+  vxlan: undefined,
+  addresses: [],
+  ...difference,
+})
 const [a, b] = [scratchAttachment('a'), scratchAttachment('b')]
-const quiet = { earlier: [a, b], links: [a, b].map(({ hostInterface }) => link(hostInterface)), expected: new Set<string>([a.hostInterface, b.hostInterface]), suspects: new Set<string>(), isGone: () => false }
+const quiet = {
+  earlier: [a, b],
+  links: [a, b].map(({ hostInterface }) => link(hostInterface)),
+  expected: new Set<string>([a.hostInterface, b.hostInterface]),
+  suspects: new Set<string>(),
+  isGone: () => false,
+}
 
 test('pods whose veth and path are there are let be', () => {
   expect(findDead(quiet)).toEqual({ dead: [], suspects: new Set(), orphans: [] })
@@ -35,25 +56,41 @@ test('a missing path alone counts the second time in a row', () => {
 })
 
 test('orphans are veths with our mark that nobody expects, and nothing else', () => {
-  const others = [link('cni0', { type: 'bridge' }), link('ifb0', { type: 'ifb' }), link('fairlead.1', { type: 'vxlan' }), link('theirs', { group: 0 }), link('waiting', { group: retiredGroup }), link('wiring')]
-  expect(findDead({ ...quiet, links: [...quiet.links, ...others, link('lost')], expected: new Set([...quiet.expected, 'wiring']) })).toMatchObject({ dead: [], orphans: ['lost'] })
+  const others = [
+    link('cni0', { type: 'bridge' }),
+    link('ifb0', { type: 'ifb' }),
+    link('fairlead.1', { type: 'vxlan' }),
+    link('theirs', { group: 0 }),
+    link('waiting', { group: retiredGroup }),
+    link('wiring'),
+  ]
+  expect(
+    findDead({
+      ...quiet,
+      links: [...quiet.links, ...others, link('lost')],
+      expected: new Set([...quiet.expected, 'wiring']),
+    }),
+  ).toMatchObject({ dead: [], orphans: ['lost'] })
 })
 
-test.each(['before the links are read', 'while the links are read'])('a veth that a DEL is about to cut off, since %s, is no orphan', async (since) => {
-  const said: string[] = []
-  const log = pino({ level: 'warn' }, { write: (line: string) => void said.push(line) })
-  const busy = Promise.withResolvers<readonly Failure[]>()
-  const kernel: Partial<Kernel> = {
-    apply: async () => await busy.promise,
-    links: async () => {
-      if (since.startsWith('while')) void detach(context, [a])
-      return [link(a.hostInterface)]
-    },
-  }
-  const state = new NodeState({ stateDir: '/nowhere', clock: () => 0, log })
-  state.attachments.set(attachmentKey(a), a)
-  const context = { kernel, state, log, retired: new RetiredVeths(kernel as Kernel, log) } as PodContext
-  if (since.startsWith('before')) void detach(context, [a])
-  expect(await new Reclaim(context, new CommandQueue()).run()).toBe(0)
-  expect(said).toEqual([])
-})
+test.each(['before the links are read', 'while the links are read'])(
+  'a veth that a DEL is about to cut off, since %s, is no orphan',
+  async (since) => {
+    const said: string[] = []
+    const log = pino({ level: 'warn' }, { write: (line: string) => void said.push(line) })
+    const busy = Promise.withResolvers<readonly Failure[]>()
+    const kernel: Partial<Kernel> = {
+      apply: async () => await busy.promise,
+      links: async () => {
+        if (since.startsWith('while')) void detach(context, [a])
+        return [link(a.hostInterface)]
+      },
+    }
+    const state = new NodeState({ stateDir: '/nowhere', clock: () => 0, log })
+    state.attachments.set(attachmentKey(a), a)
+    const context = { kernel, state, log, retired: new RetiredVeths(kernel as Kernel, log) } as PodContext
+    if (since.startsWith('before')) void detach(context, [a])
+    expect(await new Reclaim(context, new CommandQueue()).run()).toBe(0)
+    expect(said).toEqual([])
+  },
+)

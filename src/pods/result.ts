@@ -15,13 +15,22 @@ export function resultOf(attachment: PodAttachment): CniResult {
       { name: hostInterface, mac: undefined, mtu, sandbox: undefined },
       { name: podInterface, mac: podMac, mtu, sandbox: netns },
     ],
-    ips: podAddresses(attachment).map(({ address, prefix }, i) => ({ address, prefix, gateway: podCidrs[i] && gatewayOf(podCidrs[i]), interface: 1 })),
+    ips: podAddresses(attachment).map(({ address, prefix }, i) => ({
+      address,
+      prefix,
+      gateway: podCidrs[i] && gatewayOf(podCidrs[i]),
+      interface: 1,
+    })),
     routes: podCidrs.flatMap((podCidr) => routesVia(attachment, podCidr)),
   }
 }
 
 /** The addresses as the pod's interface carries them. */
-export function podAddresses({ addresses, podCidrs, routed }: PodAttachment): { address: PodAttachment['addresses'][number]; prefix: number }[] {
+export function podAddresses({
+  addresses,
+  podCidrs,
+  routed,
+}: PodAttachment): { address: PodAttachment['addresses'][number]; prefix: number }[] {
   return addresses.map((address, i) => {
     const whole = addressBits(familyOf(address))
     return { address, prefix: routed ? whole : (podCidrs[i]?.prefix ?? whole) }
@@ -31,5 +40,7 @@ export function podAddresses({ addresses, podCidrs, routed }: PodAttachment): { 
 function routesVia({ routed }: PodAttachment, podCidr: PodAttachment['podCidrs'][number]): ResultRoute[] {
   const gateway = gatewayOf(podCidr)
   const byDefault = { destination: anywhere[podCidr.family], gateway, mtu: undefined }
-  return routed ? [{ destination: cidrOf(gateway, addressBits(podCidr.family)), gateway: undefined, mtu: undefined }, byDefault] : [byDefault]
+  return routed
+    ? [{ destination: cidrOf(gateway, addressBits(podCidr.family)), gateway: undefined, mtu: undefined }, byDefault]
+    : [byDefault]
 }

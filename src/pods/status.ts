@@ -8,7 +8,8 @@ const firstLookMs = 10_000
 const notReady = 'the network of this node is not ready for pods'
 
 /**
- * For ADD: an agent that restarts should fail no pod, so its first look at the cluster is waited for. What that look finds wrong is told at once.
+ * For ADD: an agent that restarts should fail no pod, so its first look at the cluster is waited for. What that look
+ * finds wrong is told at once.
  * @throws {CniError} while pods cannot be served
  */
 export async function whenReady(state: NodeState): Promise<PodNetworkSettings> {
@@ -23,15 +24,20 @@ export async function whenReady(state: NodeState): Promise<PodNetworkSettings> {
 export function status({ state, hooks }: PodContext): void {
   requireReady(state, cniCodes.notAvailable)
   // An ADD that comes all the same waits for this itself, when its wire is there.
-  if (hooks.policy.waitsFor !== undefined) throw new CniError(cniCodes.notAvailable, notReady, { details: hooks.policy.waitsFor })
+  if (hooks.policy.waitsFor !== undefined)
+    throw new CniError(cniCodes.notAvailable, notReady, { details: hooks.policy.waitsFor })
 }
 
 /**
  * @param code notAvailable for STATUS, tryAgain for an ADD that comes anyway
  * @throws {CniError} while pods cannot be served
  */
-function requireReady({ settings, waitsFor, bridgeProblem }: NodeState, code: typeof cniCodes.notAvailable | typeof cniCodes.tryAgain): PodNetworkSettings {
+function requireReady(
+  { settings, waitsFor, bridgeProblem }: NodeState,
+  code: typeof cniCodes.notAvailable | typeof cniCodes.tryAgain,
+): PodNetworkSettings {
   if (settings === undefined) throw new CniError(code, notReady, { details: waitsFor })
-  if (bridgeProblem !== undefined) throw new CniError(code, `bridge ${settings.bridge} is not ready`, { details: bridgeProblem })
+  if (bridgeProblem !== undefined)
+    throw new CniError(code, `bridge ${settings.bridge} is not ready`, { details: bridgeProblem })
   return settings
 }

@@ -5,9 +5,17 @@ import type { PolicyTable } from './table.ts'
 
 const written: PolicyTable = {
   sets: new Map([['ingress4', { kind: 'map', declaration: '', elements: new Map([['10.0.0.1', 'jump c']]) }]]),
-  chains: new Map([['c', { declaration: '', rules: ['accept', 'drop'] }], ['forward', { declaration: 'type filter hook forward priority 10; policy accept;', rules: ['ip daddr vmap @ingress4'] }]]),
+  chains: new Map([
+    ['c', { declaration: '', rules: ['accept', 'drop'] }],
+    [
+      'forward',
+      { declaration: 'type filter hook forward priority 10; policy accept;', rules: ['ip daddr vmap @ingress4'] },
+    ],
+  ]),
 }
-const observed = (changes: { sets?: ObservedTable['sets']; chains?: Record<string, readonly string[]> } = {}): ObservedTable => ({
+const observed = (
+  changes: { sets?: ObservedTable['sets']; chains?: Record<string, readonly string[]> } = {},
+): ObservedTable => ({
   sets: changes.sets ?? new Map([['ingress4', new Map([['10.0.0.1', 'jump c']])]]),
   chains: new Map(Object.entries({ c: ['5', '6'], forward: ['forward 10 accept', '7'], ...changes.chains })),
   counts: new Map(),
@@ -18,7 +26,12 @@ test('as it was written: no damage', () => {
 })
 
 test.each([
-  ['a map with another verdict', { sets: new Map([['ingress4', new Map([['10.0.0.1', 'jump d']])]]) }, ['map ingress4'], 'mended'],
+  [
+    'a map with another verdict',
+    { sets: new Map([['ingress4', new Map([['10.0.0.1', 'jump d']])]]) },
+    ['map ingress4'],
+    'mended',
+  ],
   ['a map that is gone', { sets: new Map() }, ['map ingress4'], 'mended'],
   ['a rule that is gone', { chains: { c: ['5'] } }, ['chain c'], 'mended'],
   ['a rule that was taken out and put back', { chains: { c: ['5', '9'] } }, ['chain c'], 'mended'],

@@ -56,8 +56,10 @@ export class AppliedTable {
 
   /**
    * What another program has changed of the last table written.
-   * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing; or nothing, and only what is counted is read
-   * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link writeTables} mends them. @throws {CommandError}
+   * @param which everything, or only where packets are told apart, which is where a whole table or a pod goes missing;
+   * or nothing, and only what is counted is read
+   * @returns a name for each: "table", "map ingress4", "chain ingress-0a1b..."; the next {@link writeTables} mends
+   * them. @throws {CommandError}
    */
   async look(which: Look): Promise<{ damaged: readonly string[]; counts: ObservedTable['counts'] }> {
     const written = this.#written
@@ -70,18 +72,34 @@ export class AppliedTable {
   }
 
   async #counts({ sets }: PolicyTable): Promise<ObservedTable['counts']> {
-    const counted = [...sets].filter(([, { declaration, elements }]) => declaration.includes('counter') && elements.size > 0)
-    return (await observeSets(this.#kernel, this.#name, counted.map(([name, { kind }]) => ({ kind, name })))).counts
+    const counted = [...sets].filter(
+      ([, { declaration, elements }]) => declaration.includes('counter') && elements.size > 0,
+    )
+    return (
+      await observeSets(
+        this.#kernel,
+        this.#name,
+        counted.map(([name, { kind }]) => ({ kind, name })),
+      )
+    ).counts
   }
 
   async #lookAtMaps(written: PolicyTable): Promise<Damage | undefined> {
-    const maps = [...written.sets].filter(([, { kind }]) => kind === 'map').map(([name]) => ({ kind: 'map' as const, name }))
+    const maps = [...written.sets]
+      .filter(([, { kind }]) => kind === 'map')
+      .map(([name]) => ({ kind: 'map' as const, name }))
     const { sets: seen } = await observeSets(this.#kernel, this.#name, maps)
     const gone = maps.filter(({ name }) => !seen.has(name))
-    if (gone.length > 0) return { what: gone.length === maps.length ? ['table'] : gone.map(({ name }) => `map ${name}`), left: 'unknown' }
+    if (gone.length > 0)
+      return { what: gone.length === maps.length ? ['table'] : gone.map(({ name }) => `map ${name}`), left: 'unknown' }
     const damaged = maps.filter(({ name }) => !sameElements(seen.get(name), written.sets.get(name)?.elements))
     if (damaged.length === 0) return undefined
-    const left = new Map([...written.sets].map(([name, set]): [string, TableSet] => [name, damaged.some((each) => each.name === name) ? { ...set, elements: seen.get(name) ?? noElements } : set]))
+    const left = new Map(
+      [...written.sets].map(([name, set]): [string, TableSet] => [
+        name,
+        damaged.some((each) => each.name === name) ? { ...set, elements: seen.get(name) ?? noElements } : set,
+      ]),
+    )
     return { what: damaged.map(({ name }) => `map ${name}`), left: { ...written, sets: left } }
   }
 }
@@ -92,17 +110,32 @@ export interface WantedTable {
   readonly table: PolicyTable | undefined
 }
 
-/** Brings the kernel to all of these in one transaction. @throws {CommandError}; the next call then writes all of them anew. */
-export async function writeTables({ kernel, log }: { kernel: Kernel; log: Logger }, wanted: readonly WantedTable[]): Promise<TableDiff> {
+/**
+ * Brings the kernel to all of these in one transaction.
+ * @throws {CommandError}; the next call then writes all of them anew.
+ */
+export async function writeTables(
+  { kernel, log }: { kernel: Kernel; log: Logger },
+  wanted: readonly WantedTable[],
+): Promise<TableDiff> {
   const diffs = wanted.map(({ applied, table }) => applied.diffTo(table))
   const sum = (count: (diff: TableDiff) => number): number => diffs.reduce((total, diff) => total + count(diff), 0)
-  const diff = { text: diffs.map(({ text }) => text).join(''), elements: sum(({ elements }) => elements), chains: sum(({ chains }) => chains), sets: sum(({ sets }) => sets) }
+  const diff = {
+    text: diffs.map(({ text }) => text).join(''),
+    elements: sum(({ elements }) => elements),
+    chains: sum(({ chains }) => chains),
+    sets: sum(({ sets }) => sets),
+  }
   if (diff.text !== '') await transact({ kernel, log }, wanted, diff.text)
   for (const { applied, table } of wanted) applied.settle(table)
   return diff
 }
 
-async function transact({ kernel, log }: { kernel: Kernel; log: Logger }, wanted: readonly WantedTable[], text: string): Promise<void> {
+async function transact(
+  { kernel, log }: { kernel: Kernel; log: Logger },
+  wanted: readonly WantedTable[],
+  text: string,
+): Promise<void> {
   const isKnown = wanted.some(({ applied }) => applied.isKnown)
   for (const { applied } of wanted) applied.doubt()
   try {
@@ -118,7 +151,11 @@ async function transact({ kernel, log }: { kernel: Kernel; log: Logger }, wanted
 }
 
 /** Pure, but for `seen`, where it files what it sees for the first time. */
-export function damageOf(written: PolicyTable, observed: ObservedTable | undefined, seen: Map<string, { chain: TableChain; handles: readonly string[] }>): Damage | undefined {
+export function damageOf(
+  written: PolicyTable,
+  observed: ObservedTable | undefined,
+  seen: Map<string, { chain: TableChain; handles: readonly string[] }>,
+): Damage | undefined {
   if (observed === undefined) return { what: ['table'], left: 'unknown' }
   for (const name of seen.keys()) if (!written.chains.has(name)) seen.delete(name)
   const chains = new Map<string, TableChain>()
@@ -127,7 +164,9 @@ export function damageOf(written: PolicyTable, observed: ObservedTable | undefin
     const handles = observed.chains.get(name)
     const known = seen.get(name)
     const rules = chain.rules.length + (chain.declaration.startsWith('type') ? 1 : 0)
-    const whole = handles !== undefined && (known?.chain === chain ? known.handles.join() === handles.join() : handles.length === rules)
+    const whole =
+      handles !== undefined &&
+      (known?.chain === chain ? known.handles.join() === handles.join() : handles.length === rules)
     if (handles !== undefined) chains.set(name, whole ? chain : { ...chain, rules: [] })
     if (!whole) what.push(`chain ${name}`)
     if (whole) seen.set(name, { chain, handles })
@@ -146,10 +185,17 @@ export function damageOf(written: PolicyTable, observed: ObservedTable | undefin
   }
   if (what.length === 0) return undefined
   // A base chain without its hook, or with another policy, cannot be mended by its rules.
-  const isBroken = [...written.chains].some(([name, { declaration }]) => declaration.startsWith('type') && what.includes(`chain ${name}`))
+  const isBroken = [...written.chains].some(
+    ([name, { declaration }]) => declaration.startsWith('type') && what.includes(`chain ${name}`),
+  )
   return { what, left: isBroken ? 'unknown' : { sets, chains } }
 }
 
 function sameElements(a: ReadonlyMap<string, string> | undefined, b: ReadonlyMap<string, string> | undefined): boolean {
-  return a !== undefined && b !== undefined && a.size === b.size && [...a].every(([element, verdict]) => b.get(element) === verdict)
+  return (
+    a !== undefined &&
+    b !== undefined &&
+    a.size === b.size &&
+    [...a].every(([element, verdict]) => b.get(element) === verdict)
+  )
 }

@@ -1,4 +1,5 @@
-// The chains of the table. Those of policy sets are named after what is in them: pods under the same policies share one, and one that is in use never changes.
+// The chains of the table. Those of policy sets are named after what is in them: pods under the same policies share
+// one, and one that is in use never changes.
 import type { ClusterNetworkPolicy } from '../cluster/network-policy.ts'
 import type { Family } from '../net/address.ts'
 import { linkTypes } from './link-types.ts'
@@ -22,7 +23,10 @@ export function mapFamilies({ families }: PolicySettings): readonly Family[] {
   return families.includes(6) ? families : [...families, 6]
 }
 
-/** Where packets come in. After iptables' chains (priority 0): what a Service without endpoints refuses, or conntrack calls invalid, is no denial of ours. */
+/**
+ * Where packets come in. After iptables' chains (priority 0): what a Service without endpoints refuses, or conntrack
+ * calls invalid, is no denial of ours.
+ */
 export function forwardChain(settings: PolicySettings): TableChain {
   const families = mapFamilies(settings)
   return {
@@ -31,7 +35,9 @@ export function forwardChain(settings: PolicySettings): TableChain {
       `${settings.judgeOpenConnections ? 'ct direction reply' : 'ct state established'} accept`,
       'ct state related accept',
       ...linkTypes.map((types) => `icmpv6 type ${types} accept`),
-      ...families.map((family) => (family === 4 ? 'ip saddr . ip daddr @itself4 accept' : 'ip6 saddr . ip6 daddr @itself6 accept')),
+      ...families.map((family) =>
+        family === 4 ? 'ip saddr . ip daddr @itself4 accept' : 'ip6 saddr . ip6 daddr @itself6 accept',
+      ),
       ...families.map((family) => `${family === 4 ? 'ip' : 'ip6'} saddr vmap @egress${family}`),
       ...families.map((family) => `${family === 4 ? 'ip' : 'ip6'} daddr vmap @ingress${family}`),
     ],
@@ -40,7 +46,10 @@ export function forwardChain(settings: PolicySettings): TableChain {
 
 /** Counts for each pod, by the elements of a set, and drops. */
 export function denyingChain(direction: Direction, settings: PolicySettings): TableChain {
-  const counted = mapFamilies(settings).map((family) => `${family === 4 ? 'ip' : 'ip6'} ${direction === 'ingress' ? 'daddr' : 'saddr'} @denied-${direction}${family} drop`)
+  const counted = mapFamilies(settings).map(
+    (family) =>
+      `${family === 4 ? 'ip' : 'ip6'} ${direction === 'ingress' ? 'daddr' : 'saddr'} @denied-${direction}${family} drop`,
+  )
   return { declaration: '', rules: [...counted, 'drop'] }
 }
 
@@ -49,7 +58,10 @@ export class PolicyChains {
   #settings: PolicySettings | undefined
   #context: RenderContext | undefined
   /** By direction and policy. A policy that has changed is another object. */
-  #policies = { ingress: new WeakMap<ClusterNetworkPolicy, RenderedPolicy>(), egress: new WeakMap<ClusterNetworkPolicy, RenderedPolicy>() }
+  #policies = {
+    ingress: new WeakMap<ClusterNetworkPolicy, RenderedPolicy>(),
+    egress: new WeakMap<ClusterNetworkPolicy, RenderedPolicy>(),
+  }
   readonly #numbers = new WeakMap<ClusterNetworkPolicy, number>()
   #lastNumber = 0
   #before = new Map<string, PolicyChain>()
@@ -77,13 +89,26 @@ export class PolicyChains {
     const policies = isolation === 'held' ? [] : isolation
     const rendered = policies.map((policy) => this.#policy(direction, policy))
     const [namespace] = policies.map(({ namespace }) => namespace)
-    const what = isolation === 'held' ? 'pods whose labels are not known yet' : `${namespace}: ${policies.map(({ name }) => name).join(', ')}`
-    const rules = [...rendered.flatMap(({ rules }) => rules), ...logRules(this.#settings?.log, `fairlead ${direction} ${what} `), `goto ${denyChain[direction]}`]
-    return { name: contentName(direction, `${what}\n${rules.join('\n')}`), chain: { declaration: `${comment(what)};`, rules }, sets: rendered.flatMap(({ sets }) => sets) }
+    const what =
+      isolation === 'held'
+        ? 'pods whose labels are not known yet'
+        : `${namespace}: ${policies.map(({ name }) => name).join(', ')}`
+    const rules = [
+      ...rendered.flatMap(({ rules }) => rules),
+      ...logRules(this.#settings?.log, `fairlead ${direction} ${what} `),
+      `goto ${denyChain[direction]}`,
+    ]
+    return {
+      name: contentName(direction, `${what}\n${rules.join('\n')}`),
+      chain: { declaration: `${comment(what)};`, rules },
+      sets: rendered.flatMap(({ sets }) => sets),
+    }
   }
 
   #policy(direction: Direction, policy: ClusterNetworkPolicy): RenderedPolicy {
-    const rendered = this.#policies[direction].get(policy) ?? renderPolicy(policy, direction, this.#context ?? { families: [], tunnels: [] })
+    const rendered =
+      this.#policies[direction].get(policy) ??
+      renderPolicy(policy, direction, this.#context ?? { families: [], tunnels: [] })
     this.#policies[direction].set(policy, rendered)
     return rendered
   }
@@ -97,5 +122,7 @@ export class PolicyChains {
 
 /** A rate for each chain, so that one flood does not hide all else. */
 function logRules(log: DenialLog | undefined, prefix: string): string[] {
-  return log === undefined ? [] : [`limit rate ${log.perSecond}/second log prefix "${plain(prefix, 120)}" group ${log.group}`]
+  return log === undefined
+    ? []
+    : [`limit rate ${log.perSecond}/second log prefix "${plain(prefix, 120)}" group ${log.group}`]
 }

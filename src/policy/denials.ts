@@ -1,4 +1,5 @@
-// How many packets were denied: each isolated pod's own count stands in the kernel, and since a pod is under one set of policies, that set's count is the sum over its pods.
+// How many packets were denied: each isolated pod's own count stands in the kernel, and since a pod is under one set of
+// policies, that set's count is the sum over its pods.
 import type { Address } from '../net/address.ts'
 import { freshCount } from './fresh-count.ts'
 import type { ObservedTable } from './observe.ts'
@@ -39,7 +40,10 @@ export class Denials {
         if (denial === undefined) continue
         const key = [direction, subject.local.key, ...(denial.policies ?? [''])].join()
         const before = now.get(key)?.packets ?? this.#counts.get(key)?.packets ?? 0
-        const fresh = subject.local.addresses.reduce((sum, address) => sum + this.#since(direction, address, counts, last), 0)
+        const fresh = subject.local.addresses.reduce(
+          (sum, address) => sum + this.#since(direction, address, counts, last),
+          0,
+        )
         now.set(key, { denial, packets: before + fresh })
       }
     }
@@ -48,7 +52,12 @@ export class Denials {
   }
 
   #since(direction: Direction, address: Address, counts: ObservedTable['counts'], last: Map<string, number>): number {
-    return freshCount(`${direction} ${address}`, counts.get(deniedSet(direction, address))?.get(address), this.#last, last)
+    return freshCount(
+      `${direction} ${address}`,
+      counts.get(deniedSet(direction, address))?.get(address),
+      this.#last,
+      last,
+    )
   }
 }
 
@@ -61,5 +70,11 @@ function denialOf({ local, ...isolations }: Subject, direction: Direction): Deni
   const isolation: Isolation = isolations[direction]
   if (isolation === undefined) return undefined
   const policies = isolation === 'held' ? undefined : isolation.map(({ name }) => name)
-  return { direction, namespace: local.namespace, pod: local.key.slice(local.namespace.length + 1), policies, packets: 0 }
+  return {
+    direction,
+    namespace: local.namespace,
+    pod: local.key.slice(local.namespace.length + 1),
+    policies,
+    packets: 0,
+  }
 }

@@ -35,17 +35,35 @@ class Plans {
   }
 }
 
-/** Chains by their comments, with the sets they name by theirs, so that a page can be read; what a text of ours makes of a table. */
+/**
+ * Chains by their comments, with the sets they name by theirs, so that a page can be read; what a text of ours makes of
+ * a table.
+ */
 function page(table: PolicyTable | undefined): string {
   const kernel = new ScratchTable()
   kernel.apply(diffTables('absent', table).text)
-  const names = new Map([...kernel.sets, ...kernel.chains].map(([name, { declaration }]) => [name, /comment "([^"]*)"/.exec(declaration)?.[1]]))
-  const spoken = (text: string): string => text.replaceAll(/@?[a-z]+[46]?-[0-9a-f]{20}/g, (name) => {
-    const said = names.get(name.replace('@', ''))
-    return said === undefined ? name.replace(/-[0-9a-f]+$/, '') : `<${said}>`
-  })
-  const sets = [...kernel.sets].filter(([, { elements }]) => elements.size > 0).map(([name, { declaration, elements }]) => `${spoken(name)} { ${declaration.replace(/ comment.*/, '')} } ${[...elements].map(([element, verdict]) => spoken(`${element}${verdict && ` : ${verdict}`}`)).join(', ')}`)
-  const chains = [...kernel.chains].map(([name, { declaration, rules }]) => [`${spoken(name)} { ${declaration.replace(/comment.*/, '')} }`, ...rules.map((rule) => `  ${spoken(rule)}`)].join('\n'))
+  const names = new Map(
+    [...kernel.sets, ...kernel.chains].map(([name, { declaration }]) => [
+      name,
+      /comment "([^"]*)"/.exec(declaration)?.[1],
+    ]),
+  )
+  const spoken = (text: string): string =>
+    text.replaceAll(/@?[a-z]+[46]?-[0-9a-f]{20}/g, (name) => {
+      const said = names.get(name.replace('@', ''))
+      return said === undefined ? name.replace(/-[0-9a-f]+$/, '') : `<${said}>`
+    })
+  const sets = [...kernel.sets]
+    .filter(([, { elements }]) => elements.size > 0)
+    .map(
+      ([name, { declaration, elements }]) =>
+        `${spoken(name)} { ${declaration.replace(/ comment.*/, '')} } ${[...elements].map(([element, verdict]) => spoken(`${element}${verdict && ` : ${verdict}`}`)).join(', ')}`,
+    )
+  const chains = [...kernel.chains].map(([name, { declaration, rules }]) =>
+    [`${spoken(name)} { ${declaration.replace(/comment.*/, '')} }`, ...rules.map((rule) => `  ${spoken(rule)}`)].join(
+      '\n',
+    ),
+  )
   return [...sets.toSorted(), ...chains].join('\n')
 }
 
@@ -56,7 +74,15 @@ const shop = (): ScratchCluster =>
     .namespace('blog', 'team=b')
     .pod('shop/db', { labels: 'app=db', ports: [{ name: 'sql', containerPort: 5432 }] })
     .pod('shop/web', { labels: 'app=web', node: 'n2', address: '10.244.2.7' })
-    .pod('blog/web', { labels: 'app=web', node: 'n2', address: '10.244.2.8', ports: [{ name: 'http', containerPort: 8080 }, { name: 'http', protocol: 'UDP', containerPort: 1 }] })
+    .pod('blog/web', {
+      labels: 'app=web',
+      node: 'n2',
+      address: '10.244.2.8',
+      ports: [
+        { name: 'http', containerPort: 8080 },
+        { name: 'http', protocol: 'UDP', containerPort: 1 },
+      ],
+    })
 const db = wired('shop/db', '10.244.1.6')
 
 test('a policy as rules', () => {
@@ -64,12 +90,31 @@ test('a policy as rules', () => {
   const cluster = shop().policy('shop/db', {
     podSelector: { matchLabels: { app: 'db' } },
     ingress: [
-      { from: [web, { namespaceSelector: { matchLabels: { team: 'b' } } }, { ipBlock: { cidr: '192.168.0.0/16', except: ['192.168.1.0/24'] } }, { ipBlock: { cidr: 'fd00::/64' } }], ports: [{ port: 80 }, { port: 8000, endPort: 8100 }, { protocol: 'UDP', port: 53 }, { protocol: 'SCTP' }, { port: 'sql' }] },
+      {
+        from: [
+          web,
+          { namespaceSelector: { matchLabels: { team: 'b' } } },
+          { ipBlock: { cidr: '192.168.0.0/16', except: ['192.168.1.0/24'] } },
+          { ipBlock: { cidr: 'fd00::/64' } },
+        ],
+        ports: [
+          { port: 80 },
+          { port: 8000, endPort: 8100 },
+          { protocol: 'UDP', port: 53 },
+          { protocol: 'SCTP' },
+          { port: 'sql' },
+        ],
+      },
       { ports: [{ port: 9090 }] },
     ],
-    egress: [{ to: [{ namespaceSelector: {}, ...web }], ports: [{ port: 'http' }] }, { ports: [{ port: 'http', protocol: 'UDP' }] }, { to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] }],
+    egress: [
+      { to: [{ namespaceSelector: {}, ...web }], ports: [{ port: 'http' }] },
+      { ports: [{ port: 'http', protocol: 'UDP' }] },
+      { to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] },
+    ],
   })
-  expect(page(plans.next(cluster))).toBe(`<(): all pods, port http/udp> { type ipv4_addr . inet_service; } 10.244.2.8 . 1
+  expect(page(plans.next(cluster)))
+    .toBe(`<(): all pods, port http/udp> { type ipv4_addr . inet_service; } 10.244.2.8 . 1
 <(): app=web, port http/tcp> { type ipv4_addr . inet_service; } 10.244.2.8 . 8080
 <(team=b): all pods> { type ipv4_addr; } 10.244.2.8
 <shop: app=db, port sql/tcp> { type ipv4_addr . inet_service; } 10.244.1.6 . 5432
@@ -127,28 +172,59 @@ forward { type filter hook forward priority 10; policy accept; }
 
 test('what could not be read closes: rules without peers or ports that are left admit nothing', () => {
   const plans = new Plans([db])
-  const table = plans.next(shop().policy('shop/db', { podSelector: {}, ingress: [{ from: [{ ipBlock: { cidr: 'x' } }] }, { ports: [{ endPort: 1 }] }, { from: [{ ipBlock: { cidr: '10.0.0.0/8' } }], ports: [{ endPort: 1 }] }] }))
+  const table = plans.next(
+    shop().policy('shop/db', {
+      podSelector: {},
+      ingress: [
+        { from: [{ ipBlock: { cidr: 'x' } }] },
+        { ports: [{ endPort: 1 }] },
+        { from: [{ ipBlock: { cidr: '10.0.0.0/8' } }], ports: [{ endPort: 1 }] },
+      ],
+    }),
+  )
   expect(page(table)).toContain('<shop: db> {  }\n  goto deny-ingress\n')
 })
 
 test('egress by a named port to a block admits nothing', () => {
-  const table = new Plans([db]).next(shop().policy('shop/db', { podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr: '10.0.0.0/8' } }], ports: [{ port: 'http' }] }] }))
+  const table = new Plans([db]).next(
+    shop().policy('shop/db', {
+      podSelector: {},
+      policyTypes: ['Egress'],
+      egress: [{ to: [{ ipBlock: { cidr: '10.0.0.0/8' } }], ports: [{ port: 'http' }] }],
+    }),
+  )
   expect(page(table)).toContain('<shop: db> {  }\n  goto deny-egress\n')
 })
 
 test('pods under the same policies share chains; a pod without labels is held where a policy might select it, and open where none could', () => {
-  const cluster = shop().pod('shop/db2', { labels: 'app=db' }).policy('shop/a', { podSelector: {} }).policy('shop/b', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Ingress'] }).policy('blog/c', { podSelector: {}, policyTypes: ['Egress'] })
-  const table = new Plans([db, wired('shop/db2', '10.244.1.7'), wired('shop/unknown', '10.244.1.8'), wired('blog/unknown', '10.244.1.9'), wired('open/unknown', '10.244.1.10')]).next(cluster)
+  const cluster = shop()
+    .pod('shop/db2', { labels: 'app=db' })
+    .policy('shop/a', { podSelector: {} })
+    .policy('shop/b', { podSelector: { matchLabels: { app: 'db' } }, policyTypes: ['Ingress'] })
+    .policy('blog/c', { podSelector: {}, policyTypes: ['Egress'] })
+  const table = new Plans([
+    db,
+    wired('shop/db2', '10.244.1.7'),
+    wired('shop/unknown', '10.244.1.8'),
+    wired('blog/unknown', '10.244.1.9'),
+    wired('open/unknown', '10.244.1.10'),
+  ]).next(cluster)
   const read = page(table)
-  expect(read).toContain('ingress4 { type ipv4_addr : verdict; } 10.244.1.6 : jump <shop: a, b>, 10.244.1.7 : jump <shop: a, b>, 10.244.1.8 : jump <pods whose labels are not known yet>\n')
-  expect(read).toContain('egress4 { type ipv4_addr : verdict; } 10.244.1.9 : jump <pods whose labels are not known yet>\n')
+  expect(read).toContain(
+    'ingress4 { type ipv4_addr : verdict; } 10.244.1.6 : jump <shop: a, b>, 10.244.1.7 : jump <shop: a, b>, 10.244.1.8 : jump <pods whose labels are not known yet>\n',
+  )
+  expect(read).toContain(
+    'egress4 { type ipv4_addr : verdict; } 10.244.1.9 : jump <pods whose labels are not known yet>\n',
+  )
   expect([...table!.chains.keys()].filter((name) => name.startsWith('ingress-'))).toHaveLength(2)
 })
 
 test('an earlier pod of that name says nothing about this one', () => {
   const cluster = shop().policy('shop/deny', { podSelector: { matchLabels: { app: 'other' } } })
   expect(new Plans([{ ...db, uid: 'uid of shop/db' }]).next(cluster)).toBeUndefined()
-  expect(page(new Plans([{ ...db, uid: 'another' }]).next(cluster))).toContain('jump <pods whose labels are not known yet>')
+  expect(page(new Plans([{ ...db, uid: 'another' }]).next(cluster))).toContain(
+    'jump <pods whose labels are not known yet>',
+  )
 })
 
 test('one peer more is one element, one policy changed is its chain', () => {
@@ -157,9 +233,17 @@ test('one peer more is one element, one policy changed is its chain', () => {
   const first = plans.next(cluster)
   const second = plans.next(cluster.pod('shop/web2', { labels: 'app=web', node: 'n2', address: '10.244.2.9' }))
   expect(diffTables(first!, second).text).toMatch(/^add element inet fairlead pods4-\w+ { 10\.244\.2\.9 }\n$/)
-  expect(diffTables(second!, plans.next(cluster.pod('blog/web3', { node: 'n2', address: '10.244.2.10' }))).text).toBe('')
-  const third = plans.next(cluster.policy('shop/db', { podSelector: {}, ingress: [{ from: [web], ports: [{ port: 81 }] }] }))
-  expect(diffTables(second!, third).text.split('\n').map((line) => line.replaceAll(/-[0-9a-f]{20}/g, '-#'))).toEqual([
+  expect(diffTables(second!, plans.next(cluster.pod('blog/web3', { node: 'n2', address: '10.244.2.10' }))).text).toBe(
+    '',
+  )
+  const third = plans.next(
+    cluster.policy('shop/db', { podSelector: {}, ingress: [{ from: [web], ports: [{ port: 81 }] }] }),
+  )
+  expect(
+    diffTables(second!, third)
+      .text.split('\n')
+      .map((line) => line.replaceAll(/-[0-9a-f]{20}/g, '-#')),
+  ).toEqual([
     'add chain inet fairlead ingress-# { comment "shop: db"; }',
     'add rule inet fairlead ingress-# ip saddr @pods4-# tcp dport 81 accept comment "db"',
     'add rule inet fairlead ingress-# goto deny-ingress',
@@ -172,6 +256,8 @@ test('one peer more is one element, one policy changed is its chain', () => {
 })
 
 test('names that would end a quotation do not', () => {
-  const table = new Plans([wired('shop"; drop/x', '10.244.1.6')]).next(new ScratchCluster().policy('shop"; drop/a\n"b', { podSelector: {} }))
+  const table = new Plans([wired('shop"; drop/x', '10.244.1.6')]).next(
+    new ScratchCluster().policy('shop"; drop/a\n"b', { podSelector: {} }),
+  )
   expect(diffTables('absent', table).text).not.toMatch(/shop"|\n"b/)
 })

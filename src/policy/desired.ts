@@ -1,4 +1,5 @@
-// Who is isolated and what is admitted -> the table that the kernel should hold. Undefined where no pod of this node is isolated: then packets meet nothing of ours.
+// Who is isolated and what is admitted -> the table that the kernel should hold. Undefined where no pod of this node is
+// isolated: then packets meet nothing of ours.
 import { type Family, familyOf } from '../net/address.ts'
 import { denyChain, denyingChain, forwardChain, mapFamilies, PolicyChains } from './chains.ts'
 import type { LocalPod } from './local-pod.ts'
@@ -36,12 +37,19 @@ export class Desired {
         fixed.isolate(direction, subject.local, own.name)
       }
     }
-    const selections = new Map([...sources.values()].flatMap(({ selection }): [string, PodSelection][] => (selection === undefined ? [] : [[selection.key, selection]])))
+    const selections = new Map(
+      [...sources.values()].flatMap(({ selection }): [string, PodSelection][] =>
+        selection === undefined ? [] : [[selection.key, selection]],
+      ),
+    )
     this.#members.follow(selections)
     const sets = this.#make(sources)
     if (chains.size === 0) return undefined
     for (const direction of directions) chains.set(denyChain[direction], denyingChain(direction, settings))
-    return { sets: new Map([...fixed.sets(), ...sets]), chains: new Map([...chains, ['forward', forwardChain(settings)]]) }
+    return {
+      sets: new Map([...fixed.sets(), ...sets]),
+      chains: new Map([...chains, ['forward', forwardChain(settings)]]),
+    }
   }
 
   #make(sources: ReadonlyMap<string, SetSource>): ReadonlyMap<string, TableSet> {
@@ -49,7 +57,12 @@ export class Desired {
     for (const [name, source] of sources) {
       const members = source.selection === undefined ? nobody : this.#members.of(source.selection)
       const before = this.#made.get(name)
-      made.set(name, before?.members === members ? before : { members, set: { kind: 'set', declaration: source.declaration, elements: source.elements(members) } })
+      made.set(
+        name,
+        before?.members === members
+          ? before
+          : { members, set: { kind: 'set', declaration: source.declaration, elements: source.elements(members) } },
+      )
     }
     this.#made = made
     return new Map([...made].map(([name, { set }]) => [name, set]))
@@ -67,8 +80,16 @@ class FixedSets {
       const type = family === 4 ? 'ipv4_addr' : 'ipv6_addr'
       this.#sets.set(`itself${family}`, { kind: 'set', declaration: `type ${type} . ${type};`, elements: new Map() })
       for (const direction of directions) {
-        this.#sets.set(`${direction}${family}`, { kind: 'map', declaration: `type ${type} : verdict;`, elements: new Map() })
-        this.#sets.set(`denied-${direction}${family}`, { kind: 'set', declaration: `type ${type}; counter;`, elements: new Map() })
+        this.#sets.set(`${direction}${family}`, {
+          kind: 'map',
+          declaration: `type ${type} : verdict;`,
+          elements: new Map(),
+        })
+        this.#sets.set(`denied-${direction}${family}`, {
+          kind: 'set',
+          declaration: `type ${type}; counter;`,
+          elements: new Map(),
+        })
       }
     }
   }
@@ -78,12 +99,15 @@ class FixedSets {
       const family = familyOf(address)
       this.#sets.get(`${direction}${family}`)?.elements.set(address, `jump ${chain}`)
       this.#sets.get(`denied-${direction}${family}`)?.elements.set(address, '')
-      // A Service that leads a pod to itself: its packet has the pod's address at both ends, since it gets the node's only later.
+      // A Service that leads a pod to itself: its packet has the pod's address at both ends, since it gets the node's
+      // only later.
       this.#sets.get(`itself${family}`)?.elements.set(`${address} . ${address}`, '')
     }
   }
 
   sets(): ReadonlyMap<string, TableSet> {
-    return new Map([...this.#sets].map(([name, set]) => [name, set.elements.size === 0 ? { ...set, elements: noElements } : set]))
+    return new Map(
+      [...this.#sets].map(([name, set]) => [name, set.elements.size === 0 ? { ...set, elements: noElements } : set]),
+    )
   }
 }

@@ -6,7 +6,11 @@ import type { PolicyTable, TableSet } from './table.ts'
 
 function contentOf(table: PolicyTable | undefined) {
   if (table === undefined) return undefined
-  const sets = [...table.sets].map(([name, { declaration, elements }]) => ({ name, declaration, elements: [...elements].map((each) => each.join(' : ')).toSorted() }))
+  const sets = [...table.sets].map(([name, { declaration, elements }]) => ({
+    name,
+    declaration,
+    elements: [...elements].map((each) => each.join(' : ')).toSorted(),
+  }))
   const chains = [...table.chains].map(([name, { declaration, rules }]) => ({ name, declaration, rules: [...rules] }))
   const byName = (a: { name: string }, b: { name: string }): number => (a.name < b.name ? -1 : 1)
   return { sets: sets.toSorted(byName), chains: chains.toSorted(byName) }
@@ -19,14 +23,29 @@ function held(kernel: ScratchTable): ReturnType<typeof contentOf> {
 
 const addresses = fc.uniqueArray(fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3', '10.0.0.4'))
 const rules = fc.array(fc.constantFrom('accept', 'drop', 'tcp dport 80 accept'))
-const parts = fc.record({ pods: fc.dictionary(fc.constantFrom('s1', 's2', 's3'), addresses), chains: fc.dictionary(fc.constantFrom('c1', 'c2', 'c3'), rules), verdicts: fc.dictionary(fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3'), fc.nat(9)) })
+const parts = fc.record({
+  pods: fc.dictionary(fc.constantFrom('s1', 's2', 's3'), addresses),
+  chains: fc.dictionary(fc.constantFrom('c1', 'c2', 'c3'), rules),
+  verdicts: fc.dictionary(fc.constantFrom('10.0.0.1', '10.0.0.2', '10.0.0.3'), fc.nat(9)),
+})
 
 const table = parts.map(({ pods, chains, verdicts }): PolicyTable => {
-  const named: Record<string, readonly string[]> = { ...chains, forward: [...Object.keys(pods).map((name) => `ip saddr @${name} accept`), 'ip daddr vmap @ingress4'] }
+  const named: Record<string, readonly string[]> = {
+    ...chains,
+    forward: [...Object.keys(pods).map((name) => `ip saddr @${name} accept`), 'ip daddr vmap @ingress4'],
+  }
   const names = Object.keys(named)
   const jumps = new Map(Object.entries(verdicts).map(([address, n]) => [address, `jump ${names[n % names.length]}`]))
-  const sets = new Map<string, TableSet>(Object.entries(pods).map(([name, list]) => [name, { kind: 'set', declaration: 'type ipv4_addr;', elements: new Map(list.map((each) => [each, ''])) }]))
-  return { sets: sets.set('ingress4', { kind: 'map', declaration: 'type ipv4_addr : verdict;', elements: jumps }), chains: new Map(names.map((name) => [name, { declaration: 'comment "x";', rules: named[name] ?? [] }])) }
+  const sets = new Map<string, TableSet>(
+    Object.entries(pods).map(([name, list]) => [
+      name,
+      { kind: 'set', declaration: 'type ipv4_addr;', elements: new Map(list.map((each) => [each, ''])) },
+    ]),
+  )
+  return {
+    sets: sets.set('ingress4', { kind: 'map', declaration: 'type ipv4_addr : verdict;', elements: jumps }),
+    chains: new Map(names.map((name) => [name, { declaration: 'comment "x";', rules: named[name] ?? [] }])),
+  }
 })
 const wanted = fc.option(table, { nil: undefined, freq: 5 })
 

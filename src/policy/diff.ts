@@ -1,5 +1,5 @@
-// From the table that the kernel holds to the one that it should: one transaction, so that no packet meets anything between. A pod that comes or goes costs elements
-// of sets alone.
+// From the table that the kernel holds to the one that it should: one transaction, so that no packet meets anything
+// between. A pod that comes or goes costs elements of sets alone.
 import { noElements, type PolicyTable, policyTable, type TableChain, type TableSet } from './table.ts'
 
 export interface TableDiff {
@@ -18,8 +18,16 @@ const nothing: PolicyTable = { sets: new Map(), chains: new Map() }
 /** @param after undefined: nothing is to be there @param table its family and name */
 export function diffTables(held: Held, after: PolicyTable | undefined, table: string = policyTable): TableDiff {
   const before = typeof held === 'string' ? nothing : held
-  if (after === undefined) return { text: held === 'absent' ? '' : `add table ${table}\ndelete table ${table}\n`, elements: 0, chains: before.chains.size, sets: before.sets.size }
-  return new Writer(table, before, after).diff(before === nothing ? [`add table ${table}`, `delete table ${table}`, `add table ${table}`] : [])
+  if (after === undefined)
+    return {
+      text: held === 'absent' ? '' : `add table ${table}\ndelete table ${table}\n`,
+      elements: 0,
+      chains: before.chains.size,
+      sets: before.sets.size,
+    }
+  return new Writer(table, before, after).diff(
+    before === nothing ? [`add table ${table}`, `delete table ${table}`, `add table ${table}`] : [],
+  )
 }
 
 class Writer {
@@ -36,7 +44,13 @@ class Writer {
 
   /** What is named comes before what names it, and goes after it. */
   diff(first: readonly string[]): TableDiff {
-    const changes = [...this.#newSets(), ...this.#newChains(), ...this.#changedElements(), ...this.#staleChains(), ...this.#staleSets()]
+    const changes = [
+      ...this.#newSets(),
+      ...this.#newChains(),
+      ...this.#changedElements(),
+      ...this.#staleChains(),
+      ...this.#staleSets(),
+    ]
     const lines = changes.length === 0 ? [] : [...first, ...changes]
     return { text: lines.map((line) => `${line}\n`).join(''), ...this.#count }
   }
@@ -54,7 +68,10 @@ class Writer {
   *#newChains(): Generator<string> {
     const changed = [...this.#after.chains].filter(([name, chain]) => !sameRules(this.#before.chains.get(name), chain))
     this.#count.chains += changed.length
-    for (const [name, { declaration }] of changed) yield this.#before.chains.has(name) ? `flush chain ${this.#table} ${name}` : `add chain ${this.#table} ${name}${declaration === '' ? '' : ` { ${declaration} }`}`
+    for (const [name, { declaration }] of changed)
+      yield this.#before.chains.has(name)
+        ? `flush chain ${this.#table} ${name}`
+        : `add chain ${this.#table} ${name}${declaration === '' ? '' : ` { ${declaration} }`}`
     for (const [name, { rules }] of changed) for (const rule of rules) yield `add rule ${this.#table} ${name} ${rule}`
   }
 
@@ -71,8 +88,10 @@ class Writer {
     const gone = [...before].filter(([element, verdict]) => elements.get(element) !== verdict)
     const come = [...elements].filter(([element, verdict]) => before.get(element) !== verdict)
     this.#count.elements += gone.length + come.length
-    if (gone.length > 0) yield `delete element ${this.#table} ${name} { ${gone.map(([element]) => element).join(', ')} }`
-    if (come.length > 0) yield `add element ${this.#table} ${name} { ${come.map(([element, verdict]) => (verdict === '' ? element : `${element} : ${verdict}`)).join(', ')} }`
+    if (gone.length > 0)
+      yield `delete element ${this.#table} ${name} { ${gone.map(([element]) => element).join(', ')} }`
+    if (come.length > 0)
+      yield `add element ${this.#table} ${name} { ${come.map(([element, verdict]) => (verdict === '' ? element : `${element} : ${verdict}`)).join(', ')} }`
   }
 
   *#staleChains(): Generator<string> {
@@ -92,5 +111,9 @@ class Writer {
 }
 
 function sameRules(before: TableChain | undefined, after: TableChain): boolean {
-  return before !== undefined && (before === after || (before.rules.length === after.rules.length && before.rules.every((rule, i) => rule === after.rules[i])))
+  return (
+    before !== undefined &&
+    (before === after ||
+      (before.rules.length === after.rules.length && before.rules.every((rule, i) => rule === after.rules[i])))
+  )
 }

@@ -11,7 +11,10 @@ export interface LocalPod {
   /** Undefined with a runtime that does not say. */
   readonly uid: string | undefined
   readonly addresses: readonly Address[]
-  /** What its interface calls itself on the bridge, where IPv6 is not switched off: its neighbours there could reach it by that. */
+  /**
+   * What its interface calls itself on the bridge, where IPv6 is not switched off: its neighbours there could reach it
+   * by that.
+   */
   readonly linkLocal: Address | undefined
   /** Its wire's end on the bridge; undefined for a pod that another program has wired. */
   readonly port: InterfaceName | undefined
@@ -28,8 +31,16 @@ export function ownsAddresses({ hostNetwork, phase, addresses }: ClusterPod): bo
   return !hostNetwork && phase !== 'Succeeded' && phase !== 'Failed' && addresses.length > 0
 }
 
-/** @param wired what we know ourselves, sooner and better than the API server @returns the same objects as before where nothing changed */
-export function localPods(wired: Iterable<LocalPod>, pods: ReadonlyMap<string, ClusterPod>, nodeName: string, before: ReadonlyMap<string, LocalPod>): ReadonlyMap<string, LocalPod> {
+/**
+ * @param wired what we know ourselves, sooner and better than the API server
+ * @returns the same objects as before where nothing changed
+ */
+export function localPods(
+  wired: Iterable<LocalPod>,
+  pods: ReadonlyMap<string, ClusterPod>,
+  nodeName: string,
+  before: ReadonlyMap<string, LocalPod>,
+): ReadonlyMap<string, LocalPod> {
   const locals = new Map<string, LocalPod>()
   const claimed = new Set<Address>()
   const add = (id: string, local: LocalPod): void => {
@@ -42,7 +53,15 @@ export function localPods(wired: Iterable<LocalPod>, pods: ReadonlyMap<string, C
   for (const [key, pod] of pods) {
     if (pod.node !== nodeName || names.has(key) || !ownsAddresses(pod)) continue
     const addresses = pod.addresses.filter((address) => !claimed.has(address))
-    if (addresses.length > 0) add(addresses.join(), { key, namespace: pod.namespace, uid: pod.uid, addresses, linkLocal: undefined, port: undefined })
+    if (addresses.length > 0)
+      add(addresses.join(), {
+        key,
+        namespace: pod.namespace,
+        uid: pod.uid,
+        addresses,
+        linkLocal: undefined,
+        port: undefined,
+      })
   }
   return locals
 }

@@ -42,25 +42,48 @@ test('everything every 1.5 s where that costs little', async () => {
 })
 
 test('where it costs more, a hundred times as long passes; the maps are looked at meanwhile', async () => {
-  expect(await kinds({ costs: { maps: 5, whole: 45 }, untilMs: 12_000 })).toEqual(['whole', 'maps', 'maps', 'whole', 'maps', 'maps', 'whole'])
+  expect(await kinds({ costs: { maps: 5, whole: 45 }, untilMs: 12_000 })).toEqual([
+    'whole',
+    'maps',
+    'maps',
+    'whole',
+    'maps',
+    'maps',
+    'whole',
+  ])
 })
 
 test('however much it costs, everything is looked at each resync', async () => {
-  expect((await kinds({ costs: { maps: 5, whole: 2000 }, untilMs: 60_000 })).filter((which) => which === 'whole')).toHaveLength(4)
+  expect(
+    (await kinds({ costs: { maps: 5, whole: 2000 }, untilMs: 60_000 })).filter((which) => which === 'whole'),
+  ).toHaveLength(4)
 })
 
 test('where changes are told of, what was written is looked at once, and then nothing before the resync', async () => {
-  expect(await looks({ costs: { maps: 5, whole: 10 }, untilMs: 20_000, told: true })).toEqual([['whole', 1500], ['whole', 16_510]])
+  expect(await looks({ costs: { maps: 5, whole: 10 }, untilMs: 20_000, told: true })).toEqual([
+    ['whole', 1500],
+    ['whole', 16_510],
+  ])
 })
 
 test('everything seldom where that costs much; what is counted as often as anything is read', async () => {
   const seen = await looks({ costs: { counts: 10, whole: 100 }, untilMs: 60_000, told: true })
-  expect(seen).toEqual([['whole', 1500], ['counts', 16_600], ['counts', 31_610], ['whole', 41_600], ['counts', 56_700]])
+  expect(seen).toEqual([
+    ['whole', 1500],
+    ['counts', 16_600],
+    ['counts', 31_610],
+    ['whole', 41_600],
+    ['counts', 56_700],
+  ])
 })
 
 test('a change that is told of is looked at at once, and one during a look after three times what that took', async () => {
   const seen = await looks({ costs: { maps: 5, whole: 500 }, untilMs: 10_000, told: true, disturbances: [5000, 5100] })
-  expect(seen).toEqual([['whole', 1500], ['whole', 5000], ['whole', 7000]])
+  expect(seen).toEqual([
+    ['whole', 1500],
+    ['whole', 5000],
+    ['whole', 7000],
+  ])
 })
 
 test('a look that fails has seen nothing', async () => {

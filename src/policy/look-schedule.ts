@@ -1,6 +1,8 @@
-// When to look for damage, and how closely. Where every change of another program's is told of, a look at everything follows at once; without one, what we have written is looked
-// at once, and then so rarely that it costs next to nothing; what is counted is read in between. Elsewhere the maps where packets are told apart are read every 1.5 s, in a few milliseconds; everything as often, unless reading it takes so long that it
-// would cost more than a hundredth of a core.
+// When to look for damage, and how closely. Where every change of another program's is told of, a look at everything
+// follows at once; without one, what we have written is looked at once, and then so rarely that it costs next to
+// nothing; what is counted is read in between. Elsewhere the maps where packets are told apart are read every 1.5 s, in
+// a few milliseconds; everything as often, unless reading it takes so long that it would cost more than a hundredth of
+// a core.
 
 /** Of denied packets; of where packets are told apart; at everything. */
 export type Look = 'counts' | 'maps' | 'whole'

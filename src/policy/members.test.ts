@@ -12,20 +12,30 @@ import { ScratchCluster } from './scratch-cluster.ts'
 const nobody = new Map<string, readonly Address[]>()
 
 function selector(text: string): LabelSelector {
-  return text === '' ? [] : text.split(',').map((pair) => ({ key: pair.split('=')[0]!, operator: pair.includes('=') ? ('In' as const) : ('DoesNotExist' as const), values: pair.split('=').slice(1) }))
+  return text === ''
+    ? []
+    : text.split(',').map((pair) => ({
+        key: pair.split('=')[0]!,
+        operator: pair.includes('=') ? ('In' as const) : ('DoesNotExist' as const),
+        values: pair.split('=').slice(1),
+      }))
 }
 
 function membersOf(members: Members, selection: PodSelection): string[] {
   return [...members.of(selection).keys()].toSorted()
 }
 
-const follow = (members: Members, ...selections: readonly PodSelection[]): void => members.follow(new Map(selections.map((each) => [each.key, each])))
+const follow = (members: Members, ...selections: readonly PodSelection[]): void =>
+  members.follow(new Map(selections.map((each) => [each.key, each])))
 
 test('members come and go with labels, namespaces, addresses and phases', () => {
   const members = new Members()
   const web = selectionIn('shop', selector('app=web'))
   const teamA = selectionOf('shop', { namespaces: selector('team=a'), pods: [] })
-  const cluster = new ScratchCluster().namespace('shop', 'team=a').pod('shop/w', { labels: 'app=web', address: '10.0.0.1' }).pod('blog/b', { address: '10.0.0.2' })
+  const cluster = new ScratchCluster()
+    .namespace('shop', 'team=a')
+    .pod('shop/w', { labels: 'app=web', address: '10.0.0.1' })
+    .pod('blog/b', { address: '10.0.0.2' })
   const update = (addresses: ReadonlyMap<string, readonly Address[]> = nobody): string[][] => {
     const { pods, namespaces } = cluster.snapshots
     members.update(pods, namespaces, addresses)
@@ -38,7 +48,10 @@ test('members come and go with labels, namespaces, addresses and phases', () => 
   expect(update()).toEqual([['shop/w'], ['blog/b', 'shop/w']])
   cluster.namespace('blog', 'team=b').pod('shop/w', { labels: 'app=api', address: '10.0.0.1' })
   expect(update()).toEqual([[], ['shop/w']])
-  cluster.pod('shop/w', { labels: 'app=web', address: '10.0.0.1', phase: 'Succeeded' }).pod('shop/h', { labels: 'app=web', address: '10.9.0.1', hostNetwork: true }).pod('shop/n', { labels: 'app=web' })
+  cluster
+    .pod('shop/w', { labels: 'app=web', address: '10.0.0.1', phase: 'Succeeded' })
+    .pod('shop/h', { labels: 'app=web', address: '10.9.0.1', hostNetwork: true })
+    .pod('shop/n', { labels: 'app=web' })
   expect(update()).toEqual([[], []])
   // We know the address of a pod of our own before the API server does.
   expect(update(new Map([['shop/n', [parseAddress('10.0.0.9')]]]))).toEqual([['shop/n'], ['shop/n']])
@@ -48,7 +61,9 @@ test('members come and go with labels, namespaces, addresses and phases', () => 
 test('what has not changed is the same map, and what a map said before it still says', () => {
   const members = new Members()
   const [web, api] = [selectionIn('shop', selector('app=web')), selectionIn('shop', selector('app=api'))]
-  const cluster = new ScratchCluster().pod('shop/w', { labels: 'app=web', address: '10.0.0.1' }).pod('shop/a', { labels: 'app=api', address: '10.0.0.2' })
+  const cluster = new ScratchCluster()
+    .pod('shop/w', { labels: 'app=web', address: '10.0.0.1' })
+    .pod('shop/a', { labels: 'app=api', address: '10.0.0.2' })
   follow(members, web, api)
   members.update(cluster.snapshots.pods, cluster.snapshots.namespaces, nobody)
   const before = [members.of(web), members.of(api)]
@@ -60,11 +75,22 @@ test('what has not changed is the same map, and what a map said before it still 
 
 const namespaceName = fc.constantFrom('a', 'b', 'c')
 const labels = fc.constantFrom('', 'app=x', 'app=y', 'app=x,tier=z', 'tier=z')
-const podKey = fc.tuple(namespaceName, fc.constantFrom('p', 'q', 'r')).map(([namespace, name]) => `${namespace}/${name}`)
+const podKey = fc
+  .tuple(namespaceName, fc.constantFrom('p', 'q', 'r'))
+  .map(([namespace, name]) => `${namespace}/${name}`)
 const asked = fc.constantFrom('', 'app=x', 'app=y', 'app=x,tier', 'app', 'tier=z').map(selector)
-const selection = fc.oneof(fc.tuple(namespaceName, asked).map(([namespace, pods]) => selectionIn(namespace, pods)), fc.tuple(asked, asked).map(([namespaces, pods]) => selectionOf('a', { namespaces, pods })))
+const selection = fc.oneof(
+  fc.tuple(namespaceName, asked).map(([namespace, pods]) => selectionIn(namespace, pods)),
+  fc.tuple(asked, asked).map(([namespaces, pods]) => selectionOf('a', { namespaces, pods })),
+)
 const step = fc.oneof(
-  fc.record({ kind: fc.constant('pod' as const), key: podKey, labels, address: fc.constantFrom('', '10.0.0.1', '10.0.0.2'), phase: fc.constantFrom('Running', 'Failed') }),
+  fc.record({
+    kind: fc.constant('pod' as const),
+    key: podKey,
+    labels,
+    address: fc.constantFrom('', '10.0.0.1', '10.0.0.2'),
+    phase: fc.constantFrom('Running', 'Failed'),
+  }),
   fc.record({ kind: fc.constant('no pod' as const), key: podKey }),
   fc.record({ kind: fc.constant('namespace' as const), key: namespaceName, labels }),
   fc.record({ kind: fc.constant('no namespace' as const), key: namespaceName }),
@@ -84,7 +110,12 @@ test('after any changes, in whatever portions, the members are those that a look
         return snapshots
       }
       for (const each of [...steps, { kind: 'update' } as const]) {
-        if (each.kind === 'pod') cluster.pod(each.key, { labels: each.labels, phase: each.phase, address: each.address === '' ? [] : each.address })
+        if (each.kind === 'pod')
+          cluster.pod(each.key, {
+            labels: each.labels,
+            phase: each.phase,
+            address: each.address === '' ? [] : each.address,
+          })
         else if (each.kind === 'no pod') cluster.remove('pods', each.key)
         else if (each.kind === 'namespace') cluster.namespace(each.key, each.labels)
         else if (each.kind === 'no namespace') cluster.remove('namespaces', each.key)
@@ -102,11 +133,31 @@ test('after any changes, in whatever portions, the members are those that a look
   )
 })
 
-function assertMembers(members: Members, followed: readonly PodSelection[], { pods, namespaces }: PolicySnapshots): void {
+function assertMembers(
+  members: Members,
+  followed: readonly PodSelection[],
+  { pods, namespaces }: PolicySnapshots,
+): void {
   for (const chosen of followed) expect(membersOf(members, chosen)).toEqual(bruteForce(chosen, pods, namespaces))
 }
 
-function bruteForce({ namespaces: asked, pods: podSelector }: PodSelection, pods: PolicySnapshots['pods'], namespaces: PolicySnapshots['namespaces']): string[] {
-  const inScope = (namespace: string): boolean => (typeof asked === 'string' ? asked === namespace : namespaces.has(namespace) && selects(asked, namespaces.get(namespace)!.labels))
-  return [...pods].filter(([, pod]) => inScope(pod.namespace) && selects(podSelector, pod.labels) && pod.phase === 'Running' && pod.addresses.length > 0).map(([key]) => key).toSorted()
+function bruteForce(
+  { namespaces: asked, pods: podSelector }: PodSelection,
+  pods: PolicySnapshots['pods'],
+  namespaces: PolicySnapshots['namespaces'],
+): string[] {
+  const inScope = (namespace: string): boolean =>
+    typeof asked === 'string'
+      ? asked === namespace
+      : namespaces.has(namespace) && selects(asked, namespaces.get(namespace)!.labels)
+  return [...pods]
+    .filter(
+      ([, pod]) =>
+        inScope(pod.namespace) &&
+        selects(podSelector, pod.labels) &&
+        pod.phase === 'Running' &&
+        pod.addresses.length > 0,
+    )
+    .map(([key]) => key)
+    .toSorted()
 }

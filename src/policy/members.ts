@@ -1,4 +1,5 @@
-// Who is in each selection that the rules of this node ask for: kept up with pods and namespaces as they change, at the cost of what has changed.
+// Who is in each selection that the rules of this node ask for: kept up with pods and namespaces as they change, at the
+// cost of what has changed.
 import { selects } from '../cluster/label-selector.ts'
 import type { ClusterNamespace } from '../cluster/namespace.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
@@ -27,7 +28,9 @@ export class Members {
   #addresses: ReadonlyMap<string, readonly Address[]> = new Map()
   #namespaces: ReadonlyMap<string, ClusterNamespace> = new Map()
   readonly #selections = new Map<string, PodSelection>()
-  /** Selection key -> its members. A map here is never changed once a turn is over: it is another one when a member is. */
+  /**
+   * Selection key -> its members. A map here is never changed once a turn is over: it is another one when a member is.
+   */
   readonly #members = new Map<string, MemberMap>()
   /** Those of this turn's maps that may still be changed. */
   readonly #fresh = new Map<string, Map<string, Member>>()
@@ -40,8 +43,15 @@ export class Members {
     return this.#members.get(selection.key) ?? nobody
   }
 
-  /** The cluster as it is now. @param addresses of the pods whose addresses we know before the API server does, by "ns/name" */
-  update(pods: ReadonlyMap<string, ClusterPod>, namespaces: ReadonlyMap<string, ClusterNamespace>, addresses: ReadonlyMap<string, readonly Address[]>): void {
+  /**
+   * The cluster as it is now.
+   * @param addresses of the pods whose addresses we know before the API server does, by "ns/name"
+   */
+  update(
+    pods: ReadonlyMap<string, ClusterPod>,
+    namespaces: ReadonlyMap<string, ClusterNamespace>,
+    addresses: ReadonlyMap<string, readonly Address[]>,
+  ): void {
     this.#moveNamespaces(namespaces)
     for (const key of this.#changes(pods, addresses)) {
       const [before, pod] = [this.#pods.get(key), pods.get(key)]
@@ -61,18 +71,28 @@ export class Members {
     this.#indexes.clear()
     for (const key of gone) {
       this.#selections.delete(key)
-      for (const [pod, { pod: { namespace } }] of this.#members.get(key) ?? nobody) this.#known.get(namespace)?.get(pod)?.selections.delete(key)
+      for (const [
+        pod,
+        {
+          pod: { namespace },
+        },
+      ] of this.#members.get(key) ?? nobody)
+        this.#known.get(namespace)?.get(pod)?.selections.delete(key)
       this.#members.delete(key)
     }
     for (const selection of added) this.#selections.set(selection.key, selection)
     for (const [namespace, pods] of added.length === 0 ? [] : this.#known) {
       const index = this.#indexOf(namespace, added)
-      for (const [key, known] of pods) for (const selection of index.matching(known.pod.labels)) this.#join(selection.key, key, known)
+      for (const [key, known] of pods)
+        for (const selection of index.matching(known.pod.labels)) this.#join(selection.key, key, known)
     }
     this.#fresh.clear()
   }
 
-  /** Keys of pods that came, went, or are others. Each sync looks at every pod for it, and does little else where nothing changed. */
+  /**
+   * Keys of pods that came, went, or are others. Each sync looks at every pod for it, and does little else where
+   * nothing changed.
+   */
   #changes(pods: ReadonlyMap<string, ClusterPod>, addresses: ReadonlyMap<string, readonly Address[]>): Set<string> {
     const changed = new Set<string>()
     let kept = 0
@@ -81,13 +101,17 @@ export class Members {
       if (before !== undefined) kept += 1
       if (before !== pod) changed.add(key)
     }
-    if (pods !== this.#pods && kept < this.#pods.size) for (const key of this.#pods.keys()) if (!pods.has(key)) changed.add(key)
+    if (pods !== this.#pods && kept < this.#pods.size)
+      for (const key of this.#pods.keys()) if (!pods.has(key)) changed.add(key)
     for (const [key, list] of addresses) if (this.#addresses.get(key) !== list) changed.add(key)
     for (const key of this.#addresses.keys()) if (!addresses.has(key)) changed.add(key)
     return changed
   }
 
-  /** Pods of a namespace that is not known yet are in no selection of namespaces: what its labels will be, nobody can tell. */
+  /**
+   * Pods of a namespace that is not known yet are in no selection of namespaces: what its labels will be, nobody can
+   * tell.
+   */
   #moveNamespaces(namespaces: ReadonlyMap<string, ClusterNamespace>): void {
     if (namespaces === this.#namespaces) return
     const before = this.#namespaces
@@ -145,6 +169,10 @@ export class Members {
 
   #indexOf(namespace: string, selections: Iterable<PodSelection>): SelectionIndex {
     const labels = this.#namespaces.get(namespace)?.labels
-    return new SelectionIndex([...selections].filter(({ namespaces }) => (typeof namespaces === 'string' ? namespaces === namespace : labels !== undefined && selects(namespaces, labels))))
+    return new SelectionIndex(
+      [...selections].filter(({ namespaces }) =>
+        typeof namespaces === 'string' ? namespaces === namespace : labels !== undefined && selects(namespaces, labels),
+      ),
+    )
   }
 }

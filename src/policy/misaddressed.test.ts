@@ -4,8 +4,15 @@ import { MisaddressedCounts } from './misaddressed.ts'
 import { wired } from './scratch-cluster.ts'
 import type { Subject } from './subjects.ts'
 
-const at = (key: string, port?: string): Subject['local'] => ({ ...wired(key, '10.244.1.6'), port: port === undefined ? undefined : parseInterfaceName(port) })
-const counts = (forged: number, strayed: number) => new Map([['forged', new Map([['veth0', forged]])], ['strayed', new Map([['veth0', strayed]])]])
+const at = (key: string, port?: string): Subject['local'] => ({
+  ...wired(key, '10.244.1.6'),
+  port: port === undefined ? undefined : parseInterfaceName(port),
+})
+const counts = (forged: number, strayed: number) =>
+  new Map([
+    ['forged', new Map([['veth0', forged]])],
+    ['strayed', new Map([['veth0', strayed]])],
+  ])
 
 test('counts add up over sets that were written anew, in the directions in which the pod is isolated', () => {
   const both: Subject = { local: at('shop/db', 'veth0'), ingress: 'held', egress: [] }
@@ -29,6 +36,17 @@ test('a pod with two wires has one count, and one that another program has wired
     { local: at('shop/db', 'veth1'), ingress: undefined, egress: [] },
     { local: at('shop/other'), ingress: [], egress: [] },
   ]
-  counted.note(new Map([['forged', new Map([['veth0', 2], ['veth1', 3]])]]), subjects)
+  counted.note(
+    new Map([
+      [
+        'forged',
+        new Map([
+          ['veth0', 2],
+          ['veth1', 3],
+        ]),
+      ],
+    ]),
+    subjects,
+  )
   expect(counted.readings).toEqual([{ reason: 'source', namespace: 'shop', pod: 'db', packets: 5 }])
 })

@@ -1,4 +1,5 @@
-// How many packets were dropped at the ports of isolated pods, since a source or a destination was not the pod's own (wires.ts): each port's own count stands in the kernel.
+// How many packets were dropped at the ports of isolated pods, since a source or a destination was not the pod's own
+// (wires.ts): each port's own count stands in the kernel.
 import { freshCount } from './fresh-count.ts'
 import type { ObservedTable } from './observe.ts'
 import type { Subject } from './subjects.ts'
@@ -34,8 +35,18 @@ export class MisaddressedCounts {
         if (local.port === undefined || (reason === 'source' ? egress : ingress) === undefined) continue
         const key = `${reason} ${local.key}`
         const before = now.get(key)?.packets ?? this.#counts.get(key)?.packets ?? 0
-        const fresh = freshCount(`${reason} ${local.port}`, counts.get(countingSets[reason])?.get(local.port), this.#last, last)
-        now.set(key, { reason, namespace: local.namespace, pod: local.key.slice(local.namespace.length + 1), packets: before + fresh })
+        const fresh = freshCount(
+          `${reason} ${local.port}`,
+          counts.get(countingSets[reason])?.get(local.port),
+          this.#last,
+          last,
+        )
+        now.set(key, {
+          reason,
+          namespace: local.namespace,
+          pod: local.key.slice(local.namespace.length + 1),
+          packets: before + fresh,
+        })
       }
     }
     this.#counts = now

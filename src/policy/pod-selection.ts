@@ -1,4 +1,5 @@
-// A choice of pods of the whole cluster, as a peer of a policy makes it. Equal choices have equal keys, so that all rules share one set for them.
+// A choice of pods of the whole cluster, as a peer of a policy makes it. Equal choices have equal keys, so that all
+// rules share one set for them.
 import { formatSelector, type LabelSelector } from '../cluster/label-selector.ts'
 import type { PodPeer } from '../cluster/network-policy.ts'
 
@@ -15,7 +16,9 @@ export function selectionIn(namespace: string, pods: LabelSelector): PodSelectio
 }
 
 export function selectionOf(policyNamespace: string, { namespaces, pods }: PodPeer): PodSelection {
-  return namespaces === undefined ? selectionIn(policyNamespace, pods) : { key: `(${formatSelector(namespaces)}): ${formatSelector(pods) || 'all pods'}`, namespaces, pods }
+  return namespaces === undefined
+    ? selectionIn(policyNamespace, pods)
+    : { key: `(${formatSelector(namespaces)}): ${formatSelector(pods) || 'all pods'}`, namespaces, pods }
 }
 
 export const allPods: PodSelection = selectionOf('', { namespaces: [], pods: [] })

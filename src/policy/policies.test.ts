@@ -14,11 +14,19 @@ function node(refuses: (text: string) => boolean) {
   const [taken, said]: [string[], string[]] = [[], []]
   const kernel = {
     applyNft: async (text: string): Promise<void> => {
-      if (refuses(text)) throw new CommandError({ kind: 'other', command: 'nft -f -', stderr: 'Could not process rule: Operation not supported' })
+      if (refuses(text))
+        throw new CommandError({
+          kind: 'other',
+          command: 'nft -f -',
+          stderr: 'Could not process rule: Operation not supported',
+        })
       taken.push(text)
     },
   } as unknown as Kernel
-  const policies = new Policies({ kernel, log: pino({ level: 'warn' }, { write: (line) => void said.push((JSON.parse(line) as { msg: string }).msg) }) })
+  const policies = new Policies({
+    kernel,
+    log: pino({ level: 'warn' }, { write: (line) => void said.push((JSON.parse(line) as { msg: string }).msg) }),
+  })
   policies.configure({ nodeName: 'n1', families: [4], judgeOpenConnections: true, log: undefined })
   return { policies, taken, said }
 }

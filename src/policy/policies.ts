@@ -1,18 +1,25 @@
-// NetworkPolicies -> the nftables table `inet fairlead` of this node, and `bridge fairlead` (wires.ts), which holds pods to their addresses.
+// NetworkPolicies -> the nftables table `inet fairlead` of this node, and `bridge fairlead` (wires.ts), which holds
+// pods to their addresses.
 //
-// A packet from pod 10.244.1.5 to pod 10.244.2.9, on the node of either, when forwarded (bridged packets are too, by bridge-nf-call-iptables):
-//   1. A reply, or what is related to a connection, is let through: the connection was judged by its client's packets, and each of these still is.
-//   2. `ip saddr vmap @egress4`: is 10.244.1.5 a pod of ours that policies isolate for egress? Then its element jumps to the chain of just these policies. A rule that
+// A packet from pod 10.244.1.5 to pod 10.244.2.9, on the node of either, when forwarded (bridged packets are too, by
+// bridge-nf-call-iptables):
+// 1. A reply, or what is related to a connection, is let through: the connection was judged by its client's packets,
+//   and each of these still is.
+// 2. `ip saddr vmap @egress4`: is 10.244.1.5 a pod of ours that policies isolate for egress? Then its element jumps to
+//   the chain of just these policies. A rule that
 //      admits the packet returns here; none does, and it is dropped in deny-egress, where the pod's counter stands.
 //   3. `ip daddr vmap @ingress4`: the same for 10.244.2.9 and ingress; a rule that admits it accepts it.
-// What neither map knows passes: two look-ups, however many policies there are. The node's own traffic with its pods is not forwarded and never comes here.
-// Services are resolved by then (DNAT comes before), and addresses not yet masqueraded (that comes after).
+// What neither map knows passes: two look-ups, however many policies there are. The node's own traffic with its pods is
+// not forwarded and never comes here. Services are resolved by then (DNAT comes before), and addresses not yet
+// masqueraded (that comes after).
 //
-// Rules name peers by sets (`ip saddr @pods4-...`), which all rules share that choose the same pods. So a pod that comes or goes changes elements of sets and nothing else;
-// a policy that changes brings new chains beside the old ones, and the maps move over, in one transaction. The kernel has no order of policies to keep: they are a
-// union. Tiers of ordered ones would stand before it as maps and chains of their own.
+// Rules name peers by sets (`ip saddr @pods4-...`), which all rules share that choose the same pods. So a pod that
+// comes or goes changes elements of sets and nothing else; a policy that changes brings new chains beside the old ones,
+// and the maps move over, in one transaction. The kernel has no order of policies to keep: they are a union. Tiers of
+// ordered ones would stand before it as maps and chains of their own.
 //
-// A table deleted, a rule flushed, an element taken out: `look` finds it and the next sync mends it. Stopping leaves the table in force.
+// A table deleted, a rule flushed, an element taken out: `look` finds it and the next sync mends it. Stopping leaves
+// the table in force.
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { ClusterNamespace } from '../cluster/namespace.ts'
@@ -80,7 +87,8 @@ export class Policies {
   }
 
   /**
-   * Brings the kernel to what the snapshots say; writes what differs from the last time. Calls must not overlap, nor with {@link look}.
+   * Brings the kernel to what the snapshots say; writes what differs from the last time. Calls must not overlap, nor
+   * with {@link look}.
    * @param wired pods that we have given an interface
    * @throws {CommandError} when the kernel does not take it; the next call writes everything anew
    */
@@ -96,7 +104,11 @@ export class Policies {
     return diff
   }
 
-  /** Looks for what another program has changed; the next {@link sync} mends it. @returns a name for each. @throws {CommandError} */
+  /**
+   * Looks for what another program has changed; the next {@link sync} mends it.
+   * @returns a name for each.
+   * @throws {CommandError}
+   */
   async look(which: Look): Promise<readonly string[]> {
     const { damaged, counts } = await this.#applied.look(which)
     if (which === 'maps') return damaged
@@ -129,7 +141,8 @@ export class Policies {
     try {
       return (await this.#kernel.listNft(`table ${table}`)) !== undefined
     } catch (error) {
-      if (error instanceof CommandError && (error.kind === 'not-installed' || error.stderr.includes('not supported'))) return false
+      if (error instanceof CommandError && (error.kind === 'not-installed' || error.stderr.includes('not supported')))
+        return false
       throw error
     }
   }
@@ -146,7 +159,9 @@ export class Policies {
       // It may be something else that is not.
       const diff = await writeTables(parts, [policies])
       this.#wireless = true
-      this.#log.warn('the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): a pod that policies isolate can send with the address of another, and gets broadcasts; all else of policies holds')
+      this.#log.warn(
+        'the kernel has no nftables for bridges (CONFIG_NF_TABLES_BRIDGE): a pod that policies isolate can send with the address of another, and gets broadcasts; all else of policies holds',
+      )
       return diff
     }
   }

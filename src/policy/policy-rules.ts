@@ -1,5 +1,14 @@
-// One direction of one policy as nftables rules. A rule says who and where to, and ends with the verdict for what it admits; nothing here denies.
-import type { BlockPeer, ClusterNetworkPolicy, NamedPort, NumberedPort, PolicyPeer, PolicyPort, PolicyRule } from '../cluster/network-policy.ts'
+// One direction of one policy as nftables rules. A rule says who and where to, and ends with the verdict for what it
+// admits; nothing here denies.
+import type {
+  BlockPeer,
+  ClusterNetworkPolicy,
+  NamedPort,
+  NumberedPort,
+  PolicyPeer,
+  PolicyPort,
+  PolicyRule,
+} from '../cluster/network-policy.ts'
 import type { Protocol } from '../cluster/service.ts'
 import type { Family } from '../net/address.ts'
 import { blockIntervals, type TunnelAddress } from './ip-blocks.ts'
@@ -24,14 +33,25 @@ export interface RenderedPolicy {
 /** What a packet of an egress rule is let through with: back to where ingress is judged. Ingress is judged last. */
 const verdicts: Readonly<Record<Direction, string>> = { ingress: 'accept', egress: 'return' }
 
-export function renderPolicy(policy: ClusterNetworkPolicy, direction: Direction, context: RenderContext): RenderedPolicy {
+export function renderPolicy(
+  policy: ClusterNetworkPolicy,
+  direction: Direction,
+  context: RenderContext,
+): RenderedPolicy {
   const sets = new Map<string, SetSource>()
   const named = (source: SetSource): string => {
     sets.set(source.name, source)
     return `@${source.name}`
   }
-  const matches = (policy[direction] ?? []).flatMap((rule) => new RuleMatches(policy, direction, context, named).of(rule))
-  return { rules: [...new Set(matches)].map((match) => `${match === '' ? '' : `${match} `}${verdicts[direction]} ${comment(policy.name)}`), sets: [...sets.values()] }
+  const matches = (policy[direction] ?? []).flatMap((rule) =>
+    new RuleMatches(policy, direction, context, named).of(rule),
+  )
+  return {
+    rules: [...new Set(matches)].map(
+      (match) => `${match === '' ? '' : `${match} `}${verdicts[direction]} ${comment(policy.name)}`,
+    ),
+    sets: [...sets.values()],
+  }
 }
 
 class RuleMatches {
@@ -41,7 +61,12 @@ class RuleMatches {
   /** Refers to the set by its name, and has it made. */
   readonly #named: (source: SetSource) => string
 
-  constructor(policy: ClusterNetworkPolicy, direction: Direction, context: RenderContext, named: (source: SetSource) => string) {
+  constructor(
+    policy: ClusterNetworkPolicy,
+    direction: Direction,
+    context: RenderContext,
+    named: (source: SetSource) => string,
+  ) {
     this.#policy = policy
     this.#direction = direction
     this.#context = context
@@ -54,7 +79,9 @@ class RuleMatches {
     const names = (ports ?? []).filter(isNamed)
     return [
       // A set is made as soon as it is named: none for nothing.
-      ...(numbers.length === 0 ? [] : this.#peers(peers)).flatMap((peer) => numbers.map((port) => [peer, port].filter(Boolean).join(' '))),
+      ...(numbers.length === 0 ? [] : this.#peers(peers)).flatMap((peer) =>
+        numbers.map((port) => [peer, port].filter(Boolean).join(' ')),
+      ),
       ...this.#context.families.flatMap((family) => names.flatMap((port) => this.#namedPort(peers, port, family))),
     ]
   }
@@ -66,7 +93,9 @@ class RuleMatches {
   }
 
   #pods(peers: readonly PolicyPeer[], family: Family): string[] {
-    return this.#selections(peers).map((selection) => `${this.#peerAddress(family)} ${this.#named(podsSet(family, selection))}`)
+    return this.#selections(peers).map(
+      (selection) => `${this.#peerAddress(family)} ${this.#named(podsSet(family, selection))}`,
+    )
   }
 
   /** All blocks of a rule are one set: what one excepts another may admit. */
@@ -89,12 +118,20 @@ class RuleMatches {
     return `${protocol} dport ${range.first === range.last ? range.first : `${range.first}-${range.last}`}`
   }
 
-  /** The number is the destination's own. Of what is no pod it has none, so that blocks as destinations admit nothing by it. */
+  /**
+   * The number is the destination's own. Of what is no pod it has none, so that blocks as destinations admit nothing by
+   * it.
+   */
   #namedPort(peers: readonly PolicyPeer[] | undefined, port: NamedPort, family: Family): string[] {
     const destination = `${family === 4 ? 'ip' : 'ip6'} daddr . ${port.protocol} dport`
-    if (this.#direction === 'egress') return (peers === undefined ? [allPods] : this.#selections(peers)).map((selection) => `${destination} ${this.#named(namedPortSet(family, selection, port))}`)
+    if (this.#direction === 'egress')
+      return (peers === undefined ? [allPods] : this.#selections(peers)).map(
+        (selection) => `${destination} ${this.#named(namedPortSet(family, selection, port))}`,
+      )
     const own = `${destination} ${this.#named(namedPortSet(family, selectionIn(this.#policy.namespace, this.#policy.podSelector), port))}`
-    return peers === undefined ? [own] : [...this.#pods(peers, family), ...this.#blocks(peers, family)].map((peer) => `${peer} ${own}`)
+    return peers === undefined
+      ? [own]
+      : [...this.#pods(peers, family), ...this.#blocks(peers, family)].map((peer) => `${peer} ${own}`)
   }
 
   #selections(peers: readonly PolicyPeer[]): PodSelection[] {

@@ -1,4 +1,5 @@
-// Sets of numbers as ranges: addresses and ports are both such sets to a policy, and both come to nft as intervals that neither overlap nor touch.
+// Sets of numbers as ranges: addresses and ports are both such sets to a policy, and both come to nft as intervals that
+// neither overlap nor touch.
 
 export interface Range {
   readonly first: bigint

@@ -1,4 +1,5 @@
-// A cluster in memory for tests and benchmarks: objects as the reflectors keep them, made from as little as a test has to say.
+// A cluster in memory for tests and benchmarks: objects as the reflectors keep them, made from as little as a test has
+// to say.
 import type { ClusterNamespace } from '../cluster/namespace.ts'
 import type { ClusterNetworkPolicy } from '../cluster/network-policy.ts'
 import type { ClusterNode } from '../cluster/node.ts'
@@ -32,7 +33,9 @@ export class ScratchCluster {
   /** @param spec as in a manifest. @returns this, as do the others */
   policy(key: string, spec: object): this {
     const [namespace, name] = key.split('/')
-    this.#policies.set(...projectNetworkPolicy({ metadata: { namespace, name }, spec }, (problem) => this.problems.push(problem)))
+    this.#policies.set(
+      ...projectNetworkPolicy({ metadata: { namespace, name }, spec }, (problem) => this.problems.push(problem)),
+    )
     return this
   }
 
@@ -41,16 +44,28 @@ export class ScratchCluster {
     return this
   }
 
-  pod(key: string, { address = [], labels = '', node = 'n1', ports = [], phase = 'Running', hostNetwork = false }: ScratchPod): this {
+  pod(
+    key: string,
+    { address = [], labels = '', node = 'n1', ports = [], phase = 'Running', hostNetwork = false }: ScratchPod,
+  ): this {
     const [namespace, name] = key.split('/')
     const podIPs = [address].flat().map((ip) => ({ ip }))
-    const raw = { metadata: { namespace, name, uid: `uid of ${key}`, labels: labelsOf(labels) }, spec: { nodeName: node, hostNetwork, containers: [{ ports }] }, status: { phase, podIPs } }
+    const raw = {
+      metadata: { namespace, name, uid: `uid of ${key}`, labels: labelsOf(labels) },
+      spec: { nodeName: node, hostNetwork, containers: [{ ports }] },
+      status: { phase, podIPs },
+    }
     this.#pods.set(...projectPod(raw, (problem) => this.problems.push(problem)))
     return this
   }
 
   node(name: string, address: string, podCidr: string): this {
-    this.#nodes.set(...projectNode({ metadata: { name }, spec: { podCIDR: podCidr }, status: { addresses: [{ type: 'InternalIP', address }] } }, (problem) => this.problems.push(problem)))
+    this.#nodes.set(
+      ...projectNode(
+        { metadata: { name }, spec: { podCIDR: podCidr }, status: { addresses: [{ type: 'InternalIP', address }] } },
+        (problem) => this.problems.push(problem),
+      ),
+    )
     return this
   }
 
@@ -62,15 +77,32 @@ export class ScratchCluster {
 
   /** As the reflectors give them: other maps, the same objects. */
   get snapshots(): PolicySnapshots {
-    return { policies: new Map(this.#policies), namespaces: new Map(this.#namespaces), pods: new Map(this.#pods), nodes: new Map(this.#nodes) }
+    return {
+      policies: new Map(this.#policies),
+      namespaces: new Map(this.#namespaces),
+      pods: new Map(this.#pods),
+      nodes: new Map(this.#nodes),
+    }
   }
 }
 
 /** A pod that this node has wired. */
 export function wired(key: string, ...addresses: readonly string[]): LocalPod {
-  return { key, namespace: key.split('/')[0] ?? '', uid: undefined, addresses: addresses.map(parseAddress), linkLocal: undefined, port: undefined }
+  return {
+    key,
+    namespace: key.split('/')[0] ?? '',
+    uid: undefined,
+    addresses: addresses.map(parseAddress),
+    linkLocal: undefined,
+    port: undefined,
+  }
 }
 
 function labelsOf(text: string): Record<string, string> {
-  return Object.fromEntries(text.split(',').filter(Boolean).map((pair) => pair.split('=') as [string, string]))
+  return Object.fromEntries(
+    text
+      .split(',')
+      .filter(Boolean)
+      .map((pair) => pair.split('=') as [string, string]),
+  )
 }

@@ -1,4 +1,5 @@
-// nftables in memory, as far as this room speaks it: so that what a text does can be told without a kernel. It refuses what the kernel refuses.
+// nftables in memory, as far as this room speaks it: so that what a text does can be told without a kernel. It refuses
+// what the kernel refuses.
 import { policyTable as table } from './table.ts'
 
 interface ScratchChain {
@@ -18,7 +19,8 @@ export class ScratchTable {
   }
 
   #line(line: string): void {
-    const [, verb = '', kind = '', rest = ''] = new RegExp(`^(add|delete|flush) (\\w+) ${table} ?(.*)$`, 's').exec(line) ?? []
+    const [, verb = '', kind = '', rest = ''] =
+      new RegExp(`^(add|delete|flush) (\\w+) ${table} ?(.*)$`, 's').exec(line) ?? []
     const [, name = '', body = ''] = /^(\S*) ?(.*)$/s.exec(rest) ?? []
     switch (`${verb} ${kind}`) {
       case 'add table':
@@ -63,7 +65,8 @@ export class ScratchTable {
         }
         return
       case 'delete element':
-        for (const element of entries(body.slice(2, -2)).keys()) if (!this.#set(name).elements.delete(element)) throw new Error(`missing: ${line}`)
+        for (const element of entries(body.slice(2, -2)).keys())
+          if (!this.#set(name).elements.delete(element)) throw new Error(`missing: ${line}`)
         return
       default:
         throw new Error(`not understood: ${line}`)
@@ -94,5 +97,12 @@ export class ScratchTable {
 }
 
 function entries(text: string): Map<string, string> {
-  return new Map(text === '' ? [] : text.split(', ').map((each) => each.split(' : ') as [string, string?]).map(([element, verdict = '']) => [element, verdict]))
+  return new Map(
+    text === ''
+      ? []
+      : text
+          .split(', ')
+          .map((each) => each.split(' : ') as [string, string?])
+          .map(([element, verdict = '']) => [element, verdict]),
+  )
 }

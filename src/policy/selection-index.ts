@@ -1,4 +1,5 @@
-// Finds the selections that a pod may be in without looking at all of them: each is filed under one label that it asks for, if it asks for one.
+// Finds the selections that a pod may be in without looking at all of them: each is filed under one label that it asks
+// for, if it asks for one.
 import { type Labels, selects } from '../cluster/label-selector.ts'
 import type { PodSelection } from './pod-selection.ts'
 
@@ -18,7 +19,10 @@ export class SelectionIndex {
 
   /** Those that select a pod with these labels. */
   matching(labels: Labels): PodSelection[] {
-    const candidates = [...this.#others, ...Object.entries(labels).flatMap(([key, value]) => this.#byLabel.get(`${key}=${value}`) ?? [])]
+    const candidates = [
+      ...this.#others,
+      ...Object.entries(labels).flatMap(([key, value]) => this.#byLabel.get(`${key}=${value}`) ?? []),
+    ]
     return candidates.filter(({ pods }) => selects(pods, labels))
   }
 }

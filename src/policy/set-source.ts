@@ -23,23 +23,30 @@ export function podsSet(family: Family, selection: PodSelection): SetSource {
     name: contentName(`pods${family}`, selection.key),
     declaration: `type ${addressType(family)}; ${comment(selection.key)};`,
     selection,
-    elements: (members) => collect(members, function* ({ addresses }) {
-      for (const address of addresses) if (familyOf(address) === family) yield address
-    }),
+    elements: (members) =>
+      collect(members, function* ({ addresses }) {
+        for (const address of addresses) if (familyOf(address) === family) yield address
+      }),
   }
 }
 
 /** The pods that have a port of this name, each with its number: "10.244.1.7 . 8080". */
-export function namedPortSet(family: Family, selection: PodSelection, port: { name: string; protocol: Protocol }): SetSource {
+export function namedPortSet(
+  family: Family,
+  selection: PodSelection,
+  port: { name: string; protocol: Protocol },
+): SetSource {
   const what = `${selection.key}, port ${port.name}/${port.protocol}`
   return {
     name: contentName(`ports${family}`, what),
     declaration: `type ${addressType(family)} . inet_service; ${comment(what)};`,
     selection,
-    elements: (members) => collect(members, function* ({ pod, addresses }) {
-      const numbers = pod.ports.filter(({ name, protocol }) => name === port.name && protocol === port.protocol)
-      for (const address of addresses) if (familyOf(address) === family) for (const { port: number } of numbers) yield `${address} . ${number}`
-    }),
+    elements: (members) =>
+      collect(members, function* ({ pod, addresses }) {
+        const numbers = pod.ports.filter(({ name, protocol }) => name === port.name && protocol === port.protocol)
+        for (const address of addresses)
+          if (familyOf(address) === family) for (const { port: number } of numbers) yield `${address} . ${number}`
+      }),
   }
 }
 
@@ -50,12 +57,21 @@ export function blockSet(family: Family, intervals: readonly string[]): SetSourc
 
 /** Port numbers, whatever their protocol. */
 export function portSet(ranges: readonly Range[]): SetSource {
-  return fixed('ports', 'type inet_service', ranges.map(({ first, last }) => interval(String(first), String(last))))
+  return fixed(
+    'ports',
+    'type inet_service',
+    ranges.map(({ first, last }) => interval(String(first), String(last))),
+  )
 }
 
 function fixed(kind: string, type: string, intervals: readonly string[]): SetSource {
   const elements = new Map(intervals.map((each) => [each, '']))
-  return { name: contentName(kind, intervals.join()), declaration: `${type}; flags interval;`, selection: undefined, elements: () => elements }
+  return {
+    name: contentName(kind, intervals.join()),
+    declaration: `${type}; flags interval;`,
+    selection: undefined,
+    elements: () => elements,
+  }
 }
 
 function collect(members: MemberMap, each: (member: Member) => Iterable<string>): ReadonlyMap<string, string> {

@@ -5,7 +5,10 @@ export interface PolicySettings {
   readonly nodeName: string
   /** Those that pods of this node have addresses of. */
   readonly families: readonly Family[]
-  /** A connection that is open obeys policies that change: each packet from its client is judged anew. Else only the first is. */
+  /**
+   * A connection that is open obeys policies that change: each packet from its client is judged anew. Else only the
+   * first is.
+   */
   readonly judgeOpenConnections: boolean
   /** Where a sample of denied packets is told of; undefined: nowhere. */
   readonly log: DenialLog | undefined

@@ -18,5 +18,10 @@ export function sourceVerdict(objects: readonly NftObject[], port: string, sourc
   const sets = setsOf(objects)
   if (sets.get('senders')?.has(port) !== true) return undefined
   const [set, element] = [`sources${familyOf(source)}`, `${port} . ${source}`]
-  return { set, element, passes: sets.get(set)?.has(element) === true, dropped: countsOf(objects).get(countingSets.source)?.get(port) ?? 0 }
+  return {
+    set,
+    element,
+    passes: sets.get(set)?.has(element) === true,
+    dropped: countsOf(objects).get(countingSets.source)?.get(port) ?? 0,
+  }
 }

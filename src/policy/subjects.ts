@@ -1,5 +1,5 @@
-// Which policies each pod of this node is under. A pod that no policy selects for a direction is open there; one whose labels are not known is held to deny wherever
-// a policy of its namespace might select it.
+// Which policies each pod of this node is under. A pod that no policy selects for a direction is open there; one whose
+// labels are not known is held to deny wherever a policy of its namespace might select it.
 import { selects } from '../cluster/label-selector.ts'
 import type { ClusterNetworkPolicy } from '../cluster/network-policy.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
@@ -47,7 +47,12 @@ export class Subjects {
       const object = objectOf(local, pods)
       const own = this.policiesIn(local.namespace)
       const before = this.#judged.get(local)
-      judged.set(local, before?.object === object && before?.policies === own ? before : { object, policies: own, subject: judge(local, object, own) })
+      judged.set(
+        local,
+        before?.object === object && before?.policies === own
+          ? before
+          : { object, policies: own, subject: judge(local, object, own) },
+      )
     }
     this.#judged = judged
     return [...judged.values()].map(({ subject }) => subject)
@@ -59,7 +64,11 @@ function judge(local: LocalPod, object: ClusterPod | undefined, policies: readon
 }
 
 /** @param policies all of the pod's namespace */
-export function isolationOf(direction: Direction, pod: Pick<ClusterPod, 'labels'> | undefined, policies: readonly ClusterNetworkPolicy[]): Isolation {
+export function isolationOf(
+  direction: Direction,
+  pod: Pick<ClusterPod, 'labels'> | undefined,
+  policies: readonly ClusterNetworkPolicy[],
+): Isolation {
   const concerned = policies.filter((policy) => policy[direction] !== undefined)
   if (pod === undefined) return concerned.length > 0 ? 'held' : undefined
   const selecting = concerned.filter(({ podSelector }) => selects(podSelector, pod.labels))
@@ -67,13 +76,19 @@ export function isolationOf(direction: Direction, pod: Pick<ClusterPod, 'labels'
 }
 
 /** Sorted by name. The list of a namespace in which nothing changed stays the same object. */
-function byNamespace(policies: Policies, before: ReadonlyMap<string, readonly ClusterNetworkPolicy[]>): ReadonlyMap<string, readonly ClusterNetworkPolicy[]> {
+function byNamespace(
+  policies: Policies,
+  before: ReadonlyMap<string, readonly ClusterNetworkPolicy[]>,
+): ReadonlyMap<string, readonly ClusterNetworkPolicy[]> {
   const lists = Map.groupBy(policies.values(), ({ namespace }) => namespace)
   return new Map(
     [...lists].map(([namespace, list]) => {
       const sorted = list.toSorted((a, b) => (a.name < b.name ? -1 : 1))
       const known = before.get(namespace)
-      return [namespace, known?.length === sorted.length && known.every((policy, i) => policy === sorted[i]) ? known : sorted]
+      return [
+        namespace,
+        known?.length === sorted.length && known.every((policy, i) => policy === sorted[i]) ? known : sorted,
+      ]
     }),
   )
 }

@@ -1,4 +1,5 @@
-// What the kernel's own table does to the first packet of a connection, read off what `nft -j list table` says of it: not what was meant. Pure.
+// What the kernel's own table does to the first packet of a connection, read off what `nft -j list table` says of it:
+// not what was meant. Pure.
 import type { Protocol } from '../cluster/service.ts'
 import { type Address, addressToBigInt, canonicalAddress, familyOf } from '../net/address.ts'
 import type { NftFields, NftObject } from '../kernel/nftables.ts'
@@ -51,7 +52,10 @@ class Judge {
 
   constructor(objects: readonly NftObject[], packet: JudgedPacket) {
     this.#packet = packet
-    this.#rules = Map.groupBy(objects.flatMap(({ rule }): NftFields[] => (rule === undefined ? [] : [rule])), (rule) => String(rule['chain']))
+    this.#rules = Map.groupBy(
+      objects.flatMap(({ rule }): NftFields[] => (rule === undefined ? [] : [rule])),
+      (rule) => String(rule['chain']),
+    )
     this.#sets = setsOf(objects)
   }
 
@@ -121,16 +125,28 @@ class Judge {
   #isIn(value: string, right: unknown): boolean {
     if (typeof right === 'string' && right.startsWith('@')) {
       const elements = this.#sets.get(right.slice(1))
-      return elements !== undefined && (elements.has(value) || [...elements.keys()].some((element) => element.includes('-') && isBetween(value, element.split('-'))))
+      return (
+        elements !== undefined &&
+        (elements.has(value) ||
+          [...elements.keys()].some((element) => element.includes('-') && isBetween(value, element.split('-'))))
+      )
     }
-    const { range, set } = (typeof right === 'object' && right !== null ? right : {}) as { range?: readonly unknown[]; set?: readonly unknown[] }
+    const { range, set } = (typeof right === 'object' && right !== null ? right : {}) as {
+      range?: readonly unknown[]
+      set?: readonly unknown[]
+    }
     if (range !== undefined) return isBetween(value, range.map(String))
     return set === undefined ? value === String(right) : set.some((each) => this.#isIn(value, each))
   }
 
   /** As elements of sets are written; undefined where the packet has no such field. */
   #valueOf(left: unknown, rule: NftFields): string | undefined {
-    const { payload, meta, ct, concat } = left as { payload?: { protocol: string; field: string }; meta?: { key: string }; ct?: { key: string }; concat?: readonly unknown[] }
+    const { payload, meta, ct, concat } = left as {
+      payload?: { protocol: string; field: string }
+      meta?: { key: string }
+      ct?: { key: string }
+      concat?: readonly unknown[]
+    }
     const { source, destination, protocol, port } = this.#packet
     if (concat !== undefined) {
       const values = concat.map((each) => this.#valueOf(each, rule))
@@ -139,7 +155,8 @@ class Judge {
     if (meta?.key === 'l4proto') return protocol
     if (ct?.key === 'direction') return 'original'
     if (ct?.key === 'state') return 'new'
-    if (payload?.protocol === (familyOf(destination) === 4 ? 'ip' : 'ip6')) return payload.field === 'saddr' ? source : destination
+    if (payload?.protocol === (familyOf(destination) === 4 ? 'ip' : 'ip6'))
+      return payload.field === 'saddr' ? source : destination
     if (payload?.protocol === protocol && payload.field === 'dport') return String(port)
     if (payload === undefined) this.doubtful.add(String(rule['chain']))
     return undefined

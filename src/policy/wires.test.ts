@@ -4,7 +4,10 @@ import { wired } from './scratch-cluster.ts'
 import type { Subject } from './subjects.ts'
 import { wiresOf } from './wires.ts'
 
-const at = (port: string, ...addresses: readonly string[]): Subject['local'] => ({ ...wired(`ns/${port}`, ...addresses), port: parseInterfaceName(port) })
+const at = (port: string, ...addresses: readonly string[]): Subject['local'] => ({
+  ...wired(`ns/${port}`, ...addresses),
+  port: parseInterfaceName(port),
+})
 
 function elements(subjects: readonly Subject[]): Record<string, string[]> | undefined {
   const table = wiresOf(subjects)
@@ -31,5 +34,10 @@ test('who is isolated in a direction is held there, at its port, to all of its a
 })
 
 test('pods that nobody isolates, or that another program has wired, need no table', () => {
-  expect(elements([{ local: at('veth0', '10.0.0.5'), ingress: undefined, egress: undefined }, { local: wired('ns/other', '10.0.0.6'), ingress: [], egress: [] }])).toBeUndefined()
+  expect(
+    elements([
+      { local: at('veth0', '10.0.0.5'), ingress: undefined, egress: undefined },
+      { local: wired('ns/other', '10.0.0.6'), ingress: [], egress: [] },
+    ]),
+  ).toBeUndefined()
 })

@@ -22,14 +22,29 @@ export interface Topology {
   readonly ignored: string | undefined
 }
 
-export function categorise(port: ServicePort, endpoints: readonly Endpoint[], node: Pick<NodeFacts, 'name' | 'zone'>): Choice {
+export function categorise(
+  port: ServicePort,
+  endpoints: readonly Endpoint[],
+  node: Pick<NodeFacts, 'name' | 'zone'>,
+): Choice {
   const ready = endpoints.filter((endpoint) => endpoint.ready)
   const draining = endpoints.filter(isDraining)
   const topology = topologyOf(ready, node)
-  const cluster = usesClusterEndpoints(port) ? firstFilled(ready.filter((endpoint) => isNear(endpoint, topology, node)), draining) : []
+  const cluster = usesClusterEndpoints(port)
+    ? firstFilled(
+        ready.filter((endpoint) => isNear(endpoint, topology, node)),
+        draining,
+      )
+    : []
   const local = usesLocalEndpoints(port) ? firstFilled(ready.filter(isLocal), draining.filter(isLocal)) : []
   const chosen = new Set([...cluster, ...local])
-  return { cluster, local, reachable: endpoints.filter((endpoint) => chosen.has(endpoint)), exists: ready.length > 0 || draining.length > 0, topology }
+  return {
+    cluster,
+    local,
+    reachable: endpoints.filter((endpoint) => chosen.has(endpoint)),
+    exists: ready.length > 0 || draining.length > 0,
+    topology,
+  }
 }
 
 /** It ends but still answers: used only where nothing ready is left (KEP-1669). */
@@ -49,12 +64,14 @@ function firstFilled(preferred: readonly Endpoint[], fallback: readonly Endpoint
 function topologyOf(ready: readonly Endpoint[], { name, zone }: Pick<NodeFacts, 'name' | 'zone'>): Topology {
   const reasons: string[] = []
   if (ready.some(({ nodeHints }) => nodeHints.length > 0)) {
-    if (ready.some(({ nodeHints }) => nodeHints.length === 0)) reasons.push('not every ready endpoint has a hint for nodes')
+    if (ready.some(({ nodeHints }) => nodeHints.length === 0))
+      reasons.push('not every ready endpoint has a hint for nodes')
     else if (!ready.some(({ nodeHints }) => nodeHints.includes(name))) reasons.push(`no hint names node ${name}`)
     else return { mode: 'same-node', ignored: undefined }
   }
   if (ready.some(({ zoneHints }) => zoneHints.length > 0)) {
-    if (ready.some(({ zoneHints }) => zoneHints.length === 0)) reasons.push('not every ready endpoint has a hint for zones')
+    if (ready.some(({ zoneHints }) => zoneHints.length === 0))
+      reasons.push('not every ready endpoint has a hint for zones')
     else if (zone === undefined) reasons.push(`node ${name} has no label topology.kubernetes.io/zone`)
     else if (!ready.some(({ zoneHints }) => zoneHints.includes(zone))) reasons.push(`no hint names zone ${zone}`)
     else return { mode: 'same-zone', ignored: reasons[0] }
@@ -62,7 +79,11 @@ function topologyOf(ready: readonly Endpoint[], { name, zone }: Pick<NodeFacts, 
   return { mode: 'everywhere', ignored: reasons.length === 0 ? undefined : reasons.join(', ') }
 }
 
-function isNear({ zoneHints, nodeHints }: Endpoint, { mode }: Topology, { name, zone }: Pick<NodeFacts, 'name' | 'zone'>): boolean {
+function isNear(
+  { zoneHints, nodeHints }: Endpoint,
+  { mode }: Topology,
+  { name, zone }: Pick<NodeFacts, 'name' | 'zone'>,
+): boolean {
   if (mode === 'same-node') return nodeHints.includes(name)
   return mode === 'everywhere' || (zone !== undefined && zoneHints.includes(zone))
 }

@@ -1,4 +1,5 @@
-// The names of a service port's chains, as kube-proxy makes them: 16 characters of base32(sha256(...)), so that any name fits the kernel's 28.
+// The names of a service port's chains, as kube-proxy makes them: 16 characters of base32(sha256(...)), so that any
+// name fits the kernel's 28.
 import { hash } from 'node:crypto'
 import { inOnePiece } from '../net/in-one-piece.ts'
 import type { ServicePort } from './service-port.ts'
@@ -16,7 +17,12 @@ export interface ChainNames {
 /** The four chains of a service port share one hash. */
 export function chainNames({ id, protocol }: Pick<ServicePort, 'id' | 'protocol'>): ChainNames {
   const digest = shortHash(id + protocol)
-  return { cluster: inOnePiece('KUBE-SVC-', digest), local: inOnePiece('KUBE-SVL-', digest), external: inOnePiece('KUBE-EXT-', digest), firewall: inOnePiece('KUBE-FW-', digest) }
+  return {
+    cluster: inOnePiece('KUBE-SVC-', digest),
+    local: inOnePiece('KUBE-SVL-', digest),
+    external: inOnePiece('KUBE-EXT-', digest),
+    firewall: inOnePiece('KUBE-FW-', digest),
+  }
 }
 
 /** The chain of one endpoint of a service port. @param endpoint "IP:port", as endpointText makes it. */

@@ -1,5 +1,6 @@
-// Two Services may claim one address and port: an external IP that somebody else has, a node port written by hand. The older Service keeps it, then the one whose
-// name comes first; never the one that happens to be written first. The other's rules for it are left out and it is reported.
+// Two Services may claim one address and port: an external IP that somebody else has, a node port written by hand. The
+// older Service keeps it, then the one whose name comes first; never the one that happens to be written first. The
+// other's rules for it are left out and it is reported.
 import type { Problem } from '../cluster/problem.ts'
 import type { FilterRule, Frontend, RenderedPort } from './rendered.ts'
 import type { ServicePort } from './service-port.ts'
@@ -15,7 +16,13 @@ type Claim = Pick<Frontend | FilterRule, 'kind' | 'address' | 'port' | 'protocol
 
 /** The order that decides, and in which rules stand: by age, then by name. */
 export function byPrecedence(a: ServicePort, b: ServicePort): number {
-  return a.createdAt - b.createdAt || order(a.namespace, b.namespace) || order(a.name, b.name) || order(a.portName, b.portName) || order(a.protocol, b.protocol)
+  return (
+    a.createdAt - b.createdAt ||
+    order(a.namespace, b.namespace) ||
+    order(a.name, b.name) ||
+    order(a.portName, b.portName) ||
+    order(a.protocol, b.protocol)
+  )
 }
 
 /** @param ports in the order of {@link byPrecedence} */
@@ -32,16 +39,32 @@ export function settleClaims(ports: readonly RenderedPort[]): Settled {
     return false
   }
   // Port by port: who has an address but no endpoint claims it in table filter alone, and keeps it all the same.
-  const kept = ports.map(({ frontends, filter }) => ({ frontends: frontends.filter(isHeld), filter: filter.filter(isHeld) }))
-  return { frontends: kept.flatMap(({ frontends }) => frontends), filter: kept.flatMap(({ filter }) => filter), problems: [...problems.values()] }
+  const kept = ports.map(({ frontends, filter }) => ({
+    frontends: frontends.filter(isHeld),
+    filter: filter.filter(isHeld),
+  }))
+  return {
+    frontends: kept.flatMap(({ frontends }) => frontends),
+    filter: kept.flatMap(({ filter }) => filter),
+    problems: [...problems.values()],
+  }
 }
 
 function refusal({ kind, address, port, protocol, owner }: Claim, holder: ServicePort): string {
-  const what = address === undefined ? `node port ${port}/${protocol}` : `${kindNames[kind]} ${address} with port ${port}/${protocol}`
+  const what =
+    address === undefined
+      ? `node port ${port}/${protocol}`
+      : `${kindNames[kind]} ${address} with port ${port}/${protocol}`
   return `Service ${owner.id} does not get ${what}: ${holder.id} has it already; give one of them another`
 }
 
-const kindNames: Record<Claim['kind'], string> = { 'cluster-ip': 'cluster IP', 'external-ip': 'external IP', 'load-balancer': 'load balancer IP', 'node-port': 'node port', 'health-check': 'health check port' }
+const kindNames: Record<Claim['kind'], string> = {
+  'cluster-ip': 'cluster IP',
+  'external-ip': 'external IP',
+  'load-balancer': 'load balancer IP',
+  'node-port': 'node port',
+  'health-check': 'health check port',
+}
 
 function order(a: string, b: string): number {
   if (a === b) return 0

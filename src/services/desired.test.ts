@@ -16,20 +16,31 @@ function rulesOf(scenario: Scenario) {
 
 test.each(Object.entries(scenarios))('the rules of %s', async (name, scenario) => {
   const { rules, problems } = desiredRules(snapshotOf(scenario), flat)
-  await expect(`${problems.map(({ sentence }) => `# ${sentence}\n`).join('')}${tableText(rules)}`).toMatchFileSnapshot(`golden/${name}.rules`)
+  await expect(`${problems.map(({ sentence }) => `# ${sentence}\n`).join('')}${tableText(rules)}`).toMatchFileSnapshot(
+    `golden/${name}.rules`,
+  )
 })
 
 test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every chain is led to', (_, scenario) => {
-  const { rules: { filter, nat }, problems } = desiredRules(snapshotOf(scenario), flat)
+  const {
+    rules: { filter, nat },
+    problems,
+  } = desiredRules(snapshotOf(scenario), flat)
   const builtIn = new Set(['ACCEPT', 'DROP', 'REJECT', 'RETURN', 'MARK', 'MASQUERADE', 'DNAT'])
   for (const chains of [filter, nat]) {
-    const targets = new Set([...chains.values()].flat().flatMap((rule) => /-[jg] (\S+)/.exec(rule)?.[1] ?? []).filter((target) => !builtIn.has(target)))
+    const targets = new Set(
+      [...chains.values()]
+        .flat()
+        .flatMap((rule) => /-[jg] (\S+)/.exec(rule)?.[1] ?? [])
+        .filter((target) => !builtIn.has(target)),
+    )
     for (const target of targets) expect([...chains.keys()]).toContain(target)
     for (const chain of chains.keys()) {
       expect(chain.length).toBeLessThanOrEqual(28)
     }
     // The chains of a port that lost its frontend to another Service stay: it may yet get it.
-    const ofPorts = problems.length > 0 ? [] : [...chains.keys()].filter((chain) => /^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain))
+    const ofPorts =
+      problems.length > 0 ? [] : [...chains.keys()].filter((chain) => /^KUBE-(SVC|SVL|SEP|EXT|FW)-/.test(chain))
     for (const chain of ofPorts) expect(targets).toContain(chain)
   }
 })
@@ -41,7 +52,13 @@ describe('where the first packet of a connection goes', () => {
     node: { source: parseAddress('192.168.0.21'), device: undefined },
     outside: { source: parseAddress('203.0.113.9'), device: 'eth0' },
   }
-  const destinations = { 'cluster IP': ['10.254.0.10', 80], 'node port': ['192.168.0.21', 30_080], 'load balancer': ['192.168.0.200', 80], 'external IP': ['192.168.0.150', 80], 'localhost node port': ['127.0.0.1', 30_080] } as const
+  const destinations = {
+    'cluster IP': ['10.254.0.10', 80],
+    'node port': ['192.168.0.21', 30_080],
+    'load balancer': ['192.168.0.200', 80],
+    'external IP': ['192.168.0.150', 80],
+    'localhost node port': ['127.0.0.1', 30_080],
+  } as const
   const endpoints = { '10.244.1.5:8080': 'L', '10.244.2.7:8080': 'R' } as Record<string, string>
 
   /** "LR masq": both endpoints, with the node's address. */
@@ -57,8 +74,16 @@ describe('where the first packet of a connection goes', () => {
   }
 
   const pair = slice([local, remote])
-  const detected = (spec: Record<string, unknown>, changed: Partial<ServicesOptions> = {}, endpoints = pair): Scenario => ({ objects: [exposed(spec), endpoints], options: changed })
-  const columns = { plain: {}, externalLocal: { externalTrafficPolicy: 'Local' }, internalLocal: { internalTrafficPolicy: 'Local' } }
+  const detected = (
+    spec: Record<string, unknown>,
+    changed: Partial<ServicesOptions> = {},
+    endpoints = pair,
+  ): Scenario => ({ objects: [exposed(spec), endpoints], options: changed })
+  const columns = {
+    plain: {},
+    externalLocal: { externalTrafficPolicy: 'Local' },
+    internalLocal: { internalTrafficPolicy: 'Local' },
+  }
 
   // kube-proxy's own flow tests (reference 2.4).
   test.each([
@@ -80,19 +105,25 @@ describe('where the first packet of a connection goes', () => {
     expect(seen(detected(columns.internalLocal), from, to)).toBe(internalLocal)
   })
 
-  test.each(['pod', 'node', 'outside'] as const)('%s to cluster IP, everything masqueraded or nothing told apart', (from) => {
-    expect(seen(detected({}, { masqueradeAll: true }), from, 'cluster IP')).toBe('LR masq')
-    expect(seen(detected({}, { detectLocal: defaultOptions.detectLocal }), from, 'cluster IP')).toBe('LR')
-  })
+  test.each(['pod', 'node', 'outside'] as const)(
+    '%s to cluster IP, everything masqueraded or nothing told apart',
+    (from) => {
+      expect(seen(detected({}, { masqueradeAll: true }), from, 'cluster IP')).toBe('LR masq')
+      expect(seen(detected({}, { detectLocal: defaultOptions.detectLocal }), from, 'cluster IP')).toBe('LR')
+    },
+  )
 
   test('a pod that cannot be told from others does not take the short way', () => {
-    expect(seen(detected(columns.externalLocal, { detectLocal: defaultOptions.detectLocal }), 'pod', 'node port')).toBe('L')
+    expect(seen(detected(columns.externalLocal, { detectLocal: defaultOptions.detectLocal }), 'pod', 'node port')).toBe(
+      'L',
+    )
   })
 
   test.each(['pod', 'node', 'outside'] as const)('%s: nobody anywhere is refused, nobody here is dropped', (from) => {
     const nobody = detected({}, {}, slice([]))
     expect(seen(nobody, from, 'cluster IP')).toBe('REJECT')
-    // KUBE-EXTERNAL-SERVICES does not hang in OUTPUT: what the node itself sends to an address that is not its own leaves the node.
+    // KUBE-EXTERNAL-SERVICES does not hang in OUTPUT: what the node itself sends to an address that is not its own
+    // leaves the node.
     expect(seen(nobody, from, 'load balancer')).toBe(from === 'node' ? 'untouched' : 'REJECT')
     expect(seen(detected({ internalTrafficPolicy: 'Local' }, {}, slice([remote])), from, 'cluster IP')).toBe('DROP')
     const away = detected({ externalTrafficPolicy: 'Local' }, {}, slice([remote]))
@@ -108,33 +139,63 @@ describe('where the first packet of a connection goes', () => {
     expect(seen(detected({ loadBalancerSourceRanges: ['203.0.113.0/24'] }), 'outside', 'load balancer')).toBe('LR masq')
   })
 
-  test('a pod that draws itself gets the node\'s address, and no other pod does', () => {
-    const packet: Packet = { source: parseAddress('10.244.1.5'), device: 'cni0', destination: parseAddress('10.254.0.10'), port: 80, protocol: 'tcp', own }
+  test("a pod that draws itself gets the node's address, and no other pod does", () => {
+    const packet: Packet = {
+      source: parseAddress('10.244.1.5'),
+      device: 'cni0',
+      destination: parseAddress('10.254.0.10'),
+      port: 80,
+      protocol: 'tcp',
+      own,
+    }
     const fates = [...fatesOf(rulesOf(detected({})), packet).values()].map(({ fate }) => fate)
-    expect(fates).toEqual(expect.arrayContaining([{ end: '10.244.1.5:8080', masqueraded: true }, { end: '10.244.2.7:8080', masqueraded: false }]))
+    expect(fates).toEqual(
+      expect.arrayContaining([
+        { end: '10.244.1.5:8080', masqueraded: true },
+        { end: '10.244.2.7:8080', masqueraded: false },
+      ]),
+    )
   })
 
   test('each of any number of endpoints is as likely as the others', () => {
-    fc.assert(fc.property(fc.integer({ min: 1, max: 60 }), (count) => {
-      const endpoints = Array.from({ length: count }, (_, i) => at(`10.244.2.${i + 1}`, 'worker-2'))
-      const packet: Packet = { ...clients.pod, destination: parseAddress('10.254.0.10'), port: 80, protocol: 'tcp', own }
-      const fates = [...fatesOf(rulesOf({ objects: [service(), slice(endpoints)] }), packet).values()]
-      expect(fates).toHaveLength(count)
-      for (const { chance } of fates) expect(chance).toBeCloseTo(1 / count, 7)
-    }))
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 60 }), (count) => {
+        const endpoints = Array.from({ length: count }, (_, i) => at(`10.244.2.${i + 1}`, 'worker-2'))
+        const packet: Packet = {
+          ...clients.pod,
+          destination: parseAddress('10.254.0.10'),
+          port: 80,
+          protocol: 'tcp',
+          own,
+        }
+        const fates = [...fatesOf(rulesOf({ objects: [service(), slice(endpoints)] }), packet).values()]
+        expect(fates).toHaveLength(count)
+        for (const { chance } of fates) expect(chance).toBeCloseTo(1 / count, 7)
+      }),
+    )
   })
 })
 
 test('the order in which Services, slices and endpoints are known makes no difference', () => {
-  const everything = Object.values(scenarios).filter(({ family }) => family === undefined).flatMap(({ objects }, i) => objects.map((object) => inNamespace(object, `ns${i}`)))
+  const everything = Object.values(scenarios)
+    .filter(({ family }) => family === undefined)
+    .flatMap(({ objects }, i) => objects.map((object) => inNamespace(object, `ns${i}`)))
   const expected = desiredRules(snapshotOf({ objects: everything }), flat)
   const shuffled = fc.shuffledSubarray(everything, { minLength: everything.length })
-  fc.assert(fc.property(shuffled, fc.boolean(), (objects, reversed) => {
-    const turned = reversed ? objects.map((object) => ({ ...object, ...(Array.isArray(object['endpoints']) ? { endpoints: object['endpoints'].toReversed() as unknown } : {}) })) : objects
-    const { rules, problems } = desiredRules(snapshotOf({ objects: turned }), flat)
-    expect(problems).toEqual(expected.problems)
-    expect(rules).toEqual(expected.rules)
-  }), { numRuns: 20 })
+  fc.assert(
+    fc.property(shuffled, fc.boolean(), (objects, reversed) => {
+      const turned = reversed
+        ? objects.map((object) => ({
+            ...object,
+            ...(Array.isArray(object['endpoints']) ? { endpoints: object['endpoints'].toReversed() as unknown } : {}),
+          }))
+        : objects
+      const { rules, problems } = desiredRules(snapshotOf({ objects: turned }), flat)
+      expect(problems).toEqual(expected.problems)
+      expect(rules).toEqual(expected.rules)
+    }),
+    { numRuns: 20 },
+  )
 })
 
 test('a table of each family knows nothing of the other', () => {

@@ -1,4 +1,5 @@
-// What iptables should hold for one family: pure. A sync calls the parts, so as to render again only what changed; here they are in one piece.
+// What iptables should hold for one family: pure. A sync calls the parts, so as to render again only what changed; here
+// they are in one piece.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
@@ -32,14 +33,23 @@ export interface Desired {
 export function desiredRules({ services, slices, options, node }: ServicesSnapshot, layouts: Layouts): Desired {
   const slicesOf = Map.groupBy(slices, ({ namespace, service }) => `${namespace}/${service}`)
   const ports = [...services].flatMap((service) => servicePortsOf(service, node.family))
-  const joined = ports.map((port) => ({ port, endpoints: endpointsOf(port, slicesOf.get(`${port.namespace}/${port.name}`) ?? [], node.name) }))
+  const joined = ports.map((port) => ({
+    port,
+    endpoints: endpointsOf(port, slicesOf.get(`${port.namespace}/${port.name}`) ?? [], node.name),
+  }))
   const largeCluster = isLargeCluster(joined.reduce((sum, { endpoints }) => sum + endpoints.length, 0))
-  const rendered = joined.map(({ port, endpoints }) => renderServicePort(port, endpoints, { options, node, largeCluster, endpointLayout: layouts.endpoints }))
+  const rendered = joined.map(({ port, endpoints }) =>
+    renderServicePort(port, endpoints, { options, node, largeCluster, endpointLayout: layouts.endpoints }),
+  )
   return assembleRules(rendered, { options, node }, layouts.frontends)
 }
 
 /** All ports' rules and those that depend on none. @param rendered in any order */
-export function assembleRules(rendered: readonly RenderedPort[], { options, node }: Pick<ServicesSnapshot, 'options' | 'node'>, layoutFrontends: FrontendLayout): Desired {
+export function assembleRules(
+  rendered: readonly RenderedPort[],
+  { options, node }: Pick<ServicesSnapshot, 'options' | 'node'>,
+  layoutFrontends: FrontendLayout,
+): Desired {
   const ports = rendered.toSorted((a, b) => byPrecedence(a.port, b.port))
   const { frontends, filter, problems } = settleClaims(ports)
   const nat = new Map<string, Rules>(staticNatChains(options))
@@ -48,7 +58,8 @@ export function assembleRules(rendered: readonly RenderedPort[], { options, node
   nat.set('KUBE-SERVICES', [...(nat.get('KUBE-SERVICES') ?? []), ...nodePortJumps(options, node)])
   const rulesIn = (name: FilterChain): Rules => filter.filter(({ chain }) => chain === name).map(({ rule }) => rule)
   const filters = new Map<string, Rules>(staticFilterChains(options, node))
-  for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'] as const) filters.set(name, rulesIn(name))
+  for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'] as const)
+    filters.set(name, rulesIn(name))
   filters.set('KUBE-SERVICES', [...rulesIn('KUBE-SERVICES'), ...unassignedRules(options, node)])
   return { rules: { filter: filters, nat }, problems }
 }

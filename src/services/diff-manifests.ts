@@ -14,13 +14,25 @@ export interface ManifestsDiff {
 }
 
 /** Nothing is written. @throws {CommandError}, and {Error} when there are Nodes and none of that name. */
-export async function diffManifests(manifests: readonly Manifest[], nodeName: string, { options, kernel, log }: { options: ServicesOptions; kernel: Kernel; log: Logger }): Promise<ManifestsDiff> {
+export async function diffManifests(
+  manifests: readonly Manifest[],
+  nodeName: string,
+  { options, kernel, log }: { options: ServicesOptions; kernel: Kernel; log: Logger },
+): Promise<ManifestsDiff> {
   const { services, slices, nodes, problems } = clusterObjects(manifests)
   const node = nodeNamed(nodes, nodeName)
-  const concerned = new Set([...servedFamilies(services), ...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)])
+  const concerned = new Set([
+    ...servedFamilies(services),
+    ...node.podCidrs.map(({ family }) => family),
+    ...node.internalAddresses.map(familyOf),
+  ])
   const rules = new Services({ kernel, log, families: ([4, 6] as const).filter((family) => concerned.has(family)) })
   rules.configure(options)
-  rules.update(new Map(services.map((service) => [keyOf(service), service])), new Map(slices.map((slice) => [keyOf(slice), slice])), node)
+  rules.update(
+    new Map(services.map((service) => [keyOf(service), service])),
+    new Map(slices.map((slice) => [keyOf(slice), slice])),
+    node,
+  )
   const { diffs, problems: conflicts } = await rules.preview()
   return { diffs, problems: [...problems, ...conflicts.map(({ sentence }) => sentence)] }
 }

@@ -4,13 +4,19 @@ import { type Endpoint, endpointText } from './endpoint.ts'
 import type { ServicePort } from './service-port.ts'
 
 /**
- * Joined by namespace, Service, port name and protocol: the Service's targetPort says nothing, the slice carries the number.
- * In the order of their text ("10.0.0.10:80" before "10.0.0.9:80"), as kube-proxy has them in its chains.
+ * Joined by namespace, Service, port name and protocol: the Service's targetPort says nothing, the slice carries the
+ * number. In the order of their text ("10.0.0.10:80" before "10.0.0.9:80"), as kube-proxy has them in its chains.
  * @param slices of this Service at least; others are passed over.
  */
-export function endpointsOf(port: ServicePort, slices: Iterable<ClusterEndpointSlice>, nodeName: string): readonly Endpoint[] {
+export function endpointsOf(
+  port: ServicePort,
+  slices: Iterable<ClusterEndpointSlice>,
+  nodeName: string,
+): readonly Endpoint[] {
   const found = new Map<string, Endpoint>()
-  const own = [...slices].filter((slice) => slice.service === port.name && slice.namespace === port.namespace && slice.family === port.family)
+  const own = [...slices].filter(
+    (slice) => slice.service === port.name && slice.namespace === port.namespace && slice.family === port.family,
+  )
   for (const slice of own.toSorted((a, b) => (a.name < b.name ? -1 : 1))) {
     for (const slicePort of slice.ports) {
       if (slicePort.name !== port.portName || slicePort.protocol !== port.protocol) continue
@@ -29,7 +35,10 @@ function endpointAt({ node, ...kept }: SliceEndpoint, port: number, nodeName: st
   return { ...kept, port, local: node === nodeName }
 }
 
-/** While a pod moves from one slice to another it stands in both: what can serve counts, and what ends never takes the place of what lives. */
+/**
+ * While a pod moves from one slice to another it stands in both: what can serve counts, and what ends never takes the
+ * place of what lives.
+ */
 function rank({ terminating, ready }: Endpoint): number {
   if (terminating) return 0
   return ready ? 2 : 1

@@ -30,7 +30,10 @@ export interface Target {
   unwant(table: Table, chains: Iterable<string>): void
 }
 
-/** How one Service was rendered last, without what grows with its endpoints: that is many times as much text, and the same again when it is rendered again. */
+/**
+ * How one Service was rendered last, without what grows with its endpoints: that is many times as much text, and the
+ * same again when it is rendered again.
+ */
 interface Rendered {
   readonly service: ClusterService
   readonly slices: readonly ClusterEndpointSlice[]
@@ -53,7 +56,9 @@ export class FamilyRules {
   #endpoints = 0
   /** In chains of ports, of table nat. */
   #portRules = 0
-  /** The chains that belong to no port, the layout's and those that depend on options alone: how many rules each has. */
+  /**
+   * The chains that belong to no port, the layout's and those that depend on options alone: how many rules each has.
+   */
   #shared: Readonly<Record<'filter' | 'nat', ReadonlyMap<string, number>>> = { filter: new Map(), nat: new Map() }
   /** Those of them that lead on into a tree; undefined before the first layout of ours. */
   #divided: ReadonlySet<string> | undefined
@@ -65,31 +70,42 @@ export class FamilyRules {
   }
 
   get size(): { ports: number; endpoints: number } {
-    return { ports: [...this.#rendered.values()].reduce((sum, { ports }) => sum + ports.length, 0), endpoints: this.#endpoints }
+    return {
+      ports: [...this.#rendered.values()].reduce((sum, { ports }) => sum + ports.length, 0),
+      endpoints: this.#endpoints,
+    }
   }
 
   /** Rules that should be there, by table. */
   get count(): Readonly<Record<'filter' | 'nat', number>> {
-    const shared = (table: 'filter' | 'nat'): number => [...this.#shared[table].values()].reduce((sum, rules) => sum + rules, 0)
+    const shared = (table: 'filter' | 'nat'): number =>
+      [...this.#shared[table].values()].reduce((sum, rules) => sum + rules, 0)
     return { filter: shared('filter'), nat: shared('nat') + this.#portRules }
   }
 
   /**
    * @param dirty keys of Services to render again; all of them where options or node have changed.
-   * @returns when it is through with all; on the way it gives way again and again, so that what is there already can be written.
+   * @returns when it is through with all; on the way it gives way again and again, so that what is there already can be
+   * written.
    */
   *update(dirty: Iterable<string>, options: ServicesOptions, node: NodeFacts): Generator<void> {
     this.#divided ??= dividedChains(this.#target.found)
     const same = this.#context !== undefined && this.#context.options === options && this.#context.node === node
     let laidOut = same
     if (!same) {
-      this.#context = { options, node, largeCluster: this.#context?.largeCluster ?? false, endpointLayout: options.layout === 'tree' ? endpointTree : flatEndpoints }
+      this.#context = {
+        options,
+        node,
+        largeCluster: this.#context?.largeCluster ?? false,
+        endpointLayout: options.layout === 'tree' ? endpointTree : flatEndpoints,
+      }
       // All others call these.
       this.#target.want('nat', staticNatChains(options))
     }
     const all = same ? [...dirty] : this.#all()
     // Known beforehand, so that a large cluster is not rendered twice at the start.
-    if (this.#context !== undefined && this.#rendered.size === 0) this.#context = { ...this.#context, largeCluster: isLargeCluster(this.#count(all)) }
+    if (this.#context !== undefined && this.#rendered.size === 0)
+      this.#context = { ...this.#context, largeCluster: isLargeCluster(this.#count(all)) }
     for (const [i, key] of all.entries()) {
       if (this.#render(key)) laidOut = false
       if (i % servicesAtOnce === servicesAtOnce - 1) yield
@@ -109,7 +125,8 @@ export class FamilyRules {
     const take = (some: Chains): void => {
       for (const [chain, rules] of some) if (chains.has(chain)) found.set(chain, rules)
     }
-    for (const { service, slices, context } of this.#rendered.values()) for (const port of renderPorts(service, slices, context).ports) take(port.chains)
+    for (const { service, slices, context } of this.#rendered.values())
+      for (const port of renderPorts(service, slices, context).ports) take(port.chains)
     if (this.#context !== undefined) take(this.#assemble(this.#context).rules.nat)
     return found
   }
@@ -118,10 +135,17 @@ export class FamilyRules {
     return [...new Set([...this.#rendered.keys(), ...this.#sources.services.keys()])]
   }
 
-  /** Endpoints that the slices of these Services have. Some may turn out to be doubles: then comments are put right afterwards. */
+  /**
+   * Endpoints that the slices of these Services have. Some may turn out to be doubles: then comments are put right
+   * afterwards.
+   */
   #count(keys: readonly string[]): number {
     const slices = keys.flatMap((key) => (this.#sources.services.has(key) ? [...this.#sources.slicesOf(key)] : []))
-    return slices.reduce((sum, { family, ports, endpoints }) => (family === this.#context?.node.family ? sum + endpoints.length * ports.length : sum), 0)
+    return slices.reduce(
+      (sum, { family, ports, endpoints }) =>
+        family === this.#context?.node.family ? sum + endpoints.length * ports.length : sum,
+      0,
+    )
   }
 
   /** @returns whether anything but the port's own chains has changed. */
@@ -132,14 +156,30 @@ export class FamilyRules {
     const before = known === undefined ? [] : renderPorts(known.service, known.slices, known.context).ports
     const service = this.#sources.services.get(key)
     const slices = [...this.#sources.slicesOf(key)]
-    const { ports, endpoints } = service === undefined ? { ports: [], endpoints: 0 } : renderPorts(service, slices, context)
-    const rules = ports.reduce((sum, { chains }) => sum + [...chains.values()].reduce((sum, { length }) => sum + length, 0), 0)
-    if (service !== undefined && ports.length > 0) this.#rendered.set(key, { service, slices, context, ports: ports.map((port) => ({ ...port, ...notKept })), endpoints, rules })
+    const { ports, endpoints } =
+      service === undefined ? { ports: [], endpoints: 0 } : renderPorts(service, slices, context)
+    const rules = ports.reduce(
+      (sum, { chains }) => sum + [...chains.values()].reduce((sum, { length }) => sum + length, 0),
+      0,
+    )
+    if (service !== undefined && ports.length > 0)
+      this.#rendered.set(key, {
+        service,
+        slices,
+        context,
+        ports: ports.map((port) => ({ ...port, ...notKept })),
+        endpoints,
+        rules,
+      })
     else this.#rendered.delete(key)
     this.#endpoints += endpoints - (known?.endpoints ?? 0)
     this.#portRules += rules - (known?.rules ?? 0)
     const kept = new Set(ports.flatMap(({ chains }) => [...chains.keys()]))
-    for (const { chains } of before) this.#target.unwant('nat', [...chains.keys()].filter((chain) => !kept.has(chain)))
+    for (const { chains } of before)
+      this.#target.unwant(
+        'nat',
+        [...chains.keys()].filter((chain) => !kept.has(chain)),
+      )
     for (const { chains } of ports) this.#target.want('nat', chains)
     this.flows.change(before, ports)
     return !sameEntrances(before, ports)
@@ -149,22 +189,34 @@ export class FamilyRules {
     const { rules, problems } = this.#assemble({ options, node })
     this.problems = problems
     for (const table of ['filter', 'nat'] as const) {
-      this.#target.unwant(table, [...this.#shared[table].keys()].filter((chain) => !rules[table].has(chain)))
+      this.#target.unwant(
+        table,
+        [...this.#shared[table].keys()].filter((chain) => !rules[table].has(chain)),
+      )
       this.#target.want(table, rules[table])
     }
-    const counts = (chains: Chains): ReadonlyMap<string, number> => new Map([...chains].map(([chain, { length }]) => [chain, length]))
+    const counts = (chains: Chains): ReadonlyMap<string, number> =>
+      new Map([...chains].map(([chain, { length }]) => [chain, length]))
     this.#shared = { filter: counts(rules.filter), nat: counts(rules.nat) }
     this.#divided = dividedChains(rules.nat)
   }
 
   #assemble({ options, node }: Pick<RenderContext, 'options' | 'node'>): Desired {
     const ports = [...this.#rendered.values()].flatMap((each) => each.ports)
-    return assembleRules(ports, { options, node }, options.layout === 'tree' ? dispatchTree(this.#divided) : flatFrontends)
+    return assembleRules(
+      ports,
+      { options, node },
+      options.layout === 'tree' ? dispatchTree(this.#divided) : flatFrontends,
+    )
   }
 }
 
 /** Pure: what was rendered before comes out the same. */
-function renderPorts(service: ClusterService, slices: readonly ClusterEndpointSlice[], context: RenderContext): { ports: readonly RenderedPort[]; endpoints: number } {
+function renderPorts(
+  service: ClusterService,
+  slices: readonly ClusterEndpointSlice[],
+  context: RenderContext,
+): { ports: readonly RenderedPort[]; endpoints: number } {
   let endpoints = 0
   const ports = servicePortsOf(service, context.node.family).map((port) => {
     const own = endpointsOf(port, slices, context.node.name)
@@ -178,10 +230,19 @@ const notKept: Pick<RenderedPort, 'chains' | 'serving'> = { chains: new Map(), s
 
 /** Whether they are reached in the same way: then no chain that is shared with other ports changes. */
 function sameEntrances(before: readonly RenderedPort[], after: readonly RenderedPort[]): boolean {
-  return before.length === after.length && before.every((port, i) => {
-    const other = after[i]
-    return other !== undefined && portKey(port.port) === portKey(other.port) && port.port.createdAt === other.port.createdAt && sameRulesOf(port.frontends, other.frontends) && sameRulesOf(port.filter, other.filter)
-  })
+  return (
+    before.length === after.length &&
+    before.every((port, i) => {
+      const other = after[i]
+      return (
+        other !== undefined &&
+        portKey(port.port) === portKey(other.port) &&
+        port.port.createdAt === other.port.createdAt &&
+        sameRulesOf(port.frontends, other.frontends) &&
+        sameRulesOf(port.filter, other.filter)
+      )
+    })
+  )
 }
 
 function sameRulesOf(a: readonly { rule: string }[], b: readonly { rule: string }[]): boolean {

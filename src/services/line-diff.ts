@@ -5,7 +5,10 @@ export interface DiffLine {
   readonly text: string
 }
 
-/** As few marked lines as there can be where no line stands twice in a list, as in a chain; what is equal and moved is gone in one place and comes in another. */
+/**
+ * As few marked lines as there can be where no line stands twice in a list, as in a chain; what is equal and moved is
+ * gone in one place and comes in another.
+ */
 export function diffLines(before: readonly string[], after: readonly string[]): readonly DiffLine[] {
   const lines: DiffLine[] = []
   let [from, to] = [0, 0]
@@ -20,7 +23,10 @@ export function diffLines(before: readonly string[], after: readonly string[]): 
 
 type Pair = readonly [before: number, after: number]
 
-/** Positions of the lines that stay. Each line before has one partner at most, so that is the longest run of partners that grows: found as in patience sorting. */
+/**
+ * Positions of the lines that stay. Each line before has one partner at most, so that is the longest run of partners
+ * that grows: found as in patience sorting.
+ */
 function longestCommon(before: readonly string[], after: readonly string[]): Pair[] {
   const places = new Map<string, number[]>()
   for (const [index, line] of after.entries()) places.set(line, [...(places.get(line) ?? []), index])

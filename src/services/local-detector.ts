@@ -1,11 +1,14 @@
-// How the rules of one family tell a packet of a local pod from others. It decides two things: which traffic to a ClusterIP is masqueraded, and whose
-// traffic to an external address takes the short way to all endpoints where externalTrafficPolicy is Local.
+// How the rules of one family tell a packet of a local pod from others. It decides two things: which traffic to a
+// ClusterIP is masqueraded, and whose traffic to an external address takes the short way to all endpoints where
+// externalTrafficPolicy is Local.
 import type { Family } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { fromCidr } from './rule-text.ts'
 
-/** One match, as two parts of a rule: one stands before the destination, the other after it. The unused one is empty. */
+/**
+ * One match, as two parts of a rule: one stands before the destination, the other after it. The unused one is empty.
+ */
 export interface LocalMatch {
   readonly source: string
   readonly device: string
@@ -17,7 +20,10 @@ export interface LocalDetector {
 }
 
 /** Undefined where the family has nothing to tell by. */
-export function localDetector({ detectLocal }: Pick<ServicesOptions, 'detectLocal'>, { family, podCidr }: Pick<NodeFacts, 'family' | 'podCidr'>): LocalDetector | undefined {
+export function localDetector(
+  { detectLocal }: Pick<ServicesOptions, 'detectLocal'>,
+  { family, podCidr }: Pick<NodeFacts, 'family' | 'podCidr'>,
+): LocalDetector | undefined {
   switch (detectLocal.by) {
     case 'clusterCidr':
       return bySource(detectLocal.cidrs, family)
@@ -32,7 +38,12 @@ export function localDetector({ detectLocal }: Pick<ServicesOptions, 'detectLoca
 
 function bySource(cidrs: readonly Cidr[], family: Family): LocalDetector | undefined {
   const cidr = cidrs.find((each) => each.family === family)
-  return cidr && { ifLocal: { source: fromCidr(cidr), device: '' }, ifNotLocal: { source: `! ${fromCidr(cidr)}`, device: '' } }
+  return (
+    cidr && {
+      ifLocal: { source: fromCidr(cidr), device: '' },
+      ifNotLocal: { source: `! ${fromCidr(cidr)}`, device: '' },
+    }
+  )
 }
 
 function byDevice(name: string): LocalDetector {

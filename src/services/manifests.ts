@@ -26,7 +26,10 @@ export interface ClusterObjects {
   readonly problems: readonly string[]
 }
 
-/** Other kinds are passed over. What is given twice counts as it is given last, as with `kubectl apply`. @throws {TypeError} when a name is none. */
+/**
+ * Other kinds are passed over. What is given twice counts as it is given last, as with `kubectl apply`.
+ * @throws {TypeError} when a name is none.
+ */
 export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
   const problems: string[] = []
   const report: Report = (sentence) => problems.push(sentence)
@@ -34,9 +37,15 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
   const slices = new Map<string, ClusterEndpointSlice>()
   const nodes = new Map<string, ClusterNode>()
   for (const manifest of manifests) {
-    const object = { ...manifest, metadata: { ...manifest.metadata, namespace: manifest.metadata.namespace ?? 'default' } }
+    const object = {
+      ...manifest,
+      metadata: { ...manifest.metadata, namespace: manifest.metadata.namespace ?? 'default' },
+    }
     if (manifest.kind === 'Service') {
-      if (awaitsAddress(manifest.spec)) report(`Service ${object.metadata.namespace}/${object.metadata.name} has no rules without an address: give it a spec.clusterIP, as the API server would`)
+      if (awaitsAddress(manifest.spec))
+        report(
+          `Service ${object.metadata.namespace}/${object.metadata.name} has no rules without an address: give it a spec.clusterIP, as the API server would`,
+        )
       keep(services, projectService(object, report))
     } else if (manifest.kind === 'EndpointSlice') keep(slices, projectEndpointSlice(object, report))
     else if (manifest.kind === 'Node') keep(nodes, projectNode(manifest, report))
@@ -46,19 +55,41 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
 
 /** Blocks that ClusterIPs are taken from. @throws {TypeError} when a name is none. */
 export function serviceBlocks(manifests: readonly Manifest[]): readonly Cidr[] {
-  return manifests.filter(({ kind }) => kind === 'ServiceCIDR').flatMap((manifest) => projectServiceCidr(manifest, () => undefined)[1])
+  return manifests
+    .filter(({ kind }) => kind === 'ServiceCIDR')
+    .flatMap((manifest) => projectServiceCidr(manifest, () => undefined)[1])
 }
 
-/** The Node of that name. Where there are no Nodes its name alone is known: enough for all that depends on neither zone, podCIDR nor address. @throws {Error} when there are Nodes and none of that name. */
+/**
+ * The Node of that name. Where there are no Nodes its name alone is known: enough for all that depends on neither zone,
+ * podCIDR nor address.
+ * @throws {Error} when there are Nodes and none of that name.
+ */
 export function nodeNamed(nodes: readonly ClusterNode[], name: string): ClusterNode {
   const node = nodes.find((each) => each.name === name)
-  if (node === undefined && nodes.length > 0) throw new Error(`there is no Node ${name} in the manifests: take one of ${nodes.map((each) => each.name).join(', ')}`)
-  return node ?? { name, uid: '', createdAt: 0, podCidrs: [], internalAddresses: [], zone: undefined, leaving: false, networkUnavailable: false }
+  if (node === undefined && nodes.length > 0)
+    throw new Error(
+      `there is no Node ${name} in the manifests: take one of ${nodes.map((each) => each.name).join(', ')}`,
+    )
+  return (
+    node ?? {
+      name,
+      uid: '',
+      createdAt: 0,
+      podCidrs: [],
+      internalAddresses: [],
+      zone: undefined,
+      leaving: false,
+      networkUnavailable: false,
+    }
+  )
 }
 
 /** Those that the Services have, and IPv4 where there is none at all. */
 export function servedFamilies(services: readonly ClusterService[]): readonly Family[] {
-  const served = ([4, 6] as const).filter((family) => services.some((service) => servicePortsOf(service, family).length > 0))
+  const served = ([4, 6] as const).filter((family) =>
+    services.some((service) => servicePortsOf(service, family).length > 0),
+  )
   return served.length === 0 ? [4] : served
 }
 

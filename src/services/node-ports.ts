@@ -8,20 +8,30 @@ import { comment, jump, rule, to } from './rule-text.ts'
 const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
 const why = comment('kubernetes service nodeports; NOTE: this must be the last rule in this chain')
 
-/** The end of KUBE-SERVICES: one rule for all of the node's addresses, or one for each that node ports are restricted to. */
+/**
+ * The end of KUBE-SERVICES: one rule for all of the node's addresses, or one for each that node ports are restricted
+ * to.
+ */
 export function nodePortJumps(options: ServicesOptions, node: NodeFacts): Rules {
   const addresses = nodePortAddresses(options, node)
   if (addresses === 'all') {
     // Node ports never work on ::1; on 127.0.0.1 they need route_localnet.
-    const except = hasLocalhostNodePorts(options, node.family) ? '' : `! -d ${node.family === 4 ? '127.0.0.0/8' : '::1/128'}`
+    const except = hasLocalhostNodePorts(options, node.family)
+      ? ''
+      : `! -d ${node.family === 4 ? '127.0.0.0/8' : '::1/128'}`
     return [rule(except, why, '-m addrtype --dst-type LOCAL', jump('KUBE-NODEPORTS'))]
   }
-  const reachable = addresses.filter((address) => !cidrContains(loopback[node.family], address) || hasLocalhostNodePorts(options, node.family))
+  const reachable = addresses.filter(
+    (address) => !cidrContains(loopback[node.family], address) || hasLocalhostNodePorts(options, node.family),
+  )
   return reachable.toSorted().map((address) => rule(to(address), why, jump('KUBE-NODEPORTS')))
 }
 
 /** The node's addresses that node ports are restricted to, or all of them. */
-export function nodePortAddresses(options: Pick<ServicesOptions, 'nodePortAddresses'>, { family, address, localAddresses }: NodeFacts): 'all' | readonly Address[] {
+export function nodePortAddresses(
+  options: Pick<ServicesOptions, 'nodePortAddresses'>,
+  { family, address, localAddresses }: NodeFacts,
+): 'all' | readonly Address[] {
   const { nodePortAddresses: chosen } = options
   if (chosen === 'primary') return address === undefined ? [] : [address]
   if (isAll(chosen, family)) return 'all'
@@ -29,7 +39,10 @@ export function nodePortAddresses(options: Pick<ServicesOptions, 'nodePortAddres
 }
 
 /** IPv4 alone, and only where node ports are on loopback addresses at all. */
-export function hasLocalhostNodePorts({ localhostNodePorts, nodePortAddresses: chosen }: Pick<ServicesOptions, 'localhostNodePorts' | 'nodePortAddresses'>, family: Family): boolean {
+export function hasLocalhostNodePorts(
+  { localhostNodePorts, nodePortAddresses: chosen }: Pick<ServicesOptions, 'localhostNodePorts' | 'nodePortAddresses'>,
+  family: Family,
+): boolean {
   if (!localhostNodePorts || family !== 4 || chosen === 'primary') return false
   return isAll(chosen, family) || chosen.some((cidr) => cidrsOverlap(cidr, loopback[4]))
 }

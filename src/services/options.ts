@@ -1,10 +1,14 @@
-// What the rules depend on besides Services and slices: the operator's choices and this node. Defaults are kube-proxy's.
+// What the rules depend on besides Services and slices: the operator's choices and this node. Defaults are
+// kube-proxy's.
 import type { Address, Family } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 
 export interface ServicesOptions {
-  /** `tree`: frontends and endpoints are found in O(log n) where there are many. `flat`: as kube-proxy lays them out, at any size. */
+  /**
+   * `tree`: frontends and endpoints are found in O(log n) where there are many. `flat`: as kube-proxy lays them out, at
+   * any size.
+   */
   readonly layout: 'tree' | 'flat'
   /** With layout `tree`: up to so many frontends stay one chain, byte for byte as kube-proxy lays them out. */
   readonly treeFrom: number
@@ -12,7 +16,10 @@ export interface ServicesOptions {
   readonly masqueradeAll: boolean
   /** 0 to 31: the bit of the packet mark that asks for the node's address. */
   readonly masqueradeBit: number
-  /** Where node ports answer: on every address of the node, on its primary one, or on those within the blocks (a family without a block: all). */
+  /**
+   * Where node ports answer: on every address of the node, on its primary one, or on those within the blocks (a family
+   * without a block: all).
+   */
   readonly nodePortAddresses: 'all' | 'primary' | readonly Cidr[]
   /** Node ports answer on 127.0.0.1 too: IPv4 alone, and only where nodePortAddresses has loopback addresses. */
   readonly localhostNodePorts: boolean
@@ -25,7 +32,10 @@ export interface ServicesOptions {
   readonly nfacct: boolean
 }
 
-/** How a packet from a pod of this node is told from others. Where it cannot be told, ClusterIP traffic is not masqueraded. */
+/**
+ * How a packet from a pod of this node is told from others. Where it cannot be told, ClusterIP traffic is not
+ * masqueraded.
+ */
 export type DetectLocal =
   /** Of each family the first counts. */
   | { readonly by: 'clusterCidr'; readonly cidrs: readonly Cidr[] }

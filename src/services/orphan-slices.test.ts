@@ -4,8 +4,14 @@ import type { ClusterService } from '../cluster/service.ts'
 import { OrphanSlices } from './orphan-slices.ts'
 
 const slices = (...services: readonly string[]) =>
-  new Map(services.map((service) => [`ns/${service}-1`, { namespace: 'ns', name: `${service}-1`, service } as ClusterEndpointSlice]))
-const services = (...names: readonly string[]) => new Map(names.map((name) => [`ns/${name}`, { namespace: 'ns', name } as ClusterService]))
+  new Map(
+    services.map((service) => [
+      `ns/${service}-1`,
+      { namespace: 'ns', name: `${service}-1`, service } as ClusterEndpointSlice,
+    ]),
+  )
+const services = (...names: readonly string[]) =>
+  new Map(names.map((name) => [`ns/${name}`, { namespace: 'ns', name } as ClusterService]))
 
 /** An API server that has these Services, watched or not. */
 function orphans(...existing: readonly string[]) {
@@ -16,7 +22,12 @@ function orphans(...existing: readonly string[]) {
     if (server.down) throw new Error('no answer')
     return server.existing.has(name)
   })
-  return { asked, server, found, named: () => found.problems.map(({ sentence }) => /Service ns\/(\S+),/.exec(sentence)?.[1]) }
+  return {
+    asked,
+    server,
+    found,
+    named: () => found.problems.map(({ sentence }) => /Service ns\/(\S+),/.exec(sentence)?.[1]),
+  }
 }
 
 test('what is put right within the usual time is never told of, nor asked about', async () => {

@@ -1,4 +1,5 @@
-// What the rules do to the first packet of a connection: for tests, which then say where a packet ends and not how a rule is spelled.
+// What the rules do to the first packet of a connection: for tests, which then say where a packet ends and not how a
+// rule is spelled.
 import type { Protocol } from '../cluster/service.ts'
 import { type RuleEnd, type RuleWay, walkRules } from '../kernel/rule-walk.ts'
 import type { Address } from '../net/address.ts'
@@ -30,15 +31,27 @@ export function fatesOf(rules: DesiredRules, packet: Packet): ReadonlyMap<string
   const through = (table: BaseJump['table'], base: BaseJump['base'], mark: number): readonly RuleWay[] => {
     const jumps = baseJumps.filter((jump) => jump.table === table && jump.base === base).map(({ rule }) => rule)
     const { source, destination, protocol, port, device, own } = packet
-    const { ways, missing } = walkRules(new Map([...chains[table], [base, jumps]]), base, { source, destination, protocol, port, inDevice: device, isOwn: (address) => own.includes(address), mark, translated: false })
+    const { ways, missing } = walkRules(new Map([...chains[table], [base, jumps]]), base, {
+      source,
+      destination,
+      protocol,
+      port,
+      inDevice: device,
+      isOwn: (address) => own.includes(address),
+      mark,
+      translated: false,
+    })
     if (missing.size > 0) throw new Error(`No chain ${[...missing].join()}`)
     return ways
   }
   const toNode = packet.own.includes(packet.destination)
-  const hook = packet.device === undefined ? 'OUTPUT' : (toNode ? 'INPUT' : 'FORWARD')
+  const hook = packet.device === undefined ? 'OUTPUT' : toNode ? 'INPUT' : 'FORWARD'
   for (const routed of through('nat', packet.device === undefined ? 'OUTPUT' : 'PREROUTING', 0)) {
     // What table nat has sent elsewhere is no longer what table filter looks for.
-    const ends = routed.end.kind === 'through' ? through('filter', hook, routed.mark).map((way) => ({ ...way, chance: way.chance * routed.chance })) : [routed]
+    const ends =
+      routed.end.kind === 'through'
+        ? through('filter', hook, routed.mark).map((way) => ({ ...way, chance: way.chance * routed.chance }))
+        : [routed]
     for (const { end, mark, chance } of ends) {
       const fate = { end: endText(end), masqueraded: mark !== 0 }
       const key = JSON.stringify(fate)

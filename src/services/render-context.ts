@@ -10,7 +10,10 @@ export interface RenderContext {
   readonly endpointLayout: EndpointLayout
 }
 
-/** kube-proxy's limit (largeClusterEndpointsThreshold). @param endpoints of all service ports of the family, ready or not. */
+/**
+ * kube-proxy's limit (largeClusterEndpointsThreshold).
+ * @param endpoints of all service ports of the family, ready or not.
+ */
 export function isLargeCluster(endpoints: number): boolean {
   return endpoints > 1000
 }

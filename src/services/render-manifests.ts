@@ -16,10 +16,23 @@ export interface RenderedManifests {
 }
 
 /** @throws {Error} when there are Nodes and none of that name. */
-export function renderManifests(manifests: readonly Manifest[], nodeName: string, options: ServicesOptions): RenderedManifests {
+export function renderManifests(
+  manifests: readonly Manifest[],
+  nodeName: string,
+  options: ServicesOptions,
+): RenderedManifests {
   const { services, slices, nodes, problems } = clusterObjects(manifests)
   const node = nodeNamed(nodes, nodeName)
-  const layouts: Layouts = options.layout === 'tree' ? { endpoints: endpointTree, frontends: dispatchTree() } : { endpoints: flatEndpoints, frontends: flatFrontends }
-  const desired = servedFamilies(services).map((family) => ({ family, ...desiredRules({ services, slices, options, node: nodeFacts(node, family, []) }, layouts) }))
-  return { families: desired.map(({ family, rules }) => ({ family, rules })), problems: [...problems, ...desired.flatMap((each) => each.problems.map(({ sentence }) => sentence))] }
+  const layouts: Layouts =
+    options.layout === 'tree'
+      ? { endpoints: endpointTree, frontends: dispatchTree() }
+      : { endpoints: flatEndpoints, frontends: flatFrontends }
+  const desired = servedFamilies(services).map((family) => ({
+    family,
+    ...desiredRules({ services, slices, options, node: nodeFacts(node, family, []) }, layouts),
+  }))
+  return {
+    families: desired.map(({ family, rules }) => ({ family, rules })),
+    problems: [...problems, ...desired.flatMap((each) => each.problems.map(({ sentence }) => sentence))],
+  }
 }

@@ -9,8 +9,19 @@ import { routingOf } from './routing.ts'
 import type { ServicePort } from './service-port.ts'
 
 /** Pure: the same port, endpoints and context give the same text. */
-export function renderServicePort(port: ServicePort, endpoints: readonly Endpoint[], context: RenderContext): RenderedPort {
+export function renderServicePort(
+  port: ServicePort,
+  endpoints: readonly Endpoint[],
+  context: RenderContext,
+): RenderedPort {
   const routing = routingOf(port, endpoints, context.node)
-  const serving = port.protocol === 'udp' ? endpoints.filter(({ ready, serving }) => ready || serving).map(endpointText) : []
-  return { port, serving, chains: renderChains(port, routing, context), frontends: renderFrontends(port, routing, context), filter: renderFilter(port, routing) }
+  const serving =
+    port.protocol === 'udp' ? endpoints.filter(({ ready, serving }) => ready || serving).map(endpointText) : []
+  return {
+    port,
+    serving,
+    chains: renderChains(port, routing, context),
+    frontends: renderFrontends(port, routing, context),
+    filter: renderFilter(port, routing),
+  }
 }

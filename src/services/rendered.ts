@@ -1,7 +1,7 @@
 // What rendering answers: rules as text, and what a layout needs to know of them.
 //
-// A rule is the text after `-A CHAIN `, word for word as iptables-save prints it: iptables-restore takes that too, and what the kernel holds
-// is compared as text.
+// A rule is the text after `-A CHAIN `, word for word as iptables-save prints it: iptables-restore takes that too, and
+// what the kernel holds is compared as text.
 import type { Protocol } from '../cluster/service.ts'
 import type { Address } from '../net/address.ts'
 import type { ServicesOptions } from './options.ts'
@@ -25,7 +25,10 @@ export interface Frontend {
 
 export type FilterChain = 'KUBE-SERVICES' | 'KUBE-EXTERNAL-SERVICES' | 'KUBE-NODEPORTS' | 'KUBE-PROXY-FIREWALL'
 
-/** A rule in table filter: what has no endpoint is refused, what source ranges exclude is dropped, health checks are let in. */
+/**
+ * A rule in table filter: what has no endpoint is refused, what source ranges exclude is dropped, health checks are let
+ * in.
+ */
 export interface FilterRule {
   readonly chain: FilterChain
   /** As in {@link Frontend}. `health-check`: a port of the node that claims nothing. */
@@ -37,14 +40,20 @@ export interface FilterRule {
   readonly owner: ServicePort
 }
 
-/** Everything that one service port asks of the kernel: a pure function of the port, its endpoints, the options and the node. */
+/**
+ * Everything that one service port asks of the kernel: a pure function of the port, its endpoints, the options and the
+ * node.
+ */
 export interface RenderedPort {
   readonly port: ServicePort
   /** Chains of table nat, callees first: KUBE-SEP, KUBE-SVC and KUBE-SVL, KUBE-EXT, KUBE-FW. */
   readonly chains: Chains
   readonly frontends: readonly Frontend[]
   readonly filter: readonly FilterRule[]
-  /** UDP alone: "10.244.1.5:53" of each endpoint that serves, also where new connections do not go to it (it ends, hints or a policy Local lead elsewhere). */
+  /**
+   * UDP alone: "10.244.1.5:53" of each endpoint that serves, also where new connections do not go to it (it ends, hints
+   * or a policy Local lead elsewhere).
+   */
   readonly serving: readonly string[]
 }
 
@@ -60,8 +69,9 @@ export interface EndpointLink {
 export type EndpointLayout = (chain: string, links: readonly EndpointLink[]) => Chains
 
 /**
- * How frontends are found: KUBE-SERVICES and KUBE-NODEPORTS of table nat, and whatever chains they call (those first). What follows in
- * KUBE-SERVICES (the jump to KUBE-NODEPORTS) is appended by the caller: a miss must come back to it, except in the ClusterIPs' own network.
+ * How frontends are found: KUBE-SERVICES and KUBE-NODEPORTS of table nat, and whatever chains they call (those first).
+ * What follows in KUBE-SERVICES (the jump to KUBE-NODEPORTS) is appended by the caller: a miss must come back to it,
+ * except in the ClusterIPs' own network.
  */
 export type FrontendLayout = (frontends: readonly Frontend[], options: ServicesOptions) => Chains
 

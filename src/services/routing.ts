@@ -1,4 +1,5 @@
-// Which chains a service port's traffic takes on this node: decided once, rendered in three places (table nat's chains, frontends, table filter).
+// Which chains a service port's traffic takes on this node: decided once, rendered in three places (table nat's chains,
+// frontends, table filter).
 import { categorise, type Choice } from './categorise.ts'
 import { type ChainNames, chainNames } from './chain-names.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -10,7 +11,10 @@ export interface Routing {
   readonly choice: Choice
   /** Where the ClusterIP leads; undefined where it leads nowhere. */
   readonly internal: string | undefined
-  /** Where external addresses and node ports lead. There even without a local endpoint, for pods and the node itself; undefined without any endpoint. */
+  /**
+   * Where external addresses and node ports lead. There even without a local endpoint, for pods and the node itself;
+   * undefined without any endpoint.
+   */
   readonly external: string | undefined
   /** Where that goes on for all others; undefined where they are turned away. */
   readonly externalPolicy: string | undefined
@@ -18,7 +22,11 @@ export interface Routing {
   readonly loadBalancer: string | undefined
 }
 
-export function routingOf(port: ServicePort, endpoints: readonly Endpoint[], node: Pick<NodeFacts, 'name' | 'zone'>): Routing {
+export function routingOf(
+  port: ServicePort,
+  endpoints: readonly Endpoint[],
+  node: Pick<NodeFacts, 'name' | 'zone'>,
+): Routing {
   const names = chainNames(port)
   const choice = categorise(port, endpoints, node)
   const policyChain = (local: boolean): string | undefined => {

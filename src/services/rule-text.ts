@@ -8,7 +8,10 @@ export function rule(...parts: readonly string[]): string {
   return parts.filter(Boolean).join(' ')
 }
 
-/** Text that holds a space, a slash or a colon: iptables prints it in quotes. It is made of names that were checked when they were read. */
+/**
+ * Text that holds a space, a slash or a colon: iptables prints it in quotes. It is made of names that were checked when
+ * they were read.
+ */
 export function comment(text: string): string {
   return `-m comment --comment "${text}"`
 }

@@ -31,22 +31,33 @@ export function rulesDiff(family: Family, inputs: Readonly<Record<Table, TableIn
 }
 
 function tableDiff(table: Table, { write, remove, applied, jumps }: TableInput): TableDiff {
-  const chains = [...[...write].map(([chain, after]) => ({ chain, before: applied.get(chain), after })), ...remove.map((chain) => ({ chain, before: applied.get(chain), after: undefined }))]
+  const chains = [
+    ...[...write].map(([chain, after]) => ({ chain, before: applied.get(chain), after })),
+    ...remove.map((chain) => ({ chain, before: applied.get(chain), after: undefined })),
+  ]
   return { table, chains: chains.toSorted((a, b) => (a.chain < b.chain ? -1 : 1)), jumps }
 }
 
 /** Rules that stay, on either side of one that does not. */
 const context = 2
 
-/** Words of iptables-save behind a mark: `+` comes, `-` goes. Of chains that change, what is far from any change is left out. */
+/**
+ * Words of iptables-save behind a mark: `+` comes, `-` goes. Of chains that change, what is far from any change is left
+ * out.
+ */
 export function diffText({ family, tables }: RulesDiff): string {
   const ending = family === 4 ? '' : ' (IPv6)'
-  return tables.map(({ table, chains, jumps }) => [`  *${table}${ending}`, ...chains.flatMap(chainLines), ...jumps.map((jump) => `+ ${jump}`), ''].join('\n')).join('')
+  return tables
+    .map(({ table, chains, jumps }) =>
+      [`  *${table}${ending}`, ...chains.flatMap(chainLines), ...jumps.map((jump) => `+ ${jump}`), ''].join('\n'),
+    )
+    .join('')
 }
 
 function chainLines({ chain, before, after }: ChainDiff): string[] {
   const lines = diffLines(before ?? [], after ?? [])
-  const near = (index: number): boolean => lines.slice(Math.max(0, index - context), index + context + 1).some(({ mark }) => mark !== ' ')
+  const near = (index: number): boolean =>
+    lines.slice(Math.max(0, index - context), index + context + 1).some(({ mark }) => mark !== ' ')
   const shown = lines.flatMap((line, index) => {
     if (near(index)) return [ruleLine(chain, line)]
     return index === 0 || near(index - 1) ? ['  ...'] : []

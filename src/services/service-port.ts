@@ -4,7 +4,10 @@ import type { Address, Family } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 
 export interface ServicePort {
-  /** "ns/svc:port", or "ns/svc" where the port has no name: what comments say and hashes are made of. Unique together with the protocol. */
+  /**
+   * "ns/svc:port", or "ns/svc" where the port has no name: what comments say and hashes are made of. Unique together
+   * with the protocol.
+   */
   readonly id: string
   readonly family: Family
   readonly namespace: string
@@ -43,7 +46,10 @@ export function isExternallyAccessible({ nodePort, externalIps, loadBalancerIps 
   return nodePort !== 0 || externalIps.length > 0 || loadBalancerIps.length > 0
 }
 
-/** Some traffic may go to endpoints of any node: pods' and the node's own reaches them through external addresses even with externalTrafficPolicy Local. */
+/**
+ * Some traffic may go to endpoints of any node: pods' and the node's own reaches them through external addresses even
+ * with externalTrafficPolicy Local.
+ */
 export function usesClusterEndpoints(port: ServicePort): boolean {
   return !port.internalLocal || isExternallyAccessible(port)
 }

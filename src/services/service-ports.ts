@@ -5,7 +5,10 @@ import type { Cidr } from '../net/cidr.ts'
 import { inOnePiece } from '../net/in-one-piece.ts'
 import type { ServicePort } from './service-port.ts'
 
-/** None where the Service has no ClusterIP of the family: its external addresses and node ports of that family are not served either. */
+/**
+ * None where the Service has no ClusterIP of the family: its external addresses and node ports of that family are not
+ * served either.
+ */
 export function servicePortsOf(service: ClusterService, family: Family): readonly ServicePort[] {
   const clusterIp = service.clusterIps.find((address) => familyOf(address) === family)
   if (clusterIp === undefined) return []
@@ -26,7 +29,14 @@ export function servicePortsOf(service: ClusterService, family: Family): readonl
     createdAt,
     uid,
   }
-  return service.ports.map(({ name: portName, protocol, port, nodePort }) => ({ id: portId(service, portName), portName, protocol, port, nodePort, ...shared }))
+  return service.ports.map(({ name: portName, protocol, port, nodePort }) => ({
+    id: portId(service, portName),
+    portName,
+    protocol,
+    port,
+    nodePort,
+    ...shared,
+  }))
 }
 
 function portId({ namespace, name }: ClusterService, portName: ClusterServicePort['name']): string {
@@ -42,7 +52,10 @@ function ofFamily(addresses: readonly Address[], family: Family): readonly Addre
   return addresses.length === 0 ? addresses : [...new Set(addresses.filter((address) => familyOf(address) === family))]
 }
 
-/** A range of all addresses restricts nothing, whatever stands beside it. So do ranges of the other family alone, as with kube-proxy. */
+/**
+ * A range of all addresses restricts nothing, whatever stands beside it. So do ranges of the other family alone, as
+ * with kube-proxy.
+ */
 function restrictionsOf(ranges: readonly Cidr[], family: Family): readonly Cidr[] {
   if (ranges.length === 0) return ranges
   const own = ranges.filter((range) => range.family === family)

@@ -1,4 +1,5 @@
-// Services and EndpointSlices -> the KUBE-* chains of this node, both families. What kube-proxy's iptables mode does, at the cost of what has changed.
+// Services and EndpointSlices -> the KUBE-* chains of this node, both families. What kube-proxy's iptables mode does,
+// at the cost of what has changed.
 import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
@@ -73,7 +74,13 @@ export class Services {
   readonly #lanes: readonly Lane[]
   readonly #conntrack: ConntrackCleaner
   #options: ServicesOptions | undefined
-  #snapshots: { services: ReadonlyMap<string, ClusterService>; slices: ReadonlyMap<string, ClusterEndpointSlice>; node: ClusterNode } | undefined
+  #snapshots:
+    | {
+        services: ReadonlyMap<string, ClusterService>
+        slices: ReadonlyMap<string, ClusterEndpointSlice>
+        node: ClusterNode
+      }
+    | undefined
   #settledBackend = false
   /** Those that the sysctl was last set for. */
   #settledOptions: ServicesOptions | undefined
@@ -96,12 +103,17 @@ export class Services {
   }
 
   /** The cluster as it is now, for the next {@link sync}. Costs nothing: what has changed is found then. */
-  update(services: ReadonlyMap<string, ClusterService>, slices: ReadonlyMap<string, ClusterEndpointSlice>, node: ClusterNode): void {
+  update(
+    services: ReadonlyMap<string, ClusterService>,
+    slices: ReadonlyMap<string, ClusterEndpointSlice>,
+    node: ClusterNode,
+  ): void {
     this.#snapshots = { services, slices, node }
   }
 
   /**
-   * Makes the kernel hold what the last {@link update} says; writes nothing before the first. One family that fails does not keep the other from its rules.
+   * Makes the kernel hold what the last {@link update} says; writes nothing before the first. One family that fails
+   * does not keep the other from its rules.
    * @throws what the first to fail threw, {@link CommandError} as a rule; the next call makes it good.
    */
   async sync(): Promise<SyncResult> {
@@ -110,12 +122,20 @@ export class Services {
     const written = await settleAll(this.#lanes.map(async (lane) => this.#syncLane(lane)))
     await this.#allowLocalhostNodePorts(options)
     const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
-    return { families: this.#lanes.map(({ family }) => family), chains: sum(({ chains }) => chains), restores: sum(({ restores }) => restores), problems: this.#problems }
+    return {
+      families: this.#lanes.map(({ family }) => family),
+      chains: sum(({ chains }) => chains),
+      restores: sum(({ restores }) => restores),
+      problems: this.#problems,
+    }
   }
 
   /** What {@link sync} would write, without writing it. @throws as sync does */
   async preview(): Promise<{ readonly diffs: readonly RulesDiff[]; readonly problems: readonly Problem[] }> {
-    const diffs = (await this.#render(async () => undefined)) === undefined ? [] : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
+    const diffs =
+      (await this.#render(async () => undefined)) === undefined
+        ? []
+        : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
     return { diffs, problems: this.#problems }
   }
 
@@ -125,7 +145,11 @@ export class Services {
     return due.length === 0 ? undefined : Math.min(...due)
   }
 
-  /** Looks for what other programs have changed, as far as a look is due or at every rule, and mends it. @returns what was repaired. @throws {CommandError} */
+  /**
+   * Looks for what other programs have changed, as far as a look is due or at every rule, and mends it.
+   * @returns what was repaired.
+   * @throws {CommandError}
+   */
   async audit({ whole = false } = {}): Promise<readonly string[]> {
     const repaired: string[] = []
     for (const lane of this.#lanes) {
@@ -138,7 +162,11 @@ export class Services {
     return repaired
   }
 
-  /** Removes what is ours, and nothing where a kube-proxy has written the chains. @returns how many chains. @throws {CommandError} */
+  /**
+   * Removes what is ours, and nothing where a kube-proxy has written the chains.
+   * @returns how many chains.
+   * @throws {CommandError}
+   */
   async clean(): Promise<number> {
     let removed = 0
     for (const lane of this.#lanes) {
@@ -151,7 +179,13 @@ export class Services {
   status(): readonly FamilyStatus[] {
     const options = this.#options
     return this.#lanes.map(({ family, tables, rules, facts, audit, lastSyncAt, repaired }) => ({
-      family, ...rules.size, chains: { filter: tables.size('filter'), nat: tables.size('nat') }, rules: rules.count, lastSyncAt, auditPeriod: audit?.period, repaired,
+      family,
+      ...rules.size,
+      chains: { filter: tables.size('filter'), nat: tables.size('nat') },
+      rules: rules.count,
+      lastSyncAt,
+      auditPeriod: audit?.period,
+      repaired,
       nodePortAddresses: options === undefined || facts === undefined ? [] : nodePortAddresses(options, facts),
     }))
   }
@@ -163,10 +197,18 @@ export class Services {
 
   /** A claim of both families is told of once. */
   get #problems(): readonly Problem[] {
-    return [...new Map(this.#lanes.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem]))).values()]
+    return [
+      ...new Map(
+        this.#lanes.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem])),
+      ).values(),
+    ]
   }
 
-  /** Knows what the tables hold, and says what they should. @param between called again and again while many are rendered. @returns what was rendered with; undefined before there is anything to render. */
+  /**
+   * Knows what the tables hold, and says what they should.
+   * @param between called again and again while many are rendered.
+   * @returns what was rendered with; undefined before there is anything to render.
+   */
   async #render(between: (lane: Lane) => Promise<void>): Promise<ServicesOptions | undefined> {
     const [options, snapshots] = [this.#options, this.#snapshots]
     if (options === undefined || snapshots === undefined) return undefined
@@ -198,25 +240,34 @@ export class Services {
     }
   }
 
-  /** A packet from 127.0.0.1 may leave through an interface only with route_localnet. The rule that keeps neighbours from using it stands by now. */
+  /**
+   * A packet from 127.0.0.1 may leave through an interface only with route_localnet. The rule that keeps neighbours
+   * from using it stands by now.
+   */
   async #allowLocalhostNodePorts(options: ServicesOptions): Promise<void> {
     if (options === this.#settledOptions) return
     const key = 'net/ipv4/conf/all/route_localnet'
     const wanted = this.#lanes.some(({ family }) => hasLocalhostNodePorts(options, family))
     const problems = wanted ? await settleSysctls(this.#kernel, [{ key, value: '1' }]) : []
     // No Service is worse off for it than by node ports on 127.0.0.1.
-    for (const { sentence } of problems) this.#log.warn(`Node ports do not work on 127.0.0.1: ${sentence}, or set localhostNodePorts to false`)
+    for (const { sentence } of problems)
+      this.#log.warn(`Node ports do not work on 127.0.0.1: ${sentence}, or set localhostNodePorts to false`)
     this.#settledOptions = options
   }
 
-  /** Rules in both backends are both in force, and nobody could say which endpoint a connection gets. @throws {Error} */
+  /**
+   * Rules in both backends are both in force, and nobody could say which endpoint a connection gets.
+   * @throws {Error}
+   */
   async #refuseToMix(): Promise<void> {
     if (this.#settledBackend) return
     const backend = await this.#kernel.iptablesBackend()
     for (const { family } of this.#lanes) {
       if (!(await this.#kernel.isInOtherBackend(family, 'nat', 'KUBE-SERVICES'))) continue
       const [here, there] = backend === 'nft' ? ['nft', 'legacy'] : ['legacy', 'nft']
-      throw new Error(`Service rules of another kube-proxy are in iptables-${there}, while this node uses iptables-${here}: remove them with \`kube-proxy --cleanup\` there, or restart the node`)
+      throw new Error(
+        `Service rules of another kube-proxy are in iptables-${there}, while this node uses iptables-${here}: remove them with \`kube-proxy --cleanup\` there, or restart the node`,
+      )
     }
     this.#settledBackend = true
     this.#log.info({ backend }, 'service rules go to this iptables backend')

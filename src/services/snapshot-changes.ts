@@ -1,4 +1,5 @@
-// Which Services a new pair of snapshots concerns, told by identity: a reflector keeps the very object until something of it changes.
+// Which Services a new pair of snapshots concerns, told by identity: a reflector keeps the very object until something
+// of it changes.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { inOnePiece } from '../net/in-one-piece.ts'
@@ -24,7 +25,8 @@ export class SnapshotChanges {
   take(services: Services, slices: Slices): Set<string> {
     const dirty = new Set<string>()
     if (services !== this.#services) for (const key of differing(this.#services, services)) dirty.add(key)
-    if (slices !== this.#slices) for (const key of differing(this.#slices, slices)) this.#move(key, slices.get(key), dirty)
+    if (slices !== this.#slices)
+      for (const key of differing(this.#slices, slices)) this.#move(key, slices.get(key), dirty)
     this.#services = services
     this.#slices = slices
     return dirty

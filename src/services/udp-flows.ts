@@ -1,6 +1,8 @@
-// Which UDP flows lead nowhere after a change. A UDP client that keeps its port keeps its conntrack entry, and with it the endpoint that it was once given, for as long as it
-// sends; TCP notices by itself. So entries of endpoints that serve no longer are deleted, also where a Service has none left, and so are entries from the time when nothing
-// answered at a frontend: they go past us to the address itself. As with TCP, flows stay with an endpoint that ends but serves, and with one that new connections are no longer led to.
+// Which UDP flows lead nowhere after a change. A UDP client that keeps its port keeps its conntrack entry, and with it
+// the endpoint that it was once given, for as long as it sends; TCP notices by itself. So entries of endpoints that
+// serve no longer are deleted, also where a Service has none left, and so are entries from the time when nothing
+// answered at a frontend: they go past us to the address itself. As with TCP, flows stay with an endpoint that ends but
+// serves, and with one that new connections are no longer led to.
 import type { Address } from '../net/address.ts'
 import { canonicalAddress } from '../net/address.ts'
 import type { ConntrackFilter } from '../kernel/conntrack.ts'
@@ -28,11 +30,15 @@ export class UdpFlows {
     this.#stale.push(...fresh.map(flowsPast))
   }
 
-  /** What was left over by whoever wrote the rules before us. @param removed KUBE-SEP chains with their rules, among others */
+  /**
+   * What was left over by whoever wrote the rules before us.
+   * @param removed KUBE-SEP chains with their rules, among others
+   */
   adopt(removed: ReadonlyMap<string, Rules>): void {
     for (const rules of removed.values()) {
       const target = targetOf(rules)
-      if (target !== undefined && rules.some((rule) => rule.includes('-p udp')) && !this.#uses.has(target)) this.#stale.push(...this.#flowsTo(target, []))
+      if (target !== undefined && rules.some((rule) => rule.includes('-p udp')) && !this.#uses.has(target))
+        this.#stale.push(...this.#flowsTo(target, []))
     }
   }
 
@@ -40,8 +46,17 @@ export class UdpFlows {
   take(): ConntrackFilter[] {
     const all = new Map(this.#stale.map((filter) => [JSON.stringify(filter), filter]))
     this.#stale = []
-    const whole = new Set([...all.values()].filter(({ destination, port, endpointPort }) => destination === undefined && port === undefined && endpointPort === undefined).map(({ endpoint }) => endpoint))
-    return [...all.values()].filter((filter) => filter.endpoint === undefined || !whole.has(filter.endpoint) || isWhole(filter))
+    const whole = new Set(
+      [...all.values()]
+        .filter(
+          ({ destination, port, endpointPort }) =>
+            destination === undefined && port === undefined && endpointPort === undefined,
+        )
+        .map(({ endpoint }) => endpoint),
+    )
+    return [...all.values()].filter(
+      (filter) => filter.endpoint === undefined || !whole.has(filter.endpoint) || isWhole(filter),
+    )
   }
 
   /** Where nobody sends to the address any more, one walk through the table does for all of its ports. */

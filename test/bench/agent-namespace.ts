@@ -27,16 +27,42 @@ export class AgentNamespace implements Disposable {
   constructor(name: string, dir: string, addresses: readonly string[] = []) {
     this.name = name
     this.#dir = dir
-    execFileSync('ip', ['-batch', '-'], { input: [`netns add ${name}`, `link add toagent type veth peer name uplink netns ${name}`, 'addr add 192.168.99.2/24 dev toagent', 'link set toagent up', ''].join('\n') })
-    const inside = ['link set lo up', 'addr add 192.168.99.1/24 dev uplink', 'link set uplink up', 'route add default via 192.168.99.2', ...addresses.map((address) => `addr add ${address}/32 dev lo`), '']
+    execFileSync('ip', ['-batch', '-'], {
+      input: [
+        `netns add ${name}`,
+        `link add toagent type veth peer name uplink netns ${name}`,
+        'addr add 192.168.99.2/24 dev toagent',
+        'link set toagent up',
+        '',
+      ].join('\n'),
+    })
+    const inside = [
+      'link set lo up',
+      'addr add 192.168.99.1/24 dev uplink',
+      'link set uplink up',
+      'route add default via 192.168.99.2',
+      ...addresses.map((address) => `addr add ${address}/32 dev lo`),
+      '',
+    ]
     execFileSync('ip', ['-n', name, '-batch', '-'], { input: inside.join('\n') })
   }
 
   startAgent(): RunningAgent {
     const log = openSync(`${this.#dir}/agent.log`, 'w')
-    const args = ['agent', '--node-name', 'bench', '--cni-conf-dir', `${this.#dir}/net.d`, '--state-dir', `${this.#dir}/state`]
+    const args = [
+      'agent',
+      '--node-name',
+      'bench',
+      '--cni-conf-dir',
+      `${this.#dir}/net.d`,
+      '--state-dir',
+      `${this.#dir}/state`,
+    ]
     const env = { ...process.env, KUBERNETES_SERVICE_HOST: serverAddress, KUBERNETES_SERVICE_PORT: '6443' }
-    const agent = spawn('nsenter', [`--net=/run/netns/${this.name}`, `${root}/bin/fairlead`, ...args], { stdio: ['ignore', log, log], env })
+    const agent = spawn('nsenter', [`--net=/run/netns/${this.name}`, `${root}/bin/fairlead`, ...args], {
+      stdio: ['ignore', log, log],
+      env,
+    })
     closeSync(log)
     return {
       pid: agent.pid ?? 0,
@@ -50,7 +76,11 @@ export class AgentNamespace implements Disposable {
 
   /** Stdout. */
   exec(program: string, args: readonly string[]): string {
-    return execFileSync('ip', ['netns', 'exec', this.name, program, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'], maxBuffer: 2 ** 28 })
+    return execFileSync('ip', ['netns', 'exec', this.name, program, ...args], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
+      maxBuffer: 2 ** 28,
+    })
   }
 
   [Symbol.dispose](): void {

@@ -1,4 +1,5 @@
-// The API server that a benchmark feeds its agents from: a process of its own, since a fork costs in proportion to the memory of who forks.
+// The API server that a benchmark feeds its agents from: a process of its own, since a fork costs in proportion to the
+// memory of who forks.
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -15,7 +16,11 @@ export interface BenchApiServer extends AsyncDisposable {
 export async function startBenchApiServer(dir: string, podCidr: string): Promise<BenchApiServer> {
   mkdirSync(dir, { recursive: true })
   execFileSync('ip', ['addr', 'replace', `${serverAddress}/32`, 'dev', 'lo'])
-  const server = spawn(process.execPath, [`${import.meta.dirname}/api-server-process.ts`, dir, podCidr, serverAddress], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const server = spawn(
+    process.execPath,
+    [`${import.meta.dirname}/api-server-process.ts`, dir, podCidr, serverAddress],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
   await once(server.stdout, 'data')
   mountServiceAccount(dir)
   return {

@@ -19,9 +19,30 @@ export interface BenchRow {
 }
 
 /** The medians of two samples, taken in turn. */
-export function rowOf({ name, unit, ours, peer, budget = null }: { name: string; unit: string; ours: readonly number[]; peer?: readonly number[]; budget?: number | null }): BenchRow {
+export function rowOf({
+  name,
+  unit,
+  ours,
+  peer,
+  budget = null,
+}: {
+  name: string
+  unit: string
+  ours: readonly number[]
+  peer?: readonly number[]
+  budget?: number | null
+}): BenchRow {
   const [mine, theirs] = [median(ours), peer === undefined ? null : median(peer)]
-  return { name, ours: mine, peer: theirs, unit, ratio: theirs === null ? null : mine / theirs, budget, runs: ours.length, spread: { ours: middleHalf(ours), peer: peer === undefined ? null : middleHalf(peer) } }
+  return {
+    name,
+    ours: mine,
+    peer: theirs,
+    unit,
+    ratio: theirs === null ? null : mine / theirs,
+    budget,
+    runs: ours.length,
+    spread: { ours: middleHalf(ours), peer: peer === undefined ? null : middleHalf(peer) },
+  }
 }
 
 function middleHalf(sample: readonly number[]): readonly [number, number] {

@@ -1,4 +1,5 @@
-// CNI ADD and DEL beside the reference plugins (Debian's containernetworking-plugins), in one node namespace, interleaved pod by pod.
+// CNI ADD and DEL beside the reference plugins (Debian's containernetworking-plugins), in one node namespace,
+// interleaved pod by pod.
 import { execFileSync } from 'node:child_process'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startAgent } from './agent-under-test.ts'
@@ -13,7 +14,10 @@ const settleMs = 50
 
 export async function cniBench(): Promise<BenchRow[]> {
   await using _agent = await startAgent('10.98.0.0/20')
-  const contenders = [fairlead(`${import.meta.dirname}/../../dist/fairlead-cni`), reference('/usr/lib/cni', '10.99.0.0/20')] as const
+  const contenders = [
+    fairlead(`${import.meta.dirname}/../../dist/fairlead-cni`),
+    reference('/usr/lib/cni', '10.99.0.0/20'),
+  ] as const
   // One pod each first, so that nobody's bridge is made on the clock.
   await oneByOne(contenders, 3)
 
@@ -36,7 +40,15 @@ export async function cniBench(): Promise<BenchRow[]> {
     row(`${burst} DELs at once, all done, median`, bursts.delete, median, null),
     row(`ADD with ${crowd} pods there, median`, crowded.add, median, null),
     row(`DEL with ${crowd} pods there, median`, crowded.delete, median, null),
-    { name: 'deferred deletion of one veth, from the DEL answer until it is gone', ours: deferred, peer: null, unit: 'ms', ratio: null, budget: null, runs: 10 },
+    {
+      name: 'deferred deletion of one veth, from the DEL answer until it is gone',
+      ours: deferred,
+      peer: null,
+      unit: 'ms',
+      ratio: null,
+      budget: null,
+      runs: 10,
+    },
   ]
 }
 
@@ -95,9 +107,16 @@ async function deletionTime(): Promise<number> {
     const pod = makePod()
     await ours.add(pod)
     await ours.delete(pod)
-    times.push(await clock(async () => {
-      while (execFileSync('ip', ['-n', pod.netns.replace('/run/netns/', ''), '-o', 'link'], { encoding: 'utf8' }).includes('eth0')) await sleep(5)
-    }))
+    times.push(
+      await clock(async () => {
+        while (
+          execFileSync('ip', ['-n', pod.netns.replace('/run/netns/', ''), '-o', 'link'], { encoding: 'utf8' }).includes(
+            'eth0',
+          )
+        )
+          await sleep(5)
+      }),
+    )
     dropNamespace(pod)
   }
   return median(times)
@@ -124,6 +143,19 @@ function p99(sample: readonly number[]): number {
   return quantile(sample, 0.99)
 }
 
-function row(name: string, [ours, peer]: Sample, statistic: (sample: readonly number[]) => number, budget: number | null): BenchRow {
-  return { name, ours: statistic(ours), peer: statistic(peer), unit: 'ms', ratio: statistic(ours) / statistic(peer), budget, runs: ours.length }
+function row(
+  name: string,
+  [ours, peer]: Sample,
+  statistic: (sample: readonly number[]) => number,
+  budget: number | null,
+): BenchRow {
+  return {
+    name,
+    ours: statistic(ours),
+    peer: statistic(peer),
+    unit: 'ms',
+    ratio: statistic(ours) / statistic(peer),
+    budget,
+    runs: ours.length,
+  }
 }

@@ -1,4 +1,5 @@
-// `npm run bench -- cni|overlay|policy|services [--json FILE]`: our numbers beside a peer's from the same run, interleaved, as medians.
+// `npm run bench -- cni|overlay|policy|services [--json FILE]`: our numbers beside a peer's from the same run,
+//   interleaved, as medians.
 //
 // `services` takes half an hour; `--services 100,1000 --cold 1000 --agent 1000` gives a first idea in a few minutes.
 import { writeFileSync } from 'node:fs'
@@ -10,7 +11,12 @@ const benches: Record<string, () => Promise<readonly BenchRow[]>> = {
   cni: async () => (await import('./cni.ts')).cniBench(),
   overlay: async () => (await import('./overlay.ts')).overlayBench(),
   policy: async () => (await import('./policy.ts')).policyBench(),
-  services: async () => (await import('./services.ts')).servicesBench({ sizes: numbers(values.services), cold: numbers(values.cold), agent: numbers(values.agent) }),
+  services: async () =>
+    (await import('./services.ts')).servicesBench({
+      sizes: numbers(values.services),
+      cold: numbers(values.cold),
+      agent: numbers(values.agent),
+    }),
 }
 
 const { values, positionals } = parseArgs({
@@ -28,7 +34,11 @@ const { values, positionals } = parseArgs({
 const chosen = positionals.length === 0 ? Object.keys(benches) : positionals
 const unknown = chosen.find((name) => benches[name] === undefined)
 if (unknown !== undefined || process.getuid?.() !== 0) {
-  console.error(unknown === undefined ? 'bench: needs root, for network namespaces of its own' : `bench: unknown \`${unknown}\`; known are ${Object.keys(benches).join(', ')}`)
+  console.error(
+    unknown === undefined
+      ? 'bench: needs root, for network namespaces of its own'
+      : `bench: unknown \`${unknown}\`; known are ${Object.keys(benches).join(', ')}`,
+  )
   process.exit(2)
 }
 
@@ -47,14 +57,24 @@ async function run(): Promise<void> {
 
 function present({ name, ours, peer, unit, ratio, budget, runs, spread }: BenchRow): Record<string, string | number> {
   const number = (value: number | null, digits = 2): string => (value === null ? '' : value.toFixed(digits))
-  const range = (sample: readonly [number, number] | null | undefined): string => (sample === null || sample === undefined || runs === 1 ? '' : ` (${number(sample[0])}-${number(sample[1])})`)
+  const range = (sample: readonly [number, number] | null | undefined): string =>
+    sample === null || sample === undefined || runs === 1 ? '' : ` (${number(sample[0])}-${number(sample[1])})`
   const verdict = budget === null ? '' : (ratio ?? ours) <= budget ? 'within' : 'OVER'
-  return { what: name, ours: `${number(ours)}${range(spread?.ours)} ${unit}`, peer: peer === null ? '' : `${number(peer)}${range(spread?.peer)} ${unit}`, ratio: number(ratio), budget: number(budget), verdict, runs }
+  return {
+    what: name,
+    ours: `${number(ours)}${range(spread?.ours)} ${unit}`,
+    peer: peer === null ? '' : `${number(peer)}${range(spread?.peer)} ${unit}`,
+    ratio: number(ratio),
+    budget: number(budget),
+    verdict,
+    runs,
+  }
 }
 
 /** "100,1000", or "" for none. */
 function numbers(text: string): number[] {
   const given = text.split(',').filter(Boolean).map(Number)
-  if (given.some((each) => !Number.isInteger(each) || each < 1)) throw new TypeError(`Expected whole numbers with commas between them, got \`${text}\``)
+  if (given.some((each) => !Number.isInteger(each) || each < 1))
+    throw new TypeError(`Expected whole numbers with commas between them, got \`${text}\``)
   return given
 }

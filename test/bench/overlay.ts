@@ -1,4 +1,5 @@
-// Peers programmed through one pass of the overlay, beside one `ip` or `bridge` process per command, in one namespace, interleaved.
+// Peers programmed through one pass of the overlay, beside one `ip` or `bridge` process per command, in one namespace,
+// interleaved.
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { pino } from 'pino'
@@ -26,9 +27,17 @@ export async function overlayBench(): Promise<BenchRow[]> {
   await createNamespace(namespace)
   try {
     const path = namespacePath(namespace)
-    execFileSync('nsenter', [`--net=${path}`, 'ip', '-batch', '-'], { input: 'link set lo up\nlink add eth0 type veth peer name elsewhere\naddr add 172.16.0.1/12 dev eth0\nlink set eth0 up\nlink set elsewhere up\n' })
+    execFileSync('nsenter', [`--net=${path}`, 'ip', '-batch', '-'], {
+      input:
+        'link set lo up\nlink add eth0 type veth peer name elsewhere\naddr add 172.16.0.1/12 dev eth0\nlink set eth0 up\nlink set elsewhere up\n',
+    })
     await using kernel = openKernel({ netns: path, log })
-    return [await programming(kernel, path, 1000, 1000), await programming(kernel, path, 5000, peerSample), await oneJoins(kernel, 1000), await nothingToDo(kernel, 5000)]
+    return [
+      await programming(kernel, path, 1000, 1000),
+      await programming(kernel, path, 5000, peerSample),
+      await oneJoins(kernel, 1000),
+      await nothingToDo(kernel, 5000),
+    ]
   } finally {
     await deleteNamespace(namespace)
   }
@@ -39,8 +48,11 @@ async function programming(kernel: Kernel, path: string, count: number, sample: 
   const nodes = cluster(count)
   const [ours, peer]: [number[], number[]] = [[], []]
   // One pass that is not counted says what a hand would have to type.
-  const commands = (await pass(kernel, nodes)).filter(({ kind }) => kind === 'neighbour' || kind === 'fdb' || kind === 'route').map(({ tool, line }) => `${tool} ${line}`)
-  if (commands.length !== 3 * count) throw new Error(`Expected ${3 * count} entries for ${count} peers, got ${commands.length}`)
+  const commands = (await pass(kernel, nodes))
+    .filter(({ kind }) => kind === 'neighbour' || kind === 'fdb' || kind === 'route')
+    .map(({ tool, line }) => `${tool} ${line}`)
+  if (commands.length !== 3 * count)
+    throw new Error(`Expected ${3 * count} entries for ${count} peers, got ${commands.length}`)
   const [neighbours, fdb, routes] = [0, count, 2 * count].map((from) => commands.slice(from, from + sample))
   const script = [...(neighbours ?? []), ...(fdb ?? []), ...(routes ?? [])].join('\n')
   for (let round = 0; round < rounds; round++) {
@@ -48,11 +60,25 @@ async function programming(kernel: Kernel, path: string, count: number, sample: 
     ours.push(await clock(async () => pass(kernel, nodes)))
     await forget(kernel)
     await pass(kernel, cluster(0))
-    peer.push((await clock(async () => execFileSync('nsenter', [`--net=${path}`, 'sh', '-e'], { input: script }))) * (count / sample))
+    peer.push(
+      (await clock(async () => execFileSync('nsenter', [`--net=${path}`, 'sh', '-e'], { input: script }))) *
+        (count / sample),
+    )
   }
   await forget(kernel)
-  const note = sample === count ? 'peer: one process per command' : `peer: one process per command, ${sample} peers measured and scaled`
-  return { name: `${count} peers programmed (${note})`, ours: median(ours), peer: median(peer), unit: 'ms', ratio: median(ours) / median(peer), budget: count === 1000 ? 0.05 : null, runs: rounds }
+  const note =
+    sample === count
+      ? 'peer: one process per command'
+      : `peer: one process per command, ${sample} peers measured and scaled`
+  return {
+    name: `${count} peers programmed (${note})`,
+    ours: median(ours),
+    peer: median(peer),
+    unit: 'ms',
+    ratio: median(ours) / median(peer),
+    budget: count === 1000 ? 0.05 : null,
+    runs: rounds,
+  }
 }
 
 async function oneJoins(kernel: Kernel, count: number): Promise<BenchRow> {
@@ -63,7 +89,15 @@ async function oneJoins(kernel: Kernel, count: number): Promise<BenchRow> {
     times.push(await clock(async () => pass(kernel, nodes)))
   }
   await forget(kernel)
-  return { name: `one peer joins ${count - 1} (a full pass: dumps, difference, three entries)`, ours: median(times), peer: null, unit: 'ms', ratio: null, budget: null, runs: times.length }
+  return {
+    name: `one peer joins ${count - 1} (a full pass: dumps, difference, three entries)`,
+    ours: median(times),
+    peer: null,
+    unit: 'ms',
+    ratio: null,
+    budget: null,
+    runs: times.length,
+  }
 }
 
 async function nothingToDo(kernel: Kernel, count: number): Promise<BenchRow> {
@@ -72,15 +106,36 @@ async function nothingToDo(kernel: Kernel, count: number): Promise<BenchRow> {
   const times: number[] = []
   for (let round = 0; round < rounds * 3; round++) times.push(await clock(async () => pass(kernel, nodes)))
   await forget(kernel)
-  return { name: `a pass over ${count} peers that finds nothing to do`, ours: median(times), peer: null, unit: 'ms', ratio: null, budget: null, runs: times.length }
+  return {
+    name: `a pass over ${count} peers that finds nothing to do`,
+    ours: median(times),
+    peer: null,
+    unit: 'ms',
+    ratio: null,
+    budget: null,
+    runs: times.length,
+  }
 }
 
-const settings: OverlaySettings = { nodeName: 'node-0', mode: 'vxlan', vni: 1, port: 8472, device: parseInterfaceName('fairlead.1'), checksumOffload: 'keep', mtu: 'auto', families: [4] }
+const settings: OverlaySettings = {
+  nodeName: 'node-0',
+  mode: 'vxlan',
+  vni: 1,
+  port: 8472,
+  device: parseInterfaceName('fairlead.1'),
+  checksumOffload: 'keep',
+  mtu: 'auto',
+  families: [4],
+}
 
-/** A pass as after a restart. @throws {Error} when anything was refused, since then it would be the time of something else. */
+/**
+ * A pass as after a restart.
+ * @throws {Error} when anything was refused, since then it would be the time of something else.
+ */
 async function pass(kernel: Kernel, nodes: readonly ClusterNode[]): Promise<readonly Change[]> {
   const { changes, failures, problems } = await new Overlay({ kernel, log }).reconcile(settings, nodes)
-  if (failures.length > 0 || problems.length > 0) throw new Error(`the overlay could not be programmed: ${failures[0]?.error.message ?? problems[0]}`)
+  if (failures.length > 0 || problems.length > 0)
+    throw new Error(`the overlay could not be programmed: ${failures[0]?.error.message ?? problems[0]}`)
   return changes
 }
 
@@ -95,9 +150,17 @@ function cluster(peers: number): ClusterNode[] {
     name: `node-${i}`,
     uid: `${i}`,
     createdAt: i,
-    podCidrs: [i === 0 ? parseCidr('10.255.0.0/24') : cidrOf(addressFromBigInt((10n << 24n) + (64n << 16n) + BigInt(i * 256), 4), 24)],
-    internalAddresses: [i === 0 ? parseAddress('172.16.0.1') : addressFromBigInt((172n << 24n) + (17n << 16n) + BigInt(i), 4)],
-    zone: undefined, leaving: false, networkUnavailable: false,
+    podCidrs: [
+      i === 0
+        ? parseCidr('10.255.0.0/24')
+        : cidrOf(addressFromBigInt((10n << 24n) + (64n << 16n) + BigInt(i * 256), 4), 24),
+    ],
+    internalAddresses: [
+      i === 0 ? parseAddress('172.16.0.1') : addressFromBigInt((172n << 24n) + (17n << 16n) + BigInt(i), 4),
+    ],
+    zone: undefined,
+    leaving: false,
+    networkUnavailable: false,
   }))
 }
 

@@ -11,7 +11,11 @@ export function residentMegabytes(pid: number): { readonly now: number; readonly
 /** Seconds of CPU of the process, of its descendants that run, and of those that they have waited for. */
 export function cpuSeconds(pid: number): number {
   const stats = readdirSync('/proc').flatMap((name) => (/^\d+$/.test(name) ? (statOf(name) ?? []) : []))
-  const sum = (of: number): number => stats.reduce((total, each) => total + (each.pid === of ? each.seconds : 0) + (each.parent === of ? sum(each.pid) : 0), 0)
+  const sum = (of: number): number =>
+    stats.reduce(
+      (total, each) => total + (each.pid === of ? each.seconds : 0) + (each.parent === of ? sum(each.pid) : 0),
+      0,
+    )
   return sum(pid)
 }
 
@@ -25,9 +29,17 @@ interface Stat {
 function statOf(pid: string): Stat | undefined {
   try {
     const text = readFileSync(`/proc/${pid}/stat`, 'utf8')
-    // The name, in parentheses, may hold spaces. Then: state, parent, ...; utime, stime, cutime and cstime are 14th to 17th of all, in ticks of 10 ms.
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number)
-    return { pid: Number(pid), parent: fields[1] ?? 0, seconds: [11, 12, 13, 14].reduce((total, at) => total + (fields[at] ?? 0), 0) / 100 }
+    // The name, in parentheses, may hold spaces. Then: state, parent, ...; utime, stime, cutime and cstime are 14th to
+    // 17th of all, in ticks of 10 ms.
+    const fields = text
+      .slice(text.lastIndexOf(')') + 2)
+      .split(' ')
+      .map(Number)
+    return {
+      pid: Number(pid),
+      parent: fields[1] ?? 0,
+      seconds: [11, 12, 13, 14].reduce((total, at) => total + (fields[at] ?? 0), 0) / 100,
+    }
   } catch {
     return undefined
   }

@@ -1,4 +1,5 @@
-// A real agent, fed by the lab's API server: memory, idle CPU, and from the API server's event, or the agent's start, to the rule in force, told by a connection that arrives.
+// A real agent, fed by the lab's API server: memory, idle CPU, and from the API server's event, or the agent's start,
+// to the rule in force, told by a connection that arrives.
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -12,7 +13,10 @@ const dir = '/run/bench-services'
 /** The Service that is changed, and connected to. */
 const probed = 7
 const settleMs = 75_000
-/** Longer than an agent rests after a write (agent/sync-loop.ts): each change comes alone, and none waits for the one before. */
+/**
+ * Longer than an agent rests after a write (agent/sync-loop.ts): each change comes alone, and none waits for the one
+ * before.
+ */
 const pauseMs = 2000
 
 export interface AgentCosts extends IdleCosts {
@@ -81,7 +85,11 @@ class AgentNode implements Disposable {
 
   /** Begins to connect to the Service. The answer waits for the moment (ns) when a connection came to the endpoint. */
   async arrivalAt(endpoint: string): Promise<() => Promise<bigint>> {
-    const probe = spawn('ip', ['netns', 'exec', this.#namespace.name, compiled('service-probe.c'), clusterIp(probed), endpoint], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const probe = spawn(
+      'ip',
+      ['netns', 'exec', this.#namespace.name, compiled('service-probe.c'), clusterIp(probed), endpoint],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    )
     const lines = createInterface(probe.stdout)[Symbol.asyncIterator]()
     await lines.next()
     return async () => BigInt(String((await lines.next()).value))

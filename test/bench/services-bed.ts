@@ -36,7 +36,10 @@ export class Bed implements AsyncDisposable {
     const bed = new Bed(name, backend, layout)
     for (let n = 1; n <= count; n++) bed.cluster.add(n, 3, udp)
     // Everything has a way out, which leads nowhere: what is measured is what happens before.
-    await bed.#run('sh', ['-c', 'ip link set lo up && ip link add out type veth peer name away && ip addr add 192.168.0.21/24 dev out && ip link set out up && ip link set away up && ip route add default via 192.168.0.1 && ip neigh add 192.168.0.1 lladdr 02:00:00:00:00:01 dev out'])
+    await bed.#run('sh', [
+      '-c',
+      'ip link set lo up && ip link add out type veth peer name away && ip addr add 192.168.0.21/24 dev out && ip link set out up && ip link set away up && ip route add default via 192.168.0.1 && ip neigh add 192.168.0.1 lladdr 02:00:00:00:00:01 dev out',
+    ])
     return bed
   }
 
@@ -51,7 +54,10 @@ export class Bed implements AsyncDisposable {
     return tableText(this.#flat(this.cluster.services.keys()).rules)
   }
 
-  /** The text of a partial sync as kube-proxy makes it: the chains of the Service that changed, and all of KUBE-SERVICES, whatever is in it. */
+  /**
+   * The text of a partial sync as kube-proxy makes it: the chains of the Service that changed, and all of
+   * KUBE-SERVICES, whatever is in it.
+   */
   partialText(n: number): string {
     const { filter, nat: all } = this.#flat(this.cluster.services.keys()).rules
     const nat = new Map([...this.#flat([`ns/svc-${n}`]).rules.nat.keys()].map((chain) => [chain, all.get(chain) ?? []]))
@@ -67,7 +73,10 @@ export class Bed implements AsyncDisposable {
   #flat(keys: Iterable<string>): Desired {
     const services = [...keys].flatMap((key) => this.cluster.services.get(key) ?? [])
     const slices = services.flatMap(({ name }) => this.cluster.slices.get(`ns/${name}-slice`) ?? [])
-    return desiredRules({ services, slices, options: { ...options, layout: 'flat' }, node: nodeFacts(node, 4, []) }, { endpoints: flatEndpoints, frontends: flatFrontends })
+    return desiredRules(
+      { services, slices, options: { ...options, layout: 'flat' }, node: nodeFacts(node, 4, []) },
+      { endpoints: flatEndpoints, frontends: flatFrontends },
+    )
   }
 
   async #run(program: string, args: readonly string[]): Promise<string> {

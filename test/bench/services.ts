@@ -1,4 +1,5 @@
-// Services: what a start, a change and a new connection cost, beside kube-proxy's way of doing it, on both backends; and what a real agent costs.
+// Services: what a start, a change and a new connection cost, beside kube-proxy's way of doing it, on both backends;
+// and what a real agent costs.
 import type { IptablesBackend } from '../../src/kernel/kernel.ts'
 import { type BenchRow, rowOf } from './bench-row.ts'
 import { Bed, seconds } from './services-bed.ts'
@@ -8,7 +9,10 @@ const backends: readonly IptablesBackend[] = ['nft', 'legacy']
 /** The sizes that budgets are for. */
 const large = 10_000
 const changeBudgets = { nft: 0.05, legacy: 0.8 }
-const coldBudgets = new Map([[2000, 0.3], [5000, 0.1]])
+const coldBudgets = new Map([
+  [2000, 0.3],
+  [5000, 0.1],
+])
 const agentBudgets = { nft: { start: 6, change: 0.15 }, legacy: { start: 4, change: 0.7 } }
 const nodes = 1000
 
@@ -29,7 +33,9 @@ export async function servicesBench({ sizes, cold, agent }: ServicesBench): Prom
   return rows
 }
 
-/** Two nodes with the same Services, one laid out as a tree and one flat: a change and a new connection on each in turn. */
+/**
+ * Two nodes with the same Services, one laid out as a tree and one flat: a change and a new connection on each in turn.
+ */
 async function besideFlat(backend: IptablesBackend, size: number): Promise<BenchRow[]> {
   await using ours = await Bed.make(backend, 'tree', size)
   await using peer = await Bed.make(backend, 'flat', size)
@@ -48,17 +54,43 @@ async function besideFlat(backend: IptablesBackend, size: number): Promise<Bench
   const where = `${size} Services x 3, ${backend}`
   return [
     rowOf({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }),
-    rowOf({ name: `endpoints of one Service change among ${where}`, ours: changes[0], peer: changes[1], unit: 's', budget: size === large ? changeBudgets[backend] : null }),
+    rowOf({
+      name: `endpoints of one Service change among ${where}`,
+      ours: changes[0],
+      peer: changes[1],
+      unit: 's',
+      budget: size === large ? changeBudgets[backend] : null,
+    }),
     ...(await newConnections(where, { ours, peer, empty }, size === large)),
   ]
 }
 
-async function newConnections(where: string, { ours, peer, empty }: Record<'ours' | 'peer' | 'empty', Bed>, budgets: boolean): Promise<BenchRow[]> {
+async function newConnections(
+  where: string,
+  { ours, peer, empty }: Record<'ours' | 'peer' | 'empty', Bed>,
+  budgets: boolean,
+): Promise<BenchRow[]> {
   const rows: BenchRow[] = []
   for (const [what, address] of Object.entries(targetsOn(ours))) {
     const samples = await inTurn({ ours, peer, empty }, address, 21)
-    rows.push(rowOf({ name: `first packet to ${what}, beside the flat layout, ${where}`, ours: samples.ours, peer: samples.peer, unit: 'us', budget: budgets && what === 'last' ? 0.1 : null }))
-    rows.push(rowOf({ name: `first packet to ${what}, beside no Services at all, ${where}`, ours: samples.ours, peer: samples.empty, unit: 'us', budget: budgets ? 1.5 : null }))
+    rows.push(
+      rowOf({
+        name: `first packet to ${what}, beside the flat layout, ${where}`,
+        ours: samples.ours,
+        peer: samples.peer,
+        unit: 'us',
+        budget: budgets && what === 'last' ? 0.1 : null,
+      }),
+    )
+    rows.push(
+      rowOf({
+        name: `first packet to ${what}, beside no Services at all, ${where}`,
+        ours: samples.ours,
+        peer: samples.empty,
+        unit: 'us',
+        budget: budgets ? 1.5 : null,
+      }),
+    )
   }
   return rows
 }
@@ -75,26 +107,46 @@ async function oursAlone(size: number): Promise<BenchRow[]> {
     changes.push(await ours.sync())
   }
   const where = `${size} Services x 3, nft`
-  const rows = [rowOf({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }), rowOf({ name: `endpoints of one Service change among ${where}`, ours: changes, unit: 's' })]
+  const rows = [
+    rowOf({ name: `all rules in force from nothing, ${where}`, ours: [start], unit: 's' }),
+    rowOf({ name: `endpoints of one Service change among ${where}`, ours: changes, unit: 's' }),
+  ]
   for (const [what, address] of Object.entries(targetsOn(ours))) {
     const samples = await inTurn({ ours, empty }, address, 21)
-    rows.push(rowOf({ name: `first packet to ${what}, beside no Services at all, ${where}`, ours: samples.ours, peer: samples.empty, unit: 'us' }))
+    rows.push(
+      rowOf({
+        name: `first packet to ${what}, beside no Services at all, ${where}`,
+        ours: samples.ours,
+        peer: samples.empty,
+        unit: 'us',
+      }),
+    )
   }
   return rows
 }
 
 function targetsOn({ cluster }: Bed): Record<string, string> {
   const all = [...cluster.services.values()].map(({ clusterIps: [address] }) => String(address))
-  return { first: all[0] ?? '', middle: all[Math.floor(all.length / 2)] ?? '', last: all.at(-1) ?? '', 'no Service': '10.200.0.1' }
+  return {
+    first: all[0] ?? '',
+    middle: all[Math.floor(all.length / 2)] ?? '',
+    last: all.at(-1) ?? '',
+    'no Service': '10.200.0.1',
+  }
 }
 
 /** Each round begins with another bed: what a machine does now and then hits all of them alike. */
-async function inTurn<K extends string>(beds: Record<K, Bed>, address: string, rounds: number): Promise<Record<K, number[]>> {
+async function inTurn<K extends string>(
+  beds: Record<K, Bed>,
+  address: string,
+  rounds: number,
+): Promise<Record<K, number[]>> {
   const names = Object.keys(beds) as K[]
   const samples = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<K, number[]>
   for (let round = 0; round < rounds; round++) {
     const from = round % names.length
-    for (const name of [...names.slice(from), ...names.slice(0, from)]) samples[name].push(await beds[name].firstPackets(address))
+    for (const name of [...names.slice(from), ...names.slice(0, from)])
+      samples[name].push(await beds[name].firstPackets(address))
   }
   return samples
 }
@@ -109,7 +161,13 @@ async function coldStart(size: number): Promise<BenchRow> {
     const text = theirs.wholeText()
     peer.push(await seconds(async () => theirs.kernel.restoreRules(4, text)))
   }
-  return rowOf({ name: `cold start beside one restore of the same rules, ${size} Services x 3, nft`, ours, peer, unit: 's', budget: coldBudgets.get(size) ?? null })
+  return rowOf({
+    name: `cold start beside one restore of the same rules, ${size} Services x 3, nft`,
+    ours,
+    peer,
+    unit: 's',
+    budget: coldBudgets.get(size) ?? null,
+  })
 }
 
 async function realAgent(size: number): Promise<BenchRow[]> {
@@ -121,11 +179,26 @@ async function realAgent(size: number): Promise<BenchRow[]> {
     const { start, change } = agentBudgets[backend]
     const budget = (value: number): number | null => (size === large ? value : null)
     rows.push(
-      rowOf({ name: `from the agent's start to all rules in force, ${where}`, ours: [costs.startSeconds], unit: 's', budget: budget(start) }),
-      rowOf({ name: `from the API server's event to the rule in force, ${where}`, ours: costs.changes, unit: 's', budget: budget(change) }),
+      rowOf({
+        name: `from the agent's start to all rules in force, ${where}`,
+        ours: [costs.startSeconds],
+        unit: 's',
+        budget: budget(start),
+      }),
+      rowOf({
+        name: `from the API server's event to the rule in force, ${where}`,
+        ours: costs.changes,
+        unit: 's',
+        budget: budget(change),
+      }),
       rowOf({ name: `agent's memory, ${where}`, ours: [costs.megabytes], unit: 'MB', budget: budget(150) }),
       rowOf({ name: `agent's memory at its peak, ${where}`, ours: [costs.peakMegabytes], unit: 'MB' }),
-      rowOf({ name: `idle CPU of the agent and what it starts, % of a core, ${where}`, ours: [costs.idlePercent], unit: '%', budget: budget(0.5) }),
+      rowOf({
+        name: `idle CPU of the agent and what it starts, % of a core, ${where}`,
+        ours: [costs.idlePercent],
+        unit: '%',
+        budget: budget(0.5),
+      }),
     )
   }
   return rows

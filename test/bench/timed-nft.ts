@@ -21,10 +21,14 @@ export interface TimedNft {
 }
 
 export function timedNft(kernel: Kernel, netns: string): TimedNft {
-  if (!existsSync(library)) execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', library, `${import.meta.dirname}/netlink-time.c`])
+  if (!existsSync(library))
+    execFileSync('gcc', ['-O2', '-shared', '-fPIC', '-o', library, `${import.meta.dirname}/netlink-time.c`])
   const applyNft = async (text: string): Promise<void> => {
     rmSync(times, { force: true })
-    execFileSync('nsenter', [`--net=${netns}`, 'nft', '-f', '-'], { input: text, env: { ...process.env, LD_PRELOAD: library, NETLINK_TIME: times } })
+    execFileSync('nsenter', [`--net=${netns}`, 'nft', '-f', '-'], {
+      input: text,
+      env: { ...process.env, LD_PRELOAD: library, NETLINK_TIME: times },
+    })
   }
   const timed = new Proxy(kernel, {
     get(target, key) {
@@ -33,7 +37,9 @@ export function timedNft(kernel: Kernel, netns: string): TimedNft {
     },
   })
   const cost = (): NftCost => {
-    const [inside = 0, all = 0] = readFileSync(times, 'utf8').split(' ').map((ns) => Number(ns) / 1e6)
+    const [inside = 0, all = 0] = readFileSync(times, 'utf8')
+      .split(' ')
+      .map((ns) => Number(ns) / 1e6)
     return { kernel: inside, nft: all - inside }
   }
   return { kernel: timed, cost }

@@ -9,7 +9,10 @@ import { keyOf, type KubeObject } from '../../src/cluster/kube-object.ts'
 import { Reflector, type ReflectorLimits } from '../../src/cluster/reflector.ts'
 import { openWatch, type WatchEvent } from '../../src/cluster/watch-stream.ts'
 import { kubeconfigPath } from '../../src/lab/apiserver/kubeconfig.ts'
-import { type ScratchRealApiServer, startScratchRealApiServer } from '../../src/lab/real-control-plane/scratch-real-api-server.ts'
+import {
+  type ScratchRealApiServer,
+  startScratchRealApiServer,
+} from '../../src/lab/real-control-plane/scratch-real-api-server.ts'
 import { describeRealApi } from '../real-control-plane.ts'
 
 const waiting = { timeout: 60_000, interval: 50 }
@@ -48,7 +51,9 @@ describeRealApi('real API server', () => {
   }
 
   async function addNode(name: string, word = ''): Promise<void> {
-    await server.api.request('POST', '/api/v1/nodes', { body: { apiVersion: 'v1', kind: 'Node', metadata: { name, labels: { word } } } })
+    await server.api.request('POST', '/api/v1/nodes', {
+      body: { apiVersion: 'v1', kind: 'Node', metadata: { name, labels: { word } } },
+    })
   }
 
   async function clearNodes(): Promise<void> {
@@ -64,17 +69,37 @@ describeRealApi('real API server', () => {
     expect(nodes.names()).toEqual(['a', 'b'])
     await addNode('c', 'one')
     await server.api.request('DELETE', '/api/v1/nodes/a')
-    await server.api.request('PATCH', '/api/v1/nodes/b', { body: { metadata: { labels: { word: 'two' } } }, contentType: 'application/merge-patch+json' })
-    await vi.waitFor(() => expect(Object.fromEntries(nodes.reflector.snapshot)).toEqual({ b: 'two', c: 'one' }), waiting)
-    expect(nodes.reflector.status()).toMatchObject({ state: 'watching', relists: 0, reconnects: 0, lastError: undefined })
+    await server.api.request('PATCH', '/api/v1/nodes/b', {
+      body: { metadata: { labels: { word: 'two' } } },
+      contentType: 'application/merge-patch+json',
+    })
+    await vi.waitFor(
+      () => expect(Object.fromEntries(nodes.reflector.snapshot)).toEqual({ b: 'two', c: 'one' }),
+      waiting,
+    )
+    expect(nodes.reflector.status()).toMatchObject({
+      state: 'watching',
+      relists: 0,
+      reconnects: 0,
+      lastError: undefined,
+    })
     expect(nodes.said).toEqual(['Read all of /api/v1/nodes'])
   })
 
   test('bookmarks end the list, and tell before a watch ends how far it saw, though nothing happened to what it selects', async () => {
     await clearNodes()
     await addNode('a')
-    const query = { fieldSelector: 'metadata.name=a', sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', timeoutSeconds: 8 }
-    const events = await openWatch(server.api, '/api/v1/nodes', query, { signal: AbortSignal.timeout(50_000), headersTimeoutMs: 10_000, deadlineMs: 50_000 })
+    const query = {
+      fieldSelector: 'metadata.name=a',
+      sendInitialEvents: true,
+      resourceVersionMatch: 'NotOlderThan',
+      timeoutSeconds: 8,
+    }
+    const events = await openWatch(server.api, '/api/v1/nodes', query, {
+      signal: AbortSignal.timeout(50_000),
+      headersTimeoutMs: 10_000,
+      deadlineMs: 50_000,
+    })
     const seen: WatchEvent[] = []
     for await (const event of events) {
       seen.push(event)
@@ -106,7 +131,9 @@ describeRealApi('real API server', () => {
       // Behind the server's back: nobody is there to send an event of it, and history from before it is gone.
       await server.etcd('kv/deleterange', { key: base64('/registry/minions/a') })
       for (let i = 0; i < 10; i++) await server.etcd('kv/put', { key: base64('/elsewhere'), value: base64(String(i)) })
-      const { header } = (await server.etcd('kv/put', { key: base64('/elsewhere'), value: '' })) as { header: { revision: string } }
+      const { header } = (await server.etcd('kv/put', { key: base64('/elsewhere'), value: '' })) as {
+        header: { revision: string }
+      }
       await server.etcd('kv/compaction', { revision: header.revision, physical: true })
     })
     await vi.waitFor(() => expect(nodes.names()).toEqual(['b']), waiting)
@@ -121,7 +148,11 @@ describeRealApi('real API server', () => {
     await addNode('a')
     const tokens = [await serviceAccount('first'), await serviceAccount('second')] as const
     const kubeconfig = join(server.dir, 'service-account.kubeconfig')
-    const write = (token: string): void => writeFileSync(kubeconfig, readFileSync(kubeconfigPath(server.dir, 'admin'), 'utf8').replace(/token: .*/, `token: ${token}`))
+    const write = (token: string): void =>
+      writeFileSync(
+        kubeconfig,
+        readFileSync(kubeconfigPath(server.dir, 'admin'), 'utf8').replace(/token: .*/, `token: ${token}`),
+      )
     write(tokens[0])
     await using nodes = reflect(connectCluster({ kubeconfig }), { watchSeconds: 2 })
     await nodes.reflector.whenSynced()
@@ -135,23 +166,46 @@ describeRealApi('real API server', () => {
 
   test('agents read what deploy/base/rbac.yaml says and write nothing; a kubelet has its own node alone', async () => {
     const agent = await server.as('agent-node1')
-    for (const path of ['/api/v1/nodes', '/api/v1/pods', '/api/v1/services', '/api/v1/namespaces', '/apis/discovery.k8s.io/v1/endpointslices', '/apis/networking.k8s.io/v1/networkpolicies']) {
+    for (const path of [
+      '/api/v1/nodes',
+      '/api/v1/pods',
+      '/api/v1/services',
+      '/api/v1/namespaces',
+      '/apis/discovery.k8s.io/v1/endpointslices',
+      '/apis/networking.k8s.io/v1/networkpolicies',
+    ]) {
       expect(await agent.request('GET', path)).toHaveProperty('items')
     }
-    await expect(agent.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'mine' } } })).rejects.toMatchObject({ status: 403, reason: 'Forbidden' })
+    await expect(
+      agent.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'mine' } } }),
+    ).rejects.toMatchObject({ status: 403, reason: 'Forbidden' })
     const kubelet = await server.as('kubelet-node1')
     await kubelet.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'node1' } } })
-    await expect(kubelet.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'node2' } } })).rejects.toMatchObject({ status: 403 })
+    await expect(
+      kubelet.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'node2' } } }),
+    ).rejects.toMatchObject({ status: 403 })
     await expect(kubelet.request('GET', '/api/v1/pods')).rejects.toMatchObject({ status: 403 })
-    expect(await kubelet.request('GET', '/api/v1/pods', { query: { fieldSelector: 'spec.nodeName=node1' } })).toHaveProperty('items')
+    expect(
+      await kubelet.request('GET', '/api/v1/pods', { query: { fieldSelector: 'spec.nodeName=node1' } }),
+    ).toHaveProperty('items')
   })
 
   /** A token of a new account that may read Nodes. */
   async function serviceAccount(name: string): Promise<string> {
     await server.api.request('POST', '/api/v1/namespaces/kube-system/serviceaccounts', { body: { metadata: { name } } })
     const role = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'fairlead' }
-    await server.api.request('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', { body: { metadata: { name }, roleRef: role, subjects: [{ kind: 'ServiceAccount', name, namespace: 'kube-system' }] } })
-    const { status } = await server.api.request<{ status: { token: string } }>('POST', `/api/v1/namespaces/kube-system/serviceaccounts/${name}/token`, { body: { spec: { expirationSeconds: 600 } } })
+    await server.api.request('POST', '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      body: {
+        metadata: { name },
+        roleRef: role,
+        subjects: [{ kind: 'ServiceAccount', name, namespace: 'kube-system' }],
+      },
+    })
+    const { status } = await server.api.request<{ status: { token: string } }>(
+      'POST',
+      `/api/v1/namespaces/kube-system/serviceaccounts/${name}/token`,
+      { body: { spec: { expirationSeconds: 600 } } },
+    )
     return status.token
   }
 })

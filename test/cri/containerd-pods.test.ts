@@ -21,7 +21,9 @@ describeRuntime('pods under containerd', () => {
   afterAll(async () => await lab[Symbol.asyncDispose]())
 
   test('our binary is the only plugin, loopback included', async () => {
-    expect(await one.succeed('cd /opt/cni/bin; ls; for each in *; do cmp $each fairlead-cni; done')).toBe('fairlead-cni\nloopback')
+    expect(await one.succeed('cd /opt/cni/bin; ls; for each in *; do cmp $each fairlead-cni; done')).toBe(
+      'fairlead-cni\nloopback',
+    )
   })
 
   test('of two nodes talk both ways under their own addresses, and each with itself over lo', async () => {
@@ -37,10 +39,12 @@ describeRuntime('pods under containerd', () => {
   })
 
   test('have the hostPort and the bandwidth that their sandbox asks for', async () => {
-    const pod = await one.runPod(one.sandboxConfig('web', {
-      portMappings: [{ protocol: 'TCP', containerPort: podPort, hostPort }],
-      annotations: { 'kubernetes.io/ingress-bandwidth': '8M', 'kubernetes.io/egress-bandwidth': '16M' },
-    }))
+    const pod = await one.runPod(
+      one.sandboxConfig('web', {
+        portMappings: [{ protocol: 'TCP', containerPort: podPort, hostPort }],
+        annotations: { 'kubernetes.io/ingress-bandwidth': '8M', 'kubernetes.io/egress-bandwidth': '16M' },
+      }),
+    )
     const client = await two.runPod(two.sandboxConfig('client'))
     // A pod of another node comes with that node's address: it goes to an address that is no pod's.
     expect(await two.ask(client, nodeAddress.node1, hostPort)).toBe(`web ${nodeAddress.node2}`)
@@ -48,11 +52,18 @@ describeRuntime('pods under containerd', () => {
     expect(await one.succeed(`socat -u TCP:127.0.0.1:${hostPort} -`)).toMatch(/^web /)
     const qdiscs = (JSON.parse(await one.succeed('tc -j qdisc show')) as Qdisc[]).filter(({ kind }) => kind === 'tbf')
     // In bytes a second.
-    expect(qdiscs.map(({ dev, options }) => [dev.slice(0, 3), options.rate])).toEqual(expect.arrayContaining([['vet', 1_000_000], ['ifb', 2_000_000]]))
+    expect(qdiscs.map(({ dev, options }) => [dev.slice(0, 3), options.rate])).toEqual(
+      expect.arrayContaining([
+        ['vet', 1_000_000],
+        ['ifb', 2_000_000],
+      ]),
+    )
 
     await Promise.all([one.removeSandbox(pod.sandbox), two.removeSandbox(client.sandbox)])
     await expectNothingLeft(one)
-    expect((await two.run(['socat', '-u', `TCP:${nodeAddress.node1}:${hostPort},connect-timeout=2`, '-'])).exitCode).toBe(1)
+    expect(
+      (await two.run(['socat', '-u', `TCP:${nodeAddress.node1}:${hostPort},connect-timeout=2`, '-'])).exitCode,
+    ).toBe(1)
   })
 
   test('go on with a new sandbox when the process that held the old one ends', async () => {
@@ -60,7 +71,11 @@ describeRuntime('pods under containerd', () => {
     const first = await one.runPod(config)
     const { pid } = await one.insideOf(first.sandbox)
     await one.succeed(`kill -KILL ${pid}`)
-    await expect.poll(async () => (await one.cri.call('PodSandboxStatus', { podSandboxId: first.sandbox })).status.state, { timeout: 60_000 }).toBe('SANDBOX_NOTREADY')
+    await expect
+      .poll(async () => (await one.cri.call('PodSandboxStatus', { podSandboxId: first.sandbox })).status.state, {
+        timeout: 60_000,
+      })
+      .toBe('SANDBOX_NOTREADY')
     await one.cri.call('StopPodSandbox', { podSandboxId: first.sandbox })
     const second = await one.runPod({ ...config, metadata: { ...config.metadata, attempt: 1 } })
     // The address of before rests.
@@ -98,7 +113,9 @@ describeRuntime('pods under containerd', () => {
   })
 
   test(`start ${many} at once, each with an address of its own, and leave nothing`, async () => {
-    const pods = await Promise.all(Array.from({ length: many }, async (_, i) => await one.runSandbox(one.sandboxConfig(`many-${i}`))))
+    const pods = await Promise.all(
+      Array.from({ length: many }, async (_, i) => await one.runSandbox(one.sandboxConfig(`many-${i}`))),
+    )
     const addresses = pods.map(({ address }) => address)
     expect(new Set(addresses).size).toBe(many)
     expect(addresses.filter((address) => !address.startsWith('172.30.'))).toEqual([])

@@ -1,5 +1,5 @@
-// A node's own containerd, started inside the lab's node as its service would be: root, state and pods' namespaces are the node's and go with it; our binary is the only
-// CNI plugin there. A containerd of the machine is not involved.
+// A node's own containerd, started inside the lab's node as its service would be: root, state and pods' namespaces are
+// the node's and go with it; our binary is the only CNI plugin there. A containerd of the machine is not involved.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs'
@@ -35,7 +35,10 @@ state = "/run/containerd"
   snapshotter = "native"
 `
 
-/** A node has a /sys of its own, without the machine's control groups: each hierarchy is mounted as the machine has it (a line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH). */
+/**
+ * A node has a /sys of its own, without the machine's control groups: each hierarchy is mounted as the machine has it
+ * (a line of /proc/self/cgroup is NUMBER:CONTROLLERS:PATH).
+ */
 const startScript = `
 if [ -z "$(ls /sys/fs/cgroup)" ]; then
   if [ "$(cut -d: -f2 /proc/self/cgroup)" = "" ]; then
@@ -98,9 +101,23 @@ export class Containerd {
 
   /** An archive as `docker save` writes it, and the name of the image in it. */
   async importImage(archive: string, image: string): Promise<void> {
-    const [file = '', ...args] = this.#inNode(['ctr', '--address', this.#files.socket, '--namespace', 'k8s.io', 'images', 'import', '--snapshotter', 'native', archive])
+    const [file = '', ...args] = this.#inNode([
+      'ctr',
+      '--address',
+      this.#files.socket,
+      '--namespace',
+      'k8s.io',
+      'images',
+      'import',
+      '--snapshotter',
+      'native',
+      archive,
+    ])
     await execa(file, args)
-    await until(async () => (await this.cri.call('ImageStatus', { image: { image } })).image !== null, 'the image to be known to CRI')
+    await until(
+      async () => (await this.cri.call('ImageStatus', { image: { image } })).image !== null,
+      'the image to be known to CRI',
+    )
   }
 
   /** As a crash does it: containers and their shims live on. */

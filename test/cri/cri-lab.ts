@@ -8,9 +8,15 @@ import { TestLab } from '../netns/test-lab.ts'
 import { cgroupOf, CriNode } from './cri-node.ts'
 import { buildPodImage, podImage } from './pod-image.ts'
 
-/** Like `describe`, for tests of a real runtime: skipped by name, with the reason, where it cannot run. @param lacks what else is missing */
+/**
+ * Like `describe`, for tests of a real runtime: skipped by name, with the reason, where it cannot run.
+ * @param lacks what else is missing
+ */
 export function describeRuntime(name: string, body: () => void, lacks?: string): void {
-  const missing = process.getuid?.() === 0 ? (['containerd', 'ctr', 'runc'].find((program) => !isInstalled(program)) ?? lacks) : 'root'
+  const missing =
+    process.getuid?.() === 0
+      ? (['containerd', 'ctr', 'runc'].find((program) => !isInstalled(program)) ?? lacks)
+      : 'root'
   // oxlint-disable-next-line vitest/valid-title -- the title is the caller's
   describe.skipIf(missing !== undefined)(missing === undefined ? name : `${name} (skipped: needs ${missing})`, () => {
     body()
@@ -34,10 +40,12 @@ export class CriLab implements AsyncDisposable {
   async up(): Promise<void> {
     await this.lab.succeed(['up', '--nodes', '2'])
     const image = await buildPodImage(this.directory)
-    await Promise.all(this.nodes.map(async ({ containerd }) => {
-      await containerd.start()
-      await containerd.importImage(image, podImage)
-    }))
+    await Promise.all(
+      this.nodes.map(async ({ containerd }) => {
+        await containerd.start()
+        await containerd.importImage(image, podImage)
+      }),
+    )
   }
 
   /** Returns when the node's agent has ended, or runs (it may not be ready yet). */
@@ -48,7 +56,18 @@ export class CriLab implements AsyncDisposable {
   /** Runtimes, shims and containers end with their node; only the control groups are the machine's. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.lab[Symbol.asyncDispose]()
-    await execa('find', ['/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${cgroupOf(this.lab.name)}*`, '-exec', 'rmdir', '{}', '+'])
+    await execa('find', [
+      '/sys/fs/cgroup',
+      '-depth',
+      '-type',
+      'd',
+      '-path',
+      `*/${cgroupOf(this.lab.name)}*`,
+      '-exec',
+      'rmdir',
+      '{}',
+      '+',
+    ])
   }
 }
 

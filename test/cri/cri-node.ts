@@ -83,13 +83,23 @@ export class CriNode {
   /** The process that holds the sandbox, as the node counts, and the path of its network namespace. */
   async insideOf(podSandboxId: string): Promise<{ pid: number; netns: string }> {
     const { info } = await this.cri.call('PodSandboxStatus', { podSandboxId, verbose: true })
-    const { pid, runtimeSpec } = JSON.parse(info['info'] ?? '{}') as { pid: number; runtimeSpec: { linux: { namespaces: { type: string; path?: string }[] } } }
+    const { pid, runtimeSpec } = JSON.parse(info['info'] ?? '{}') as {
+      pid: number
+      runtimeSpec: { linux: { namespaces: { type: string; path?: string }[] } }
+    }
     return { pid, netns: runtimeSpec.linux.namespaces.find(({ type }) => type === 'network')?.path ?? '' }
   }
 
-  /** What the pod hears when it asks there: "HOSTNAME ADDRESS", who answered and whom that one saw; or why there was no answer. */
+  /**
+   * What the pod hears when it asks there: "HOSTNAME ADDRESS", who answered and whom that one saw; or why there was no
+   * answer.
+   */
   async ask({ container }: Pod, address: string, port = podPort): Promise<string> {
-    const { exitCode, stdout, stderr } = await this.cri.call('ExecSync', { containerId: container, cmd: ['/pod', 'ask', address, String(port)], timeout: 10 })
+    const { exitCode, stdout, stderr } = await this.cri.call('ExecSync', {
+      containerId: container,
+      cmd: ['/pod', 'ask', address, String(port)],
+      timeout: 10,
+    })
     return exitCode === 0 ? stdout.toString().trim() : `no answer: ${stderr.toString().trim()}`
   }
 
@@ -101,7 +111,10 @@ export class CriNode {
   }
 
   /** The command inside the node, whatever its exit code. */
-  async run(command: readonly string[], { input = '', env = {} }: { input?: string; env?: Readonly<Record<string, string>> } = {}): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
+  async run(
+    command: readonly string[],
+    { input = '', env = {} }: { input?: string; env?: Readonly<Record<string, string>> } = {},
+  ): Promise<{ exitCode: number | undefined; stdout: string; stderr: string }> {
     const [file = '', ...args] = inNode(this.#lab, this.name, command)
     const { exitCode, stdout, stderr } = await execa(file, args, { input, env, reject: false })
     return { exitCode, stdout, stderr }
@@ -121,10 +134,17 @@ export class CriNode {
 
   /** How many requests of that kind the node's agent has answered with success. */
   async answered(command: 'ADD' | 'DEL'): Promise<number> {
-    return Number(new RegExp(`^fairlead_cni_request_seconds_count\\{command="${command}",code="0"\\} (\\d+)$`, 'm').exec(await this.get(10249, '/metrics'))?.[1] ?? 0)
+    return Number(
+      new RegExp(`^fairlead_cni_request_seconds_count\\{command="${command}",code="0"\\} (\\d+)$`, 'm').exec(
+        await this.get(10249, '/metrics'),
+      )?.[1] ?? 0,
+    )
   }
 
-  /** All that pods leave on a node until they are removed: namespaces, attachments, veths, rate limiters, host ports; each a line. */
+  /**
+   * All that pods leave on a node until they are removed: namespaces, attachments, veths, rate limiters, host ports;
+   * each a line.
+   */
   async leftovers(): Promise<string[]> {
     const printed = await this.succeed(`
       ls /run/netns

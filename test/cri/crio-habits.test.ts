@@ -1,11 +1,19 @@
-// What CRI-O does otherwise than containerd, done through the binary as its libcni does: VERSION when it loads the network, STATUS until the node is ready, GC once at its start,
-// CHECK right after every ADD and again when it restarts, DEL with the result of the ADD and, after a reboot, without a namespace.
+// What CRI-O does otherwise than containerd, done through the binary as its libcni does: VERSION when it loads the
+// network, STATUS until the node is ready, GC once at its start, CHECK right after every ADD and again when it
+// restarts, DEL with the result of the ADD and, after a reboot, without a namespace.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { AgentMachine, type CniAnswer, type Pod } from '../netns/agent-machine.ts'
 import { describeKernel } from '../netns/scratch.ts'
 
 /** Host ports are CRI-O's own affair; its burst is the largest that 35 bits hold. */
-const runtimeConfig = { bandwidth: { ingressRate: 8_000_000, ingressBurst: (2 ** 32 - 1) * 8 - 1, egressRate: 8_000_000, egressBurst: (2 ** 32 - 1) * 8 - 1 } }
+const runtimeConfig = {
+  bandwidth: {
+    ingressRate: 8_000_000,
+    ingressBurst: (2 ** 32 - 1) * 8 - 1,
+    egressRate: 8_000_000,
+    egressBurst: (2 ** 32 - 1) * 8 - 1,
+  },
+}
 
 interface Added extends Pod {
   readonly netns: string
@@ -28,14 +36,21 @@ describeKernel("a runtime with CRI-O's habits", () => {
     return added
   }
 
-  const check = async (pod: Added): Promise<number> => (await machine.cni('CHECK', pod, { runtimeConfig, prevResult: pod.prevResult })).code
+  const check = async (pod: Added): Promise<number> =>
+    (await machine.cni('CHECK', pod, { runtimeConfig, prevResult: pod.prevResult })).code
   const checks = (pods: readonly Added[]): Promise<number[]> => Promise.all(pods.map((pod) => check(pod)))
-  const collect = (valid: readonly Pod[]): Promise<CniAnswer> => machine.cni('GC', undefined, { 'cni.dev/valid-attachments': valid.map(({ containerId }) => ({ containerID: containerId, ifname: 'eth0' })) })
-  const attachments = async (): Promise<number> => (await machine.succeed('find', ['/run/fairlead/attachments', '-type', 'f'])).split('\n').filter(Boolean).length
+  const collect = (valid: readonly Pod[]): Promise<CniAnswer> =>
+    machine.cni('GC', undefined, {
+      'cni.dev/valid-attachments': valid.map(({ containerId }) => ({ containerID: containerId, ifname: 'eth0' })),
+    })
+  const attachments = async (): Promise<number> =>
+    (await machine.succeed('find', ['/run/fairlead/attachments', '-type', 'f'])).split('\n').filter(Boolean).length
 
   test('loads us before there is an agent, waits for it, and collects what nobody left', async () => {
     const version = await machine.cni('VERSION')
-    expect(version.document).toMatchObject({ supportedVersions: expect.arrayContaining(['0.4.0', '1.0.0', '1.1.0']) as string[] })
+    expect(version.document).toMatchObject({
+      supportedVersions: expect.arrayContaining(['0.4.0', '1.0.0', '1.1.0']) as string[],
+    })
     expect((await machine.cni('STATUS')).code).toBe(50)
     machine.startAgent()
     await machine.ready()
@@ -54,12 +69,19 @@ describeKernel("a runtime with CRI-O's habits", () => {
     // Two sandboxes went while the runtime was away: it names the others when it starts.
     const [lost, kept] = [pods.slice(0, 2), pods.slice(2)]
     expect((await collect(kept)).code).toBe(0)
-    expect([await checks(kept), await checks(lost), await attachments()]).toEqual([kept.map(() => 0), [3, 3], kept.length])
+    expect([await checks(kept), await checks(lost), await attachments()]).toEqual([
+      kept.map(() => 0),
+      [3, 3],
+      kept.length,
+    ])
 
     const [gone, ...there] = kept
     await machine.removePodNamespace(gone!.netns)
-    const ended = [await machine.cni('DEL', { containerId: gone!.containerId }, { runtimeConfig, prevResult: gone!.prevResult })]
-    for (const pod of [...there, ...lost]) ended.push(await machine.cni('DEL', pod, { runtimeConfig, prevResult: pod.prevResult }))
+    const ended = [
+      await machine.cni('DEL', { containerId: gone!.containerId }, { runtimeConfig, prevResult: gone!.prevResult }),
+    ]
+    for (const pod of [...there, ...lost])
+      ended.push(await machine.cni('DEL', pod, { runtimeConfig, prevResult: pod.prevResult }))
     expect([ended.filter(({ code }) => code !== 0), await attachments()]).toEqual([[], 0])
     await expect.poll(() => machine.succeed('ip', ['-br', 'link']), { timeout: 60_000 }).not.toMatch(/veth|ifb/)
   })

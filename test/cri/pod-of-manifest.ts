@@ -14,7 +14,11 @@ export interface Surroundings {
 }
 
 /** A container of a pod in the node's own network namespace. */
-export function containerConfigOf(pod: PodSpec, { name, args = [], securityContext, volumeMounts }: Container, { image, attempt, env, configMaps }: Surroundings): ContainerConfig {
+export function containerConfigOf(
+  pod: PodSpec,
+  { name, args = [], securityContext, volumeMounts }: Container,
+  { image, attempt, env, configMaps }: Surroundings,
+): ContainerConfig {
   const { capabilities, readOnlyRootFilesystem, allowPrivilegeEscalation = true } = securityContext
   return {
     metadata: { name, attempt },
@@ -24,8 +28,14 @@ export function containerConfigOf(pod: PodSpec, { name, args = [], securityConte
     mounts: volumeMounts.map(({ name, mountPath, readOnly = false, mountPropagation }) => {
       const { hostPath, configMap } = pod.volumes.find((volume) => volume.name === name) ?? {}
       const source = hostPath?.path ?? configMaps[configMap?.name ?? '']
-      if (source === undefined) throw new Error(`Expected a volume ${name} that is a path of the node or a ConfigMap at hand`)
-      return { containerPath: mountPath, hostPath: source, readonly: readOnly, propagation: mountPropagation === 'HostToContainer' ? 'PROPAGATION_HOST_TO_CONTAINER' : 'PROPAGATION_PRIVATE' }
+      if (source === undefined)
+        throw new Error(`Expected a volume ${name} that is a path of the node or a ConfigMap at hand`)
+      return {
+        containerPath: mountPath,
+        hostPath: source,
+        readonly: readOnly,
+        propagation: mountPropagation === 'HostToContainer' ? 'PROPAGATION_HOST_TO_CONTAINER' : 'PROPAGATION_PRIVATE',
+      }
     }),
     logPath: `${name}-${attempt}.log`,
     linux: {
@@ -43,8 +53,10 @@ export function containerConfigOf(pod: PodSpec, { name, args = [], securityConte
 
 /** What kubelet makes of the node's paths before it mounts them: a shell script. */
 export function hostPathScript({ volumes }: PodSpec): string {
-  return volumes.flatMap(({ hostPath }) => {
-    if (hostPath?.type === 'DirectoryOrCreate') return [`mkdir -p ${hostPath.path}`]
-    return hostPath?.type === 'FileOrCreate' ? [`touch ${hostPath.path}`] : []
-  }).join('\n')
+  return volumes
+    .flatMap(({ hostPath }) => {
+      if (hostPath?.type === 'DirectoryOrCreate') return [`mkdir -p ${hostPath.path}`]
+      return hostPath?.type === 'FileOrCreate' ? [`touch ${hostPath.path}`] : []
+    })
+    .join('\n')
 }

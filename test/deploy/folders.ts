@@ -13,7 +13,9 @@ export interface Manifest {
 }
 
 /** Components are no folders of their own: others name them. */
-export const folders: readonly string[] = readdirSync(deploy).filter((folder) => kindOf(join(deploy, folder, 'kustomization.yaml')) === 'Kustomization')
+export const folders: readonly string[] = readdirSync(deploy).filter(
+  (folder) => kindOf(join(deploy, folder, 'kustomization.yaml')) === 'Kustomization',
+)
 
 /** Why there is no kubectl with a kustomize that knows components (1.21 and later); undefined where there is one. */
 export const kubectlMissing: string | undefined = askKubectl()

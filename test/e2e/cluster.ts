@@ -21,19 +21,28 @@ export const image = 'fairlead:latest'
 /** What KUBECONFIG or the file says, with our own image on its nodes. */
 export function realCluster(kubeconfig?: string): Cluster {
   const kubectl = async (args: readonly string[], input = ''): Promise<string> => {
-    const { stdout } = await execa('kubectl', [...(kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig]), ...args], { input })
+    const { stdout } = await execa(
+      'kubectl',
+      [...(kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig]), ...args],
+      { input },
+    )
     return stdout
   }
   return {
     kubectl,
-    inPod: async (pod, script) => await kubectl(['exec', '--namespace', 'e2e', pod, '--', 'sh', '-c', `${script}\ntrue`]),
+    inPod: async (pod, script) =>
+      await kubectl(['exec', '--namespace', 'e2e', pod, '--', 'sh', '-c', `${script}\ntrue`]),
     image,
     echo: ['/opt/fairlead/bin/node', '/opt/fairlead/dist/echo.mjs'],
     names: true,
   }
 }
 
-/** Applies a folder of deploy/ and waits until every node is Ready and names are resolved: what has to work before anything else can. @throws {Error} where it never does. */
+/**
+ * Applies a folder of deploy/ and waits until every node is Ready and names are resolved: what has to work before
+ * anything else can.
+ * @throws {Error} where it never does.
+ */
 export async function install({ kubectl }: Cluster, folder: string): Promise<void> {
   await kubectl(['apply', '-k', join(import.meta.dirname, '../../deploy', folder)])
   await kubectl(['--namespace', 'kube-system', 'rollout', 'status', 'daemonset/fairlead', '--timeout=180s'])

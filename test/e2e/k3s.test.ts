@@ -1,6 +1,8 @@
-// The whole on a real k3s in a container: manifests applied, nodes Ready, names resolved, and every pod reaches every pod and Service, also after an upgrade of the agents.
+// The whole on a real k3s in a container: manifests applied, nodes Ready, names resolved, and every pod reaches every
+// pod and Service, also after an upgrade of the agents.
 //
-// Skipped where Docker does not answer or has not the two images already; `docker pull rancher/k3s:...` and `make image` bring them.
+// Skipped where Docker does not answer or has not the two images already; `docker pull rancher/k3s:...` and `make
+// image` bring them.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -13,12 +15,20 @@ import { askAll, startWorkload } from './matrix.ts'
 
 const k3s = process.env['K3S_IMAGE'] ?? 'rancher/k3s:v1.36.3-k3s1'
 /** As deploy/k3s/config.yaml has it; the rest of k3s' own is not needed here. */
-const server = ['server', '--flannel-backend=none', '--disable-network-policy', '--disable-kube-proxy', '--disable=traefik,servicelb,metrics-server,local-storage']
+const server = [
+  'server',
+  '--flannel-backend=none',
+  '--disable-network-policy',
+  '--disable-kube-proxy',
+  '--disable=traefik,servicelb,metrics-server,local-storage',
+]
 
 function missing(): string | undefined {
   if (kubectlMissing !== undefined) return kubectlMissing
   if (execaSync('docker', ['info'], { reject: false }).exitCode !== 0) return 'Docker does not answer'
-  const absent = [k3s, image].filter((name) => execaSync('docker', ['image', 'inspect', name], { reject: false }).exitCode !== 0)
+  const absent = [k3s, image].filter(
+    (name) => execaSync('docker', ['image', 'inspect', name], { reject: false }).exitCode !== 0,
+  )
   return absent.length === 0 ? undefined : `Docker has no image ${absent.join(' and ')}`
 }
 
@@ -34,8 +44,12 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'k3s' : `k3s (skipp
     const archive = join(dir, 'fairlead.tar')
     await execa('docker', ['save', '--output', archive, image])
     // What lies there when k3s starts is in its containerd.
-    container = await new K3sContainer(k3s).withCommand(server).withCopyFilesToContainer([{ source: archive, target: '/var/lib/rancher/k3s/agent/images/fairlead.tar' }]).start()
-    // What a node's init system does and Docker does not: a mount made later reaches those who ask for it (HostToContainer).
+    container = await new K3sContainer(k3s)
+      .withCommand(server)
+      .withCopyFilesToContainer([{ source: archive, target: '/var/lib/rancher/k3s/agent/images/fairlead.tar' }])
+      .start()
+    // What a node's init system does and Docker does not: a mount made later reaches those who ask for it
+    // (HostToContainer).
     await container.exec(['mount', '--make-rshared', '/'])
     const kubeconfig = join(dir, 'kubeconfig')
     writeFileSync(kubeconfig, container.getKubeConfig(), { mode: 0o600 })
@@ -47,9 +61,21 @@ describe.skipIf(reason !== undefined)(reason === undefined ? 'k3s' : `k3s (skipp
   })
 
   test('deploy/k3s makes the node Ready and CoreDNS run', async () => {
-    onTestFailed(async () => void process.stderr.write(`${await cluster.kubectl(['--namespace', 'kube-system', 'logs', 'daemonset/fairlead', '--all-containers', '--tail=200'])}\n`))
+    onTestFailed(
+      async () =>
+        void process.stderr.write(
+          `${await cluster.kubectl(['--namespace', 'kube-system', 'logs', 'daemonset/fairlead', '--all-containers', '--tail=200'])}\n`,
+        ),
+    )
     await install(cluster, 'k3s')
-    expect(await cluster.kubectl(['get', 'nodes', '-o', 'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}'])).toBe('True')
+    expect(
+      await cluster.kubectl([
+        'get',
+        'nodes',
+        '-o',
+        'jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}',
+      ]),
+    ).toBe('True')
   }, 600_000)
 
   test('every pod reaches every pod and Service, and still does when the agents were replaced', async () => {

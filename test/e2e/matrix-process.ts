@@ -1,5 +1,7 @@
-// `node matrix-process.ts FOLDER`: installs deploy/FOLDER on the cluster of KUBECONFIG and puts it through the matrix, before and after the agents were replaced. For
-// clusters that others have made (run.sh). Exit code 1, and a sentence for each wrong answer, when something is not as it should be.
+// `node matrix-process.ts FOLDER`: installs deploy/FOLDER on the cluster of KUBECONFIG and puts it through the matrix,
+//   before and after the agents were replaced. For
+// clusters that others have made (run.sh). Exit code 1, and a sentence for each wrong answer, when something is not as
+// it should be.
 import { install, realCluster, restartAgents } from './cluster.ts'
 import { askAll, startWorkload, stopWorkload } from './matrix.ts'
 

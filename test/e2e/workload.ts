@@ -13,11 +13,24 @@ export function plannedPods(nodes: readonly string[]): PodPlan[] {
 }
 
 /** All of namespace `e2e`. @param echo what starts the server */
-export function workload(pods: readonly PodPlan[], { image, echo }: { image: string; echo: readonly string[] }): object[] {
+export function workload(
+  pods: readonly PodPlan[],
+  { image, echo }: { image: string; echo: readonly string[] },
+): object[] {
   const [first] = pods
   const common = { namespace: 'e2e' }
-  const ports = ['TCP', 'UDP'].map((protocol) => ({ name: protocol.toLowerCase(), protocol, port: 80, targetPort: 8080 }))
-  const service = (name: string, spec: object): object => ({ apiVersion: 'v1', kind: 'Service', metadata: { ...common, name }, spec: { selector: { app: 'echo' }, ports, ...spec } })
+  const ports = ['TCP', 'UDP'].map((protocol) => ({
+    name: protocol.toLowerCase(),
+    protocol,
+    port: 80,
+    targetPort: 8080,
+  }))
+  const service = (name: string, spec: object): object => ({
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { ...common, name },
+    spec: { selector: { app: 'echo' }, ports, ...spec },
+  })
   return [
     { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'e2e' } },
     service(services.plain, {}),
@@ -38,7 +51,10 @@ export function workload(pods: readonly PodPlan[], { image, echo }: { image: str
             image,
             imagePullPolicy: 'IfNotPresent',
             command: [...echo, '8080/TCP', '8080/UDP'],
-            env: Object.entries({ POD_NAME: name, POD_NAMESPACE: 'e2e', NODE_NAME: node }).map(([name, value]) => ({ name, value })),
+            env: Object.entries({ POD_NAME: name, POD_NAMESPACE: 'e2e', NODE_NAME: node }).map(([name, value]) => ({
+              name,
+              value,
+            })),
             readinessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1 },
           },
         ],

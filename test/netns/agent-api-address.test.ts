@@ -17,7 +17,12 @@ sed -n 's/.*token: *//p' "$0" >$dir/token`
 
 /** As k3s has it, with credentials that the API server would refuse. */
 async function kubeletNames(machine: AgentMachine, server: string): Promise<void> {
-  const config = { clusters: [{ name: 'k', cluster: { server } }], users: [{ name: 'u', user: { token: 'of the kubelet' } }], contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }], 'current-context': 'c' }
+  const config = {
+    clusters: [{ name: 'k', cluster: { server } }],
+    users: [{ name: 'u', user: { token: 'of the kubelet' } }],
+    contexts: [{ name: 'c', context: { cluster: 'k', user: 'u' } }],
+    'current-context': 'c',
+  }
   await machine.succeed('sh', ['-c', 'mkdir -p "${0%/*}"; printf %s "$1" >"$0"', kubelet, JSON.stringify(config)])
 }
 
@@ -32,7 +37,9 @@ describeKernel('an agent with a service account reaches the API server', () => {
     await kubeletNames(machine, 'https://127.0.0.1:6443')
     machine.startAgent({ kubeconfig: false, env: unprogrammed })
     await machine.ready()
-    expect(reached(machine)).toEqual([`the API server is reached at https://127.0.0.1:6443, an address from the kubelet's configuration ${kubelet}`])
+    expect(reached(machine)).toEqual([
+      `the API server is reached at https://127.0.0.1:6443, an address from the kubelet's configuration ${kubelet}`,
+    ])
   })
 
   test("at k3s' load balancer where the kubelet's address is dead, as soon as it answers", async () => {
@@ -40,11 +47,18 @@ describeKernel('an agent with a service account reaches the API server', () => {
     await serviceAccount(machine)
     await kubeletNames(machine, 'https://127.0.0.1:1')
     machine.startAgent({ kubeconfig: false, env: unprogrammed })
-    await until(() => machine.warnings.some((msg) => msg.includes('answers at none of its addresses')), 'the agent to say that it found none')
-    expect(machine.warnings.find((msg) => msg.includes('/api/v1/nodes'))).toMatch(/^Reading \/api\/v1\/nodes failed, trying again: The API server answers at none of its addresses: https:\/\/127\.0\.0\.1:1 from the kubelet's configuration .+; https:\/\/127\.0\.0\.1:6444 from k3s' load balancer on this node \(connect ECONNREFUSED 127\.0\.0\.1:6444\); https:\/\/10\.254\.0\.1:443 from the Service `kubernetes` \(.+\); name one that does with apiServer$/)
+    await until(
+      () => machine.warnings.some((msg) => msg.includes('answers at none of its addresses')),
+      'the agent to say that it found none',
+    )
+    expect(machine.warnings.find((msg) => msg.includes('/api/v1/nodes'))).toMatch(
+      /^Reading \/api\/v1\/nodes failed, trying again: The API server answers at none of its addresses: https:\/\/127\.0\.0\.1:1 from the kubelet's configuration .+; https:\/\/127\.0\.0\.1:6444 from k3s' load balancer on this node \(connect ECONNREFUSED 127\.0\.0\.1:6444\); https:\/\/10\.254\.0\.1:443 from the Service `kubernetes` \(.+\); name one that does with apiServer$/,
+    )
     const balancer = machine.run('socat', ['TCP-LISTEN:6444,fork,reuseaddr', 'TCP:127.0.0.1:6443'])
     await machine.ready()
-    expect(reached(machine)).toEqual(["the API server is reached at https://127.0.0.1:6444, an address from k3s' load balancer on this node"])
+    expect(reached(machine)).toEqual([
+      "the API server is reached at https://127.0.0.1:6444, an address from k3s' load balancer on this node",
+    ])
     await machine.killAgent()
     await machine.succeed('pkill', ['socat'])
     await balancer
@@ -53,8 +67,13 @@ describeKernel('an agent with a service account reaches the API server', () => {
   test('at its Service where the node knows no other', async () => {
     await using machine = await AgentMachine.start()
     await serviceAccount(machine)
-    machine.startAgent({ kubeconfig: false, env: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '6443' } })
+    machine.startAgent({
+      kubeconfig: false,
+      env: { KUBERNETES_SERVICE_HOST: '127.0.0.1', KUBERNETES_SERVICE_PORT: '6443' },
+    })
     await machine.ready()
-    expect(reached(machine)).toEqual(['the API server is reached at https://127.0.0.1:6443, an address from the Service `kubernetes`'])
+    expect(reached(machine)).toEqual([
+      'the API server is reached at https://127.0.0.1:6443, an address from the Service `kubernetes`',
+    ])
   })
 })

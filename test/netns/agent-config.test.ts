@@ -19,7 +19,12 @@ function start(machine: AgentMachine, text: string): void {
 }
 
 async function links(machine: AgentMachine): Promise<string[]> {
-  return (await machine.succeed('ip', ['-br', 'link'])).trim().split('\n').map((line) => line.split(/[@ ]/)[0] ?? '').filter((name) => !name.startsWith('veth')).toSorted()
+  return (await machine.succeed('ip', ['-br', 'link']))
+    .trim()
+    .split('\n')
+    .map((line) => line.split(/[@ ]/)[0] ?? '')
+    .filter((name) => !name.startsWith('veth'))
+    .toSorted()
 }
 
 /** Of both address families' tables, in the backend that the agent chose here. */
@@ -47,10 +52,18 @@ describeKernel('a running agent', () => {
       expect(await rules(machine)).toContain('-A KUBE-MARK-MASQ -j MARK --set-xmark 0x8000/0x8000')
       expect(await routes(machine)).toContain('dev vx7')
     }, eventually)
-    expect(machine.warnings).toContain('Option bridge is br7 now and cni0 in force: it changes when the agent is restarted')
+    expect(machine.warnings).toContain(
+      'Option bridge is br7 now and cni0 in force: it changes when the agent is restarted',
+    )
 
     configure(machine, 'masquerade: perhaps\n')
-    await vi.waitFor(() => expect(machine.warnings.at(-1)).toBe(`The changed configuration is not used: Expected \`masquerade\` in ${machine.dir}/config.yaml to be true or false, got \`"perhaps"\``), eventually)
+    await vi.waitFor(
+      () =>
+        expect(machine.warnings.at(-1)).toBe(
+          `The changed configuration is not used: Expected \`masquerade\` in ${machine.dir}/config.yaml to be true or false, got \`"perhaps"\``,
+        ),
+      eventually,
+    )
     configure(machine, 'overlay: direct\n')
     await vi.waitFor(async () => {
       expect(await links(machine)).toEqual(['cni0', 'elsewhere', 'lo', 'uplink'])
@@ -72,9 +85,18 @@ describeKernel('a running agent', () => {
 
     start(machine, 'podNetwork: false\n')
     await machine.ready()
-    await vi.waitFor(() => expect(machine.warnings).toContain(`podNetwork is off, but a pod has its network from us and ${machine.dir}/net.d holds no other configuration: pods are served until it does`), eventually)
+    await vi.waitFor(
+      () =>
+        expect(machine.warnings).toContain(
+          `podNetwork is off, but a pod has its network from us and ${machine.dir}/net.d holds no other configuration: pods are served until it does`,
+        ),
+      eventually,
+    )
     writeFileSync(join(machine.dir, 'net.d/10-other.conflist'), '{}')
-    await vi.waitFor(async () => expect(await machine.succeed('ls', [`${machine.dir}/net.d`])).toBe('10-other.conflist\n'), eventually)
+    await vi.waitFor(
+      async () => expect(await machine.succeed('ls', [`${machine.dir}/net.d`])).toBe('10-other.conflist\n'),
+      eventually,
+    )
     expect(await links(machine)).toEqual(['cni0', 'elsewhere', 'fairlead.1', 'lo', 'uplink'])
 
     expect(await machine.cni('DEL', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0 })
@@ -85,10 +107,16 @@ describeKernel('a running agent', () => {
     expect([await routes(machine), await links(machine)]).toEqual(['', ['elsewhere', 'lo', 'uplink']])
     // Services go on, and the agent is ready for what it is there for.
     expect(await rules(machine)).toContain('KUBE-SERVICES')
-    expect((await machine.run('socat', ['-t5', '-', 'TCP:127.0.0.1:10256'], { input: 'GET /readyz HTTP/1.0\r\n\r\n' })).stdout).toMatch(/^HTTP\/1\.1 200 /)
+    expect(
+      (await machine.run('socat', ['-t5', '-', 'TCP:127.0.0.1:10256'], { input: 'GET /readyz HTTP/1.0\r\n\r\n' }))
+        .stdout,
+    ).toMatch(/^HTTP\/1\.1 200 /)
     await machine.killAgent('TERM')
 
     start(machine, 'podNetwork: false\nserviceProxy: false\n')
-    await vi.waitFor(async () => expect(await rules(machine)).not.toMatch(/KUBE-(?!FIREWALL|KUBELET)|FAIRLEAD-/), eventually)
+    await vi.waitFor(
+      async () => expect(await rules(machine)).not.toMatch(/KUBE-(?!FIREWALL|KUBELET)|FAIRLEAD-/),
+      eventually,
+    )
   })
 })

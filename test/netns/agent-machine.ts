@@ -1,5 +1,5 @@
-// A machine of its own for one real agent: network, mount and pid namespaces with an empty /run and /var/lib and an API server on loopback. Runtimes are played by calls
-// of the real CNI binary. All of it ends with its PID 1.
+// A machine of its own for one real agent: network, mount and pid namespaces with an empty /run and /var/lib and an API
+// server on loopback. Runtimes are played by calls of the real CNI binary. All of it ends with its PID 1.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
@@ -74,7 +74,11 @@ export class AgentMachine implements AsyncDisposable {
   static async start(podCidr: string | null = '10.244.1.0/24'): Promise<AgentMachine> {
     const dir = mkdtempSync(join(tmpdir(), 'ft-machine-'))
     const isolate = ['--mount', '--net', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'private']
-    const init = spawn('unshare', [...isolate, 'sh', '-c', initScript, 'sh', process.execPath, testProgram('netns/machine-api-process.ts'), dir], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const init = spawn(
+      'unshare',
+      [...isolate, 'sh', '-c', initScript, 'sh', process.execPath, testProgram('netns/machine-api-process.ts'), dir],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    )
     init.stdin.on('error', () => undefined)
     const answers = createInterface({ input: init.stdout })[Symbol.asyncIterator]()
     const machine = new AgentMachine(dir, init, answers)
@@ -94,7 +98,10 @@ export class AgentMachine implements AsyncDisposable {
 
   /** What the agents have logged, one object a line. */
   get log(): { level: number; msg: string; restored?: string[]; command?: string; rules?: string[] }[] {
-    return readFileSync(join(this.dir, 'agent.log'), 'utf8').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { level: number; msg: string })
+    return readFileSync(join(this.dir, 'agent.log'), 'utf8')
+      .split('\n')
+      .filter((line) => line.startsWith('{'))
+      .map((line) => JSON.parse(line) as { level: number; msg: string })
   }
 
   /** Sentences that a person has to read: warnings and worse. */
@@ -115,21 +122,47 @@ export class AgentMachine implements AsyncDisposable {
   async putNode(podCidr: string | undefined, name = nodeName, address = '192.168.99.1'): Promise<void> {
     await this.api('DELETE', `/api/v1/nodes/${name}`).catch(() => undefined)
     const spec = podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] }
-    await this.api('POST', '/api/v1/nodes', { apiVersion: 'v1', kind: 'Node', metadata: { name }, spec, status: { addresses: [{ type: 'InternalIP', address }] } })
+    await this.api('POST', '/api/v1/nodes', {
+      apiVersion: 'v1',
+      kind: 'Node',
+      metadata: { name },
+      spec,
+      status: { addresses: [{ type: 'InternalIP', address }] },
+    })
   }
 
   /** Started; {@link ready} waits until it serves. */
   startAgent({ kubeconfig = true, flags = [], env = {}, lead = [] }: AgentOptions = {}): void {
-    const command = ['agent', '--node-name', nodeName, ...(kubeconfig ? ['--kubeconfig', `${this.dir}/admin.kubeconfig`] : []), '--cni-conf-dir', `${this.dir}/net.d`, ...flags]
+    const command = [
+      'agent',
+      '--node-name',
+      nodeName,
+      ...(kubeconfig ? ['--kubeconfig', `${this.dir}/admin.kubeconfig`] : []),
+      '--cni-conf-dir',
+      `${this.dir}/net.d`,
+      ...flags,
+    ]
     const log = openSync(join(this.dir, 'agent.log'), 'a')
-    this.#agent = this.#spawn(['sh', '-c', 'echo $$ > "$0"; exec "$@"', join(this.dir, 'agent.pid'), ...lead, join(root, 'bin/fairlead'), ...command], { stdio: ['ignore', log, log], env })
+    this.#agent = this.#spawn(
+      [
+        'sh',
+        '-c',
+        'echo $$ > "$0"; exec "$@"',
+        join(this.dir, 'agent.pid'),
+        ...lead,
+        join(root, 'bin/fairlead'),
+        ...command,
+      ],
+      { stdio: ['ignore', log, log], env },
+    )
     closeSync(log)
   }
 
   /** Its API server may have been away: then an agent waits up to 30 s until it asks again. */
   async ready(): Promise<void> {
     await until(async () => {
-      if (this.#agent?.exitCode !== null) throw new Error(`the agent ended: ${readFileSync(join(this.dir, 'agent.log'), 'utf8').slice(-2000)}`)
+      if (this.#agent?.exitCode !== null)
+        throw new Error(`the agent ended: ${readFileSync(join(this.dir, 'agent.log'), 'utf8').slice(-2000)}`)
       return existsSync(this.conflist) && (await this.cni('STATUS')).code === 0
     }, 'the agent to be ready')
   }
@@ -147,17 +180,33 @@ export class AgentMachine implements AsyncDisposable {
   /** As it was before the first agent started, but for the objects of the API server. */
   async reset(): Promise<void> {
     await this.killAgent()
-    await this.succeed('sh', ['-c', 'ip -all netns delete; for link in cni0 fairlead.1; do ip link del $link 2>/dev/null; done; rm -rf /run/fairlead "$0"/net.d "$0"/agent.log', this.dir])
+    await this.succeed('sh', [
+      '-c',
+      'ip -all netns delete; for link in cni0 fairlead.1; do ip link del $link 2>/dev/null; done; rm -rf /run/fairlead "$0"/net.d "$0"/agent.log',
+      this.dir,
+    ])
   }
 
   /** One execution of the CNI binary, as a runtime does it. */
   async cni(command: string, pod: Pod = { containerId: 'none' }, conf: object = {}): Promise<CniAnswer> {
     const netns = pod.netns === undefined || pod.netns.startsWith('/') ? (pod.netns ?? '') : `/run/netns/${pod.netns}`
-    const container = command === 'STATUS' || command === 'GC' ? {} : { CNI_CONTAINERID: pod.containerId, CNI_NETNS: netns, CNI_IFNAME: 'eth0', CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.containerId}` }
+    const container =
+      command === 'STATUS' || command === 'GC'
+        ? {}
+        : {
+            CNI_CONTAINERID: pod.containerId,
+            CNI_NETNS: netns,
+            CNI_IFNAME: 'eth0',
+            CNI_ARGS: `IgnoreUnknown=1;K8S_POD_NAMESPACE=default;K8S_POD_NAME=${pod.containerId}`,
+          }
     const input = JSON.stringify({ cniVersion: '1.1.0', name: 'fairlead', type: 'fairlead-cni', ...conf })
-    const { exitCode, stdout, stderr } = await this.run(cniBinary, [], { env: { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin', ...container }, input })
+    const { exitCode, stdout, stderr } = await this.run(cniBinary, [], {
+      env: { CNI_COMMAND: command, CNI_PATH: '/opt/cni/bin', ...container },
+      input,
+    })
     const document = stdout === '' ? {} : (JSON.parse(stdout) as CniAnswer['document'])
-    if (exitCode !== 0 && document.code === undefined) throw new Error(`fairlead-cni ${command} ended with ${exitCode} and no code: ${stdout}${stderr}`)
+    if (exitCode !== 0 && document.code === undefined)
+      throw new Error(`fairlead-cni ${command} ended with ${exitCode} and no code: ${stdout}${stderr}`)
     return { exitCode, code: exitCode === 0 ? 0 : (document.code ?? -1), document }
   }
 
@@ -181,7 +230,11 @@ export class AgentMachine implements AsyncDisposable {
   }
 
   /** Runs a program on the machine. */
-  async run(program: string, args: readonly string[], { env = {}, input = '' }: { env?: NodeJS.ProcessEnv; input?: string } = {}): Promise<Ran> {
+  async run(
+    program: string,
+    args: readonly string[],
+    { env = {}, input = '' }: { env?: NodeJS.ProcessEnv; input?: string } = {},
+  ): Promise<Ran> {
     const child = this.#spawn([program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env })
     child.stdin?.on('error', () => undefined).end(input)
     let [stdout, stderr] = ['', '']
@@ -205,14 +258,29 @@ export class AgentMachine implements AsyncDisposable {
     return answer.body
   }
 
-  #spawn(command: readonly string[], options: { stdio: Parameters<typeof spawn>[2]['stdio']; env: NodeJS.ProcessEnv }): ChildProcess {
+  #spawn(
+    command: readonly string[],
+    options: { stdio: Parameters<typeof spawn>[2]['stdio']; env: NodeJS.ProcessEnv },
+  ): ChildProcess {
     const of = `/proc/${this.#init.pid}/ns`
-    return spawn('nsenter', [`--net=${of}/net`, `--mount=${of}/mnt`, `--pid=${of}/pid_for_children`, '--', ...command], { stdio: options.stdio, env: { PATH: process.env['PATH'], LC_ALL: 'C', ...options.env } })
+    return spawn(
+      'nsenter',
+      [`--net=${of}/net`, `--mount=${of}/mnt`, `--pid=${of}/pid_for_children`, '--', ...command],
+      { stdio: options.stdio, env: { PATH: process.env['PATH'], LC_ALL: 'C', ...options.env } },
+    )
   }
 }
 
-/** Polls. @returns how long it took, ms. @throws {Error} after the deadline, which is generous: it bounds, it does not measure. */
-export async function until(condition: () => Promise<boolean> | boolean, what: string, deadlineMs = 60_000): Promise<number> {
+/**
+ * Polls.
+ * @returns how long it took, ms.
+ * @throws {Error} after the deadline, which is generous: it bounds, it does not measure.
+ */
+export async function until(
+  condition: () => Promise<boolean> | boolean,
+  what: string,
+  deadlineMs = 60_000,
+): Promise<number> {
   const begin = performance.now()
   for (;;) {
     if (await condition()) return Math.round(performance.now() - begin)

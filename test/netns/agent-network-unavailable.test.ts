@@ -1,4 +1,5 @@
-// A node that a cloud's controller has marked as without network: what the agent says of it, and what it writes where it is told to and may.
+// A node that a cloud's controller has marked as without network: what the agent says of it, and what it writes where
+// it is told to and may.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -11,7 +12,10 @@ const node = '/api/v1/nodes/n1'
 
 interface NodeObject {
   readonly metadata: object
-  readonly status: { readonly addresses: object[]; readonly conditions: { readonly type: string; readonly status: string; readonly reason?: string }[] }
+  readonly status: {
+    readonly addresses: object[]
+    readonly conditions: { readonly type: string; readonly status: string; readonly reason?: string }[]
+  }
 }
 
 async function conditions(machine: AgentMachine): Promise<NodeObject['status']['conditions']> {
@@ -21,7 +25,10 @@ async function conditions(machine: AgentMachine): Promise<NodeObject['status']['
 /** Beside a condition of the kubelet's, which is nobody else's to change. */
 async function mark(machine: AgentMachine): Promise<void> {
   const { status, ...rest } = (await machine.api('GET', node)) as NodeObject
-  const marks = [{ type: 'Ready', status: 'True' }, { type: 'NetworkUnavailable', status: 'True', reason: 'NoRouteCreated' }]
+  const marks = [
+    { type: 'Ready', status: 'True' },
+    { type: 'NetworkUnavailable', status: 'True', reason: 'NoRouteCreated' },
+  ]
   await machine.api('PUT', `${node}/status`, { ...rest, status: { ...status, conditions: marks } })
 }
 
@@ -40,15 +47,46 @@ describeKernel('a node marked NetworkUnavailable', () => {
     const asAgent = ['--kubeconfig', `${machine.dir}/agent-n1.kubeconfig`]
     machine.startAgent({ flags: asAgent })
     await machine.ready()
-    await vi.waitFor(() => expect(machine.warnings).toContainEqual(expect.stringMatching(/^Node n1 is marked NetworkUnavailable, so pods are kept from it though it has a network: set clearNetworkUnavailable /)), eventually)
-    expect(await conditions(machine)).toContainEqual(expect.objectContaining({ type: 'NetworkUnavailable', status: 'True' }))
+    await vi.waitFor(
+      () =>
+        expect(machine.warnings).toContainEqual(
+          expect.stringMatching(
+            /^Node n1 is marked NetworkUnavailable, so pods are kept from it though it has a network: set clearNetworkUnavailable /,
+          ),
+        ),
+      eventually,
+    )
+    expect(await conditions(machine)).toContainEqual(
+      expect.objectContaining({ type: 'NetworkUnavailable', status: 'True' }),
+    )
     await machine.killAgent('TERM')
 
     machine.startAgent({ flags: [...asAgent, '--clear-network-unavailable', 'true', '--resync-seconds', '1'] })
-    await vi.waitFor(() => expect(machine.warnings).toContainEqual(expect.stringMatching(/^Condition NetworkUnavailable of node n1 could not be cleared \(.* cannot patch resource "nodes\/status" .*\): apply deploy\/network-unavailable, which allows it$/)), eventually)
+    await vi.waitFor(
+      () =>
+        expect(machine.warnings).toContainEqual(
+          expect.stringMatching(
+            /^Condition NetworkUnavailable of node n1 could not be cleared \(.* cannot patch resource "nodes\/status" .*\): apply deploy\/network-unavailable, which allows it$/,
+          ),
+        ),
+      eventually,
+    )
     await allow(machine)
-    await vi.waitFor(async () => expect(await conditions(machine)).toEqual([{ type: 'Ready', status: 'True' }, expect.objectContaining({ type: 'NetworkUnavailable', status: 'False', reason: 'FairleadIsReady' })]), eventually)
+    await vi.waitFor(
+      async () =>
+        expect(await conditions(machine)).toEqual([
+          { type: 'Ready', status: 'True' },
+          expect.objectContaining({ type: 'NetworkUnavailable', status: 'False', reason: 'FairleadIsReady' }),
+        ]),
+      eventually,
+    )
     // With which it is over.
-    await vi.waitFor(() => expect(machine.log.map(({ msg }) => msg)).toContainEqual(expect.stringMatching(/^no longer: Condition NetworkUnavailable of node n1/)), eventually)
+    await vi.waitFor(
+      () =>
+        expect(machine.log.map(({ msg }) => msg)).toContainEqual(
+          expect.stringMatching(/^no longer: Condition NetworkUnavailable of node n1/),
+        ),
+      eventually,
+    )
   })
 })

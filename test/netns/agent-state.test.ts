@@ -16,15 +16,26 @@ describeKernel('a running agent', () => {
     const added = await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })
     await machine.succeed('sh', ['-c', `rm -rf /run/fairlead ${machine.dir}/net.d`])
     await vi.waitFor(async () => {
-      expect(await machine.succeed('ls', ['/run/fairlead', '/run/fairlead/attachments', `${machine.dir}/net.d`])).toMatch(/attachments\ncni\.sock\nlock\n[^]*\.json\n[^]*05-fairlead\.conflist/)
+      expect(
+        await machine.succeed('ls', ['/run/fairlead', '/run/fairlead/attachments', `${machine.dir}/net.d`]),
+      ).toMatch(/attachments\ncni\.sock\nlock\n[^]*\.json\n[^]*05-fairlead\.conflist/)
     }, eventually)
-    expect(machine.log.find(({ restored }) => restored !== undefined)).toMatchObject({ level: 40, restored: ['lock', 'attachments', 'cni.sock'], msg: '/run/fairlead was emptied by another program: lock, attachments, cni.sock put back' })
-    expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0, document: { ips: added.document.ips } })
+    expect(machine.log.find(({ restored }) => restored !== undefined)).toMatchObject({
+      level: 40,
+      restored: ['lock', 'attachments', 'cni.sock'],
+      msg: '/run/fairlead was emptied by another program: lock, attachments, cni.sock put back',
+    })
+    expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({
+      code: 0,
+      document: { ips: added.document.ips },
+    })
     // A restart finds all of it again.
     await machine.killAgent()
     machine.startAgent()
     await machine.ready()
-    expect(await machine.cni('CHECK', { containerId: 'p1', netns: 'p1' }, { prevResult: added.document })).toMatchObject({ code: 0 })
+    expect(
+      await machine.cni('CHECK', { containerId: 'p1', netns: 'p1' }, { prevResult: added.document }),
+    ).toMatchObject({ code: 0 })
     expect((await machine.cni('DEL', { containerId: 'p1', netns: 'p1' })).code).toBe(0)
   })
 
@@ -32,11 +43,28 @@ describeKernel('a running agent', () => {
     await using machine = await AgentMachine.start()
     machine.startAgent()
     await machine.ready()
-    const second = (): Promise<{ exitCode: number | null; stderr: string }> => machine.run(join(import.meta.dirname, '../../bin/fairlead'), ['agent', '--node-name', 'n1', '--kubeconfig', `${machine.dir}/admin.kubeconfig`, '--health-address', ':1', '--metrics-address', ':2'])
-    const refusal = { exitCode: 1, stderr: 'fairlead: Another fairlead agent runs on this node and holds /run/fairlead/lock; stop that one first\n' }
+    const second = (): Promise<{ exitCode: number | null; stderr: string }> =>
+      machine.run(join(import.meta.dirname, '../../bin/fairlead'), [
+        'agent',
+        '--node-name',
+        'n1',
+        '--kubeconfig',
+        `${machine.dir}/admin.kubeconfig`,
+        '--health-address',
+        ':1',
+        '--metrics-address',
+        ':2',
+      ])
+    const refusal = {
+      exitCode: 1,
+      stderr: 'fairlead: Another fairlead agent runs on this node and holds /run/fairlead/lock; stop that one first\n',
+    }
     expect(await second()).toMatchObject(refusal)
     await machine.succeed('rm', ['/run/fairlead/lock'])
-    await vi.waitFor(() => expect(machine.log.some(({ restored }) => restored?.includes('lock'))).toBe(true), eventually)
+    await vi.waitFor(
+      () => expect(machine.log.some(({ restored }) => restored?.includes('lock'))).toBe(true),
+      eventually,
+    )
     expect(await second()).toMatchObject(refusal)
     expect((await machine.cni('STATUS')).code).toBe(0)
   })
@@ -60,9 +88,18 @@ describeKernel('a running agent', () => {
     expect(await resting()).toBe(1)
     expect((await machine.cni('ADD', { containerId: 'p2', netns: 'p1' })).code).toBe(0)
     await machine.succeed('ip', ['link', 'del', 'fairlead.1'])
-    await vi.waitFor(async () => expect(await machine.succeed('ip', ['-br', 'link'])).toContain('fairlead.1'), eventually)
+    await vi.waitFor(
+      async () => expect(await machine.succeed('ip', ['-br', 'link'])).toContain('fairlead.1'),
+      eventually,
+    )
     await machine.succeed('iptables', ['-t', 'nat', '-F'])
-    await vi.waitFor(async () => expect(await machine.succeed('iptables', ['-t', 'nat', '-S', 'POSTROUTING'])).toContain('FAIRLEAD-EGRESS'), eventually)
-    expect(Math.min(...machine.log.map((line) => (line as { time?: number }).time ?? Infinity))).toBeLessThan(Date.now() - 80_000_000)
+    await vi.waitFor(
+      async () =>
+        expect(await machine.succeed('iptables', ['-t', 'nat', '-S', 'POSTROUTING'])).toContain('FAIRLEAD-EGRESS'),
+      eventually,
+    )
+    expect(Math.min(...machine.log.map((line) => (line as { time?: number }).time ?? Infinity))).toBeLessThan(
+      Date.now() - 80_000_000,
+    )
   })
 })

@@ -1,4 +1,5 @@
-// The API servers that the conformance suite is held against: the lab's own, and the real one where KUBEBUILDER_ASSETS says where it is.
+// The API servers that the conformance suite is held against: the lab's own, and the real one where KUBEBUILDER_ASSETS
+// says where it is.
 import { kubeconfigPath } from '../../src/lab/apiserver/kubeconfig.ts'
 import { startScratchApiServer } from '../../src/lab/apiserver/scratch-api-server.ts'
 import { startScratchRealApiServer } from '../../src/lab/real-control-plane/scratch-real-api-server.ts'
@@ -23,7 +24,11 @@ const eventWindow = 30
 
 export const apiServers: readonly ApiServerUnderTest[] = [
   { name: 'the lab', missing: undefined, start: startLab },
-  { name: 'the real kube-apiserver', missing: process.env['KUBEBUILDER_ASSETS'] ? undefined : 'needs KUBEBUILDER_ASSETS', start: startReal },
+  {
+    name: 'the real kube-apiserver',
+    missing: process.env['KUBEBUILDER_ASSETS'] ? undefined : 'needs KUBEBUILDER_ASSETS',
+    start: startReal,
+  },
 ]
 
 async function startLab(): Promise<RunningApiServer> {
@@ -31,7 +36,10 @@ async function startLab(): Promise<RunningApiServer> {
   return {
     kubeconfig: kubeconfigPath(server.dir, 'admin'),
     forgetHistory: async () => {
-      for (let i = 0; i <= eventWindow; i++) await server.api.request('POST', '/api/v1/namespaces/default/configmaps', { body: { metadata: { generateName: 'later-' } } })
+      for (let i = 0; i <= eventWindow; i++)
+        await server.api.request('POST', '/api/v1/namespaces/default/configmaps', {
+          body: { metadata: { generateName: 'later-' } },
+        })
     },
     close: async () => await server[Symbol.asyncDispose](),
   }
@@ -43,8 +51,14 @@ async function startReal(): Promise<RunningApiServer> {
   return {
     kubeconfig: kubeconfigPath(server.dir, 'admin'),
     forgetHistory: async () => {
-      const later = await server.api.request<{ metadata: { resourceVersion: string } }>('POST', '/api/v1/namespaces/default/configmaps', { body: { metadata: { generateName: 'later-' } } })
-      await server.restart(async () => await server.etcd('kv/compaction', { revision: later.metadata.resourceVersion, physical: true }))
+      const later = await server.api.request<{ metadata: { resourceVersion: string } }>(
+        'POST',
+        '/api/v1/namespaces/default/configmaps',
+        { body: { metadata: { generateName: 'later-' } } },
+      )
+      await server.restart(
+        async () => await server.etcd('kv/compaction', { revision: later.metadata.resourceVersion, physical: true }),
+      )
     },
     close: async () => await server[Symbol.asyncDispose](),
   }

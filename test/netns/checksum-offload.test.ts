@@ -1,5 +1,6 @@
-// checksumOffload: auto, between an agent and a node whose card it cannot trust: what leaves the agent's node with its checksum left to the card arrives without one. A program that copies
-// frames from one wire to another is such a card: it knows nothing of what a kernel has put off.
+// checksumOffload: auto, between an agent and a node whose card it cannot trust: what leaves the agent's node with its
+// checksum left to the card arrives without one. A program that copies frames from one wire to another is such a card:
+// it knows nothing of what a kernel has put off.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -12,7 +13,10 @@ const probeProcess = join(import.meta.dirname, 'probe-process.ts')
 const peerMac = '02:58:0a:f4:02:00'
 const ownMac = '02:58:0a:f4:01:00'
 
-/** Node n2 behind the card. Cards do the ordinary checksums right, as outside of the tunnel; of the tunnel's own, which are beside the point, none is looked at. */
+/**
+ * Node n2 behind the card. Cards do the ordinary checksums right, as outside of the tunnel; of the tunnel's own, which
+ * are beside the point, none is looked at.
+ */
 const peer = `
 ip netns add card; ip netns add n2
 ip link set elsewhere netns card
@@ -41,9 +45,16 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
     void inPeer('n2', process.execPath, probeProcess, 'answer')
     await machine.putNode('10.244.2.0/24', 'n2', '192.168.99.2')
     const config = join(machine.dir, 'fairlead.yaml')
-    const offload = async (): Promise<string | undefined> => /tx-checksum-ip-generic: (on|off)/.exec((await machine.run('ethtool', ['-k', 'fairlead.1'])).stdout)?.[1]
-    const status = async (): Promise<string | undefined> => /^ {2}checksum offload of fairlead\.1: (.*)$/m.exec(await machine.succeed(fairlead, ['status']))?.[1]
-    const reaches = async (): Promise<boolean> => (await machine.run('socat', ['-T5', '-', 'TCP:10.244.2.1:10256,connect-timeout=3'], { input: 'GET /livez HTTP/1.0\r\n\r\n' })).stdout.includes(' 200 ')
+    const offload = async (): Promise<string | undefined> =>
+      /tx-checksum-ip-generic: (on|off)/.exec((await machine.run('ethtool', ['-k', 'fairlead.1'])).stdout)?.[1]
+    const status = async (): Promise<string | undefined> =>
+      /^ {2}checksum offload of fairlead\.1: (.*)$/m.exec(await machine.succeed(fairlead, ['status']))?.[1]
+    const reaches = async (): Promise<boolean> =>
+      (
+        await machine.run('socat', ['-T5', '-', 'TCP:10.244.2.1:10256,connect-timeout=3'], {
+          input: 'GET /livez HTTP/1.0\r\n\r\n',
+        })
+      ).stdout.includes(' 200 ')
 
     writeFileSync(config, 'checksumOffload: keep\n')
     machine.startAgent({ flags: ['--config', config] })
@@ -52,11 +63,17 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
     expect(await status()).toBeUndefined()
 
     writeFileSync(config, 'checksumOffload: auto\n')
-    const found = /^The network card miscalculates checksums: what goes to n2 through the tunnel arrives there with wrong checksums\. fairlead\.1 computes them from now on, and n2 is reached/
-    await vi.waitFor(() => expect(machine.warnings.filter((sentence) => found.test(sentence))).toHaveLength(1), eventually)
+    const found =
+      /^The network card miscalculates checksums: what goes to n2 through the tunnel arrives there with wrong checksums\. fairlead\.1 computes them from now on, and n2 is reached/
+    await vi.waitFor(
+      () => expect(machine.warnings.filter((sentence) => found.test(sentence))).toHaveLength(1),
+      eventually,
+    )
     expect([await offload(), await reaches()]).toEqual(['off', true])
     expect(await status()).toBe('off (checksumOffload: auto, since the network card miscalculates)')
-    expect(machine.log.find(({ msg }) => found.test(msg))?.command).toBe('ethtool -K fairlead.1 tx-checksum-ip-generic off')
+    expect(machine.log.find(({ msg }) => found.test(msg))?.command).toBe(
+      'ethtool -K fairlead.1 tx-checksum-ip-generic off',
+    )
 
     await machine.succeed('ip', ['link', 'del', 'fairlead.1'])
     await vi.waitFor(async () => expect([await offload(), await reaches()]).toEqual(['off', true]), eventually)

@@ -1,4 +1,5 @@
-// The CNI binary as it is shipped, and once more with the compiler's sanitizers, against an agent that answers what a test tells it to.
+// The CNI binary as it is shipped, and once more with the compiler's sanitizers, against an agent that answers what a
+// test tells it to.
 import { execFileSync, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { copyFileSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
@@ -21,7 +22,19 @@ const loopback = join(dir, 'loopback')
 
 beforeAll(() => {
   execFileSync('musl-gcc', ['-std=c11', '-Os', '-static', '-s', '-Wall', '-Wextra', '-Werror', '-o', shipped, source])
-  execFileSync('gcc', ['-std=c11', '-g', '-O1', '-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-Wall', '-Wextra', '-Werror', '-o', sanitized, source])
+  execFileSync('gcc', [
+    '-std=c11',
+    '-g',
+    '-O1',
+    '-fsanitize=address,undefined',
+    '-fno-sanitize-recover=all',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-o',
+    sanitized,
+    source,
+  ])
   copyFileSync(shipped, loopback)
 })
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -52,7 +65,9 @@ function run(program: string, { env = {}, args = [], input = '', deaf = false }:
     if (deaf) child.stdout.destroy()
     child.stdin.on('error', () => {}).end(input)
     child.on('error', reject)
-    child.on('close', (code, signal) => resolve({ code, signal, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() }))
+    child.on('close', (code, signal) =>
+      resolve({ code, signal, stdout: Buffer.concat(out), stderr: Buffer.concat(err).toString() }),
+    )
   })
 }
 
@@ -68,7 +83,10 @@ interface ScriptedAgent extends AsyncDisposable {
   readonly requests: Buffer[]
 }
 
-async function scriptedAgent(script: Script, path = join(dir, `${randomBytes(4).toString('hex')}.sock`)): Promise<ScriptedAgent> {
+async function scriptedAgent(
+  script: Script,
+  path = join(dir, `${randomBytes(4).toString('hex')}.sock`),
+): Promise<ScriptedAgent> {
   const requests: Buffer[] = []
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
@@ -101,7 +119,12 @@ async function scriptedAgent(script: Script, path = join(dir, `${randomBytes(4).
 }
 
 const http = (status: string, body: string | Buffer): Buffer =>
-  Buffer.concat([Buffer.from(`HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`), Buffer.from(body)])
+  Buffer.concat([
+    Buffer.from(
+      `HTTP/1.1 ${status}\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n`,
+    ),
+    Buffer.from(body),
+  ])
 
 const bodyOf = (request: Buffer): Buffer => request.subarray(request.indexOf('\r\n\r\n') + 4)
 /** As the binary names the network namespace at a path. */
@@ -116,13 +139,19 @@ describe.each([
   ['shipped', shipped],
   ['sanitized', sanitized],
 ])('the CNI binary, %s', (_, binary) => {
-  const call = (command: string, socket: string, more: Call = {}): Promise<Outcome> => run(binary, { ...more, env: { CNI_COMMAND: command, FAIRLEAD_SOCKET: socket, ...more.env } })
+  const call = (command: string, socket: string, more: Call = {}): Promise<Outcome> =>
+    run(binary, { ...more, env: { CNI_COMMAND: command, FAIRLEAD_SOCKET: socket, ...more.env } })
 
   test('sends the golden bytes, and gives back what the agent said', async () => {
     const netns = '/proc/self/ns/net'
     await using agent = await scriptedAgent({ answer: http('200 OK', '{"cniVersion":"1.1.0"}\n') })
     const env = { ...goldenEnvironment(netns), FAIRLEAD_SOCKET: agent.path }
-    expect(await run(binary, { env, input: goldenConf })).toEqual({ code: 0, signal: null, stdout: Buffer.from('{"cniVersion":"1.1.0"}\n'), stderr: '' })
+    expect(await run(binary, { env, input: goldenConf })).toEqual({
+      code: 0,
+      signal: null,
+      stdout: Buffer.from('{"cniVersion":"1.1.0"}\n'),
+      stderr: '',
+    })
     expect(agent.requests[0]?.toString()).toBe(goldenBytes(netns, namespaceId(netns)))
   })
 
@@ -130,7 +159,17 @@ describe.each([
     const path = join(dir, 'agent.sock')
     const netns = '/proc/self/ns/net'
     await using agent = new AsyncDisposableStack()
-    agent.use(await serveCni(path, { status: async () => ({}), lookup: () => [], handle: async (body) => ({ status: 200, body: JSON.stringify(parseCniRequest(body)) }) }, testLog))
+    agent.use(
+      await serveCni(
+        path,
+        {
+          status: async () => ({}),
+          lookup: () => [],
+          handle: async (body) => ({ status: 200, body: JSON.stringify(parseCniRequest(body)) }),
+        },
+        testLog,
+      ),
+    )
     const env = { ...goldenEnvironment(netns), FAIRLEAD_SOCKET: path }
     const { stdout } = await run(binary, { env, input: goldenConf })
     expect(JSON.parse(stdout.toString())).toEqual(JSON.parse(JSON.stringify(goldenMeaning(netns, namespaceId(netns)))))
@@ -151,7 +190,9 @@ describe.each([
     const filler = Object.fromEntries(Array.from({ length: 12 }, (_, i) => [`SECRET_${i}`, 'x'.repeat(100_000)]))
     const args = `K=${'v'.repeat(120_000)}`
     await using agent = await scriptedAgent({ answer: http('200 OK', '{}') })
-    expect(await call('ADD', agent.path, { env: { ...filler, CNI_ARGS: args, CNIX: 'no', CNI_NETNS: '/nowhere' } })).toMatchObject({ code: 0, stderr: '' })
+    expect(
+      await call('ADD', agent.path, { env: { ...filler, CNI_ARGS: args, CNIX: 'no', CNI_NETNS: '/nowhere' } }),
+    ).toMatchObject({ code: 0, stderr: '' })
     expect(bodyOf(agent.requests[0]!).toString()).toBe(`CNI_COMMAND=ADD\0CNI_ARGS=${args}\0CNI_NETNS=/nowhere\0\0`)
   })
 
@@ -170,7 +211,11 @@ describe.each([
 
   test('an answer that comes before the request was read is heard', async () => {
     await using agent = await scriptedAgent({ answer: http('413 Payload Too Large', '{"code":5}'), when: 'connected' })
-    expect(await call('ADD', agent.path, { input: randomBytes(4 << 20) })).toMatchObject({ code: 1, stdout: Buffer.from('{"code":5}'), stderr: '' })
+    expect(await call('ADD', agent.path, { input: randomBytes(4 << 20) })).toMatchObject({
+      code: 1,
+      stdout: Buffer.from('{"code":5}'),
+      stderr: '',
+    })
   })
 
   test('an answer is complete by its length, not by the end of the connection', async () => {
@@ -190,28 +235,43 @@ describe.each([
     ['something else than HTTP', 'Content-Length: 2\r\n\r\n{}'],
   ])('an agent that goes away after %s makes ADD try again and DEL succeed', async (_, answer) => {
     await using agent = await scriptedAgent({ answer })
-    for (const [command, code] of [['ADD', 11], ['CHECK', 11], ['STATUS', 50]] as const) {
+    for (const [command, code] of [
+      ['ADD', 11],
+      ['CHECK', 11],
+      ['STATUS', 50],
+    ] as const) {
       const outcome = await call(command, agent.path)
       expect(outcome).toMatchObject({ code: 1, stderr: '' })
       expect(codeOf(outcome)).toBe(code)
     }
-    for (const command of ['DEL', 'GC']) expect(await call(command, agent.path)).toEqual({ code: 0, signal: null, stdout: Buffer.alloc(0), stderr: '' })
+    for (const command of ['DEL', 'GC'])
+      expect(await call(command, agent.path)).toEqual({ code: 0, signal: null, stdout: Buffer.alloc(0), stderr: '' })
   })
 
   test('without an agent CHECK and STATUS fail with the remedy, DEL and GC succeed in silence', async () => {
-    for (const [command, code] of [['CHECK', 11], ['STATUS', 50]] as const) {
+    for (const [command, code] of [
+      ['CHECK', 11],
+      ['STATUS', 50],
+    ] as const) {
       const outcome = await call(command, join(dir, 'nobody.sock'))
       expect(outcome).toMatchObject({ code: 1, stderr: '' })
       expect(codeOf(outcome)).toBe(code)
       expect(outcome.stdout.toString()).toContain("look at the log of this node's fairlead pod")
     }
-    for (const command of ['DEL', 'GC']) expect(await call(command, join(dir, 'nobody.sock'))).toEqual({ code: 0, signal: null, stdout: Buffer.alloc(0), stderr: '' })
+    for (const command of ['DEL', 'GC'])
+      expect(await call(command, join(dir, 'nobody.sock'))).toEqual({
+        code: 0,
+        signal: null,
+        stdout: Buffer.alloc(0),
+        stderr: '',
+      })
   })
 
   test('ADD waits for an agent that is about to listen', async () => {
     const path = join(dir, `late-${randomBytes(4).toString('hex')}.sock`)
     const pending = call('ADD', path)
-    // Not before the binary can have seen that there is nothing; a slower one finds the agent at once, which is right too.
+    // Not before the binary can have seen that there is nothing; a slower one finds the agent at once, which is right
+    // too.
     await new Promise((resolve) => setTimeout(resolve, 250))
     await using agent = await scriptedAgent({ answer: http('200 OK', '{}') }, path)
     expect(await pending).toMatchObject({ code: 0, stdout: Buffer.from('{}') })
@@ -256,7 +316,11 @@ describe.each([
   })
 
   test('run by hand it says what it is; an unknown command is code 4', async () => {
-    expect(await run(binary, {})).toMatchObject({ code: 0, stdout: Buffer.alloc(0), stderr: expect.stringContaining(cniVersions.join(', ')) as string })
+    expect(await run(binary, {})).toMatchObject({
+      code: 0,
+      stdout: Buffer.alloc(0),
+      stderr: expect.stringContaining(cniVersions.join(', ')) as string,
+    })
     expect(codeOf(await call('UP"DATE', join(dir, 'nobody.sock')))).toBe(4)
   })
 })
@@ -271,7 +335,11 @@ describeKernel('the CNI binary on a bare host', () => {
     mkdirSync(join(host, 'run/fairlead'), { recursive: true })
     copyFileSync(shipped, join(host, 'fairlead-cni'))
     await using agent = await scriptedAgent({ answer: http('200 OK', '{"ok":1}') }, join(host, 'run/fairlead/cni.sock'))
-    const outcome = await run('/usr/sbin/chroot', { args: [host, '/fairlead-cni'], env: { CNI_COMMAND: 'ADD' }, input: 'conf' })
+    const outcome = await run('/usr/sbin/chroot', {
+      args: [host, '/fairlead-cni'],
+      env: { CNI_COMMAND: 'ADD' },
+      input: 'conf',
+    })
     expect(outcome).toEqual({ code: 0, signal: null, stdout: Buffer.from('{"ok":1}'), stderr: '' })
     expect(bodyOf(agent.requests[0]!).toString()).toBe('CNI_COMMAND=ADD\0\0conf')
   })
@@ -280,7 +348,17 @@ describeKernel('the CNI binary on a bare host', () => {
 describeKernel('the CNI binary as loopback', () => {
   const conf = '{ "cniVersion" : "0.3.1", "name": "cni-loopback", "type": "loopback" }'
   const call = (command: string, netns: string): Promise<Outcome> =>
-    run(loopback, { env: { CNI_COMMAND: command, CNI_NETNS: netns, CNI_IFNAME: 'lo', CNI_CONTAINERID: 'c', CNI_PATH: '/x', FAIRLEAD_SOCKET: join(dir, 'nobody.sock') }, input: conf })
+    run(loopback, {
+      env: {
+        CNI_COMMAND: command,
+        CNI_NETNS: netns,
+        CNI_IFNAME: 'lo',
+        CNI_CONTAINERID: 'c',
+        CNI_PATH: '/x',
+        FAIRLEAD_SOCKET: join(dir, 'nobody.sock'),
+      },
+      input: conf,
+    })
 
   test('sets lo up in the namespace, says so in the version asked, and notices when it is down', async () => {
     await using pod = await scratchNamespace()
@@ -293,9 +371,13 @@ describeKernel('the CNI binary as loopback', () => {
     expect(result.cniVersion).toBe('0.3.1')
     expect(parseResult(result)).toMatchObject({
       interfaces: [{ name: 'lo', sandbox: pod.path }],
-      ips: [{ address: '127.0.0.1', prefix: 8, interface: 0 }, { address: '::1', prefix: 128, interface: 0 }],
+      ips: [
+        { address: '127.0.0.1', prefix: 8, interface: 0 },
+        { address: '::1', prefix: 128, interface: 0 },
+      ],
     })
-    for (const command of ['CHECK', 'DEL']) expect(await call(command, pod.path)).toEqual({ code: 0, signal: null, stdout: Buffer.alloc(0), stderr: '' })
+    for (const command of ['CHECK', 'DEL'])
+      expect(await call(command, pod.path)).toEqual({ code: 0, signal: null, stdout: Buffer.alloc(0), stderr: '' })
   })
 
   test('DEL of a namespace that is gone succeeds, ADD does not', async () => {

@@ -1,5 +1,5 @@
-// What the CNI specification says an answer looks like, version by version, written from its text (sections "Success", "Error" and "VERSION") and not from our code. Keys
-// that a version does not have are mistakes.
+// What the CNI specification says an answer looks like, version by version, written from its text (sections "Success",
+// "Error" and "VERSION") and not from our code. Keys that a version does not have are mistakes.
 import * as z from 'zod'
 
 export const specVersions = ['0.3.1', '0.4.0', '1.0.0', '1.1.0'] as const
@@ -12,7 +12,12 @@ const cidr = z.union([z.cidrv4(), z.cidrv6()])
 const mac = z.string().regex(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
 const index = z.int().min(0)
 
-const dns = z.strictObject({ nameservers: z.array(ip).optional(), domain: z.string().optional(), search: z.array(z.string()).optional(), options: z.array(z.string()).optional() })
+const dns = z.strictObject({
+  nameservers: z.array(ip).optional(),
+  domain: z.string().optional(),
+  search: z.array(z.string()).optional(),
+  options: z.array(z.string()).optional(),
+})
 const link = { name: z.string().min(1), mac: mac.optional(), sandbox: z.string().optional() }
 const address = { address: cidr, gateway: ip.optional(), interface: index.optional() }
 const route = { dst: cidr, gw: ip.optional() }
@@ -23,14 +28,33 @@ const oldAddress = z.discriminatedUnion('version', [
   z.strictObject({ ...address, version: z.literal('6'), address: z.cidrv6(), gateway: ipv6.optional() }),
 ])
 
-function resultOf<const V extends SpecVersion>(version: V, parts: { interface: z.ZodType; ip: z.ZodType; route: z.ZodType }) {
+function resultOf<const V extends SpecVersion>(
+  version: V,
+  parts: { interface: z.ZodType; ip: z.ZodType; route: z.ZodType },
+) {
   return z
-    .strictObject({ cniVersion: z.literal(version), interfaces: z.array(parts.interface).min(1), ips: z.array(parts.ip).min(1), routes: z.array(parts.route).optional(), dns: dns.optional() })
+    .strictObject({
+      cniVersion: z.literal(version),
+      interfaces: z.array(parts.interface).min(1),
+      ips: z.array(parts.ip).min(1),
+      routes: z.array(parts.route).optional(),
+      dns: dns.optional(),
+    })
     .superRefine((result, context) => {
-      const { interfaces, ips } = result as { interfaces: { name: string; sandbox?: string }[]; ips: { interface?: number }[] }
-      // "index into the interfaces list", of an interface in the container; and what a runtime wants: an address on the one it asked for.
-      for (const each of ips) if (each.interface !== undefined && !interfaces[each.interface]?.sandbox) context.addIssue({ code: 'custom', message: `ips[].interface ${each.interface} is no interface of the container` })
-      if (!ips.some((each) => interfaces[each.interface ?? -1]?.name === 'eth0')) context.addIssue({ code: 'custom', message: 'eth0 has no address' })
+      const { interfaces, ips } = result as {
+        interfaces: { name: string; sandbox?: string }[]
+        ips: { interface?: number }[]
+      }
+      // "index into the interfaces list", of an interface in the container; and what a runtime wants: an address on the
+      // one it asked for.
+      for (const each of ips)
+        if (each.interface !== undefined && !interfaces[each.interface]?.sandbox)
+          context.addIssue({
+            code: 'custom',
+            message: `ips[].interface ${each.interface} is no interface of the container`,
+          })
+      if (!ips.some((each) => interfaces[each.interface ?? -1]?.name === 'eth0'))
+        context.addIssue({ code: 'custom', message: 'eth0 has no address' })
     })
 }
 
@@ -41,9 +65,21 @@ export const resultSchemas: Readonly<Record<SpecVersion, z.ZodType>> = {
   '0.4.0': resultOf('0.4.0', old),
   '1.0.0': resultOf('1.0.0', { ...old, ip: z.strictObject(address) }),
   '1.1.0': resultOf('1.1.0', {
-    interface: z.strictObject({ ...link, mtu: index.optional(), socketPath: z.string().optional(), pciID: z.string().optional() }),
+    interface: z.strictObject({
+      ...link,
+      mtu: index.optional(),
+      socketPath: z.string().optional(),
+      pciID: z.string().optional(),
+    }),
     ip: z.strictObject(address),
-    route: z.strictObject({ ...route, mtu: index.optional(), advmss: index.optional(), priority: index.optional(), table: index.optional(), scope: z.int().min(0).max(255).optional() }),
+    route: z.strictObject({
+      ...route,
+      mtu: index.optional(),
+      advmss: index.optional(),
+      priority: index.optional(),
+      table: index.optional(),
+      scope: z.int().min(0).max(255).optional(),
+    }),
   }),
 }
 
@@ -55,4 +91,7 @@ export const errorSchema = z.strictObject({
   details: z.string().optional(),
 })
 
-export const versionSchema = z.strictObject({ cniVersion: z.enum(specVersions), supportedVersions: z.array(z.string()).min(1) })
+export const versionSchema = z.strictObject({
+  cniVersion: z.enum(specVersions),
+  supportedVersions: z.array(z.string()).min(1),
+})

@@ -1,7 +1,10 @@
-// What other networks leave on a node, made by the commands that they run themselves (reference: pod network 2.1, 2.3, 2.4, 3.2, 3.3, 3.5, 3.6, 4.2; services 1), as
-// scripts for a machine whose uplink is 192.168.99.1/24.
+// What other networks leave on a node, made by the commands that they run themselves (reference: pod network 2.1, 2.3,
+// 2.4, 3.2, 3.3, 3.5, 3.6, 4.2; services 1), as scripts for a machine whose uplink is 192.168.99.1/24.
 
-/** What is nobody's leftover: kubelet's and Docker's chains, a person's own, and what bears one of their names but is something else. */
+/**
+ * What is nobody's leftover: kubelet's and Docker's chains, a person's own, and what bears one of their names but is
+ * something else.
+ */
 export function bystanders(backend: string, confDir: string): string {
   return `set -e
 for iptables in iptables-${backend} ip6tables-${backend}; do

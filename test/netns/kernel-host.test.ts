@@ -24,7 +24,10 @@ describeKernel('sysctl', () => {
   test('what the kernel does not have is undefined to read and missing to write', async () => {
     await using ns = await scratchNamespace()
     await using own = openKernel({ log: testLog })
-    for (const { readSysctl, writeSysctl } of [ns.kernel, own].map((kernel) => ({ readSysctl: kernel.readSysctl.bind(kernel), writeSysctl: kernel.writeSysctl.bind(kernel) }))) {
+    for (const { readSysctl, writeSysctl } of [ns.kernel, own].map((kernel) => ({
+      readSysctl: kernel.readSysctl.bind(kernel),
+      writeSysctl: kernel.writeSysctl.bind(kernel),
+    }))) {
       expect(await readSysctl('net/ipv4/conf/nowhere/forwarding')).toBeUndefined()
       await expect(writeSysctl('net/ipv4/conf/lo/nonsense', '1')).rejects.toMatchObject({ kind: 'missing' })
       await expect(writeSysctl('net/ipv4/conf/nowhere/forwarding', '1')).rejects.toMatchObject({ kind: 'missing' })
@@ -34,13 +37,16 @@ describeKernel('sysctl', () => {
 
   test('a value that the kernel refuses is an error', async () => {
     await using ns = await scratchNamespace()
-    await expect(ns.kernel.writeSysctl('net/ipv4/conf/lo/route_localnet', 'x y')).rejects.toMatchObject({ name: 'CommandError' })
+    await expect(ns.kernel.writeSysctl('net/ipv4/conf/lo/route_localnet', 'x y')).rejects.toMatchObject({
+      name: 'CommandError',
+    })
   })
 })
 
 describeKernel('ruleset watch', () => {
   const fill = (n: number): string => `add element inet x s { ${n} }\n`
-  const foreign = async (ns: ScratchNamespace, n: number): Promise<string> => await ns.run('nft', ['add', 'element', 'inet', 'x', 's', `{ ${n} }`])
+  const foreign = async (ns: ScratchNamespace, n: number): Promise<string> =>
+    await ns.run('nft', ['add', 'element', 'inet', 'x', 's', `{ ${n} }`])
 
   /** A table with a set, and the calls that came since the watch has begun to work. */
   async function watched(ns: ScratchNamespace): Promise<() => number> {
@@ -74,7 +80,8 @@ describeKernel('ruleset watch', () => {
     const calls = await watched(ns)
     await ns.run('sh', ['-c', processesInside(ns, 'xtables-monitor', 'kill -9 $pid')])
     await vi.waitFor(() => expect(calls()).toBe(1), 60_000)
-    // Another element each time: one that is there already is no transaction, and the first may come before the new one listens.
+    // Another element each time: one that is there already is no transaction, and the first may come before the new one
+    // listens.
     let next = 100
     await vi.waitFor(async () => {
       await foreign(ns, next++)
@@ -116,7 +123,10 @@ describeKernel('monitor', () => {
     })
     await listening(ns, () => calls)
     await ns.run('sh', ['-c', monitorsInside(ns, 'kill -9 $pid')])
-    await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 60_000)
+    await vi.waitFor(
+      async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2),
+      60_000,
+    )
     const before = calls
     let mtu = 1400
     await vi.waitFor(async () => {
@@ -184,20 +194,29 @@ describeKernel('shell workers', () => {
 
   test('scripts keep their outputs and statuses apart, however many there are', async () => {
     await using workers = new ShellWorkers(2)
-    const results = await Promise.all(Array.from({ length: 30 }, async (_, i) => workers.run(`echo out ${i}; echo err ${i} >&2; (exit ${i})`)))
-    expect(results).toEqual(results.map((_, i) => ({ stdout: `out ${i}\n`, stderr: `err ${i}\n`, status: i, timedOut: false })))
+    const results = await Promise.all(
+      Array.from({ length: 30 }, async (_, i) => workers.run(`echo out ${i}; echo err ${i} >&2; (exit ${i})`)),
+    )
+    expect(results).toEqual(
+      results.map((_, i) => ({ stdout: `out ${i}\n`, stderr: `err ${i}\n`, status: i, timedOut: false })),
+    )
   })
 
   test('one that hangs is ended with all it started, and those that wait go on', async () => {
     await using workers = new ShellWorkers(1)
-    const [hung, next] = await Promise.all([workers.run('sleep 1000 | cat', { timeout: 200 }), workers.run('echo next')])
+    const [hung, next] = await Promise.all([
+      workers.run('sleep 1000 | cat', { timeout: 200 }),
+      workers.run('echo next'),
+    ])
     expect(hung).toMatchObject({ status: undefined, timedOut: true })
     expect(next).toMatchObject({ stdout: 'next\n', status: 0 })
   })
 
   test('a command that hangs or is killed without a word is told of in words', async () => {
     await using workers = new ShellWorkers(2)
-    await expect(runInShell(workers, ['sleep', '1000'], { enter: [], timeout: 200 })).rejects.toThrow('sleep 1000: it did not end within 0.2 s')
+    await expect(runInShell(workers, ['sleep', '1000'], { enter: [], timeout: 200 })).rejects.toThrow(
+      'sleep 1000: it did not end within 0.2 s',
+    )
     await expect(runInShell(workers, ['sh', '-c', 'kill -KILL $PPID'], { enter: [] })).rejects.toThrow('it was killed')
     await expect(runInShell(workers, ['false'], { enter: [] })).rejects.toThrow('false: exit status 1')
   })
@@ -224,7 +243,10 @@ async function listening(ns: ScratchNamespace, calls: () => number): Promise<voi
     await ns.run('ip', ['link', 'set', 'lo', 'mtu', String(mtu++)])
     expect(calls()).toBeGreaterThan(0)
   }, 60_000)
-  await vi.waitFor(async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2), 60_000)
+  await vi.waitFor(
+    async () => expect((await ns.run('sh', ['-c', monitorsInside(ns, 'echo $pid')])).split('\n')).toHaveLength(2),
+    60_000,
+  )
 }
 
 /** Waits until no call has come for longer than the monitor holds one back. */

@@ -31,9 +31,18 @@ describeKernel('batch sessions', () => {
       [1, 'missing'],
       [0, 'exists'],
     ])
-    expect(failures[0]?.error.message).toBe(`nsenter --net=${ns.path} ip link set nowhere up: Cannot find device "nowhere"`)
+    expect(failures[0]?.error.message).toBe(
+      `nsenter --net=${ns.path} ip link set nowhere up: Cannot find device "nowhere"`,
+    )
     const [, made] = await ns.kernel.links()
-    expect(made).toMatchObject({ name: 'br0', mac, mtu: 1400, group: 98, type: 'bridge', addresses: [{ address: gateway, prefix: 24, scope: 'global' }] })
+    expect(made).toMatchObject({
+      name: 'br0',
+      mac,
+      mtu: 1400,
+      group: 98,
+      type: 'bridge',
+      addresses: [{ address: gateway, prefix: 24, scope: 'global' }],
+    })
   })
 
   test('a line that ends the tool fails alone: those before are kept, those after are carried out, each once', async () => {
@@ -60,7 +69,8 @@ describeKernel('batch sessions', () => {
         return ns.kernel.apply(i % 7 === 3 ? [add, nonsense, add] : [add, setUp(name)])
       }),
     )
-    for (const [i, failures] of answers.entries()) expect(failures.map(({ error }) => error.kind)).toEqual(i % 7 === 3 ? ['usage', 'exists'] : [])
+    for (const [i, failures] of answers.entries())
+      expect(failures.map(({ error }) => error.kind)).toEqual(i % 7 === 3 ? ['usage', 'exists'] : [])
     expect(await ns.kernel.links()).toHaveLength(61)
   })
 
@@ -80,9 +90,16 @@ describeKernel('batch sessions', () => {
     const device = parseInterfaceName('br0')
     const port = parseInterfaceName('v0')
     const far = parseAddress('10.9.0.1')
-    const changes = [replaceRoute({ destination: parseCidr('10.9.0.0/24'), device }), setMaster(port, device), replaceNeighbour(device, far, mac)]
+    const changes = [
+      replaceRoute({ destination: parseCidr('10.9.0.0/24'), device }),
+      setMaster(port, device),
+      replaceNeighbour(device, far, mac),
+    ]
     for (let round = 0; round < 2; round++) {
-      await ns.run('sh', ['-c', 'ip link add br0 type bridge; ip link add v0 type veth peer name v1; ip link set br0 up'])
+      await ns.run('sh', [
+        '-c',
+        'ip link add br0 type bridge; ip link add v0 type veth peer name v1; ip link set br0 up',
+      ])
       expect(await ns.kernel.apply(changes)).toEqual([])
       expect(await ns.kernel.routes(4, { device, ours: true })).toHaveLength(1)
       expect(await ns.kernel.neighbours(4, device)).toEqual([{ address: far, mac, permanent: true }])
@@ -103,7 +120,13 @@ describeKernel('batch sessions', () => {
 
   test('lines that take too long fail as a timeout, and another caller goes on', async () => {
     await using ns = await scratchNamespace()
-    await using session = new BatchSession({ tool: 'ip', enter: ['nsenter', `--net=${ns.path}`], log: testLog, observe: undefined, deadline: 300 })
+    await using session = new BatchSession({
+      tool: 'ip',
+      enter: ['nsenter', `--net=${ns.path}`],
+      log: testLog,
+      observe: undefined,
+      deadline: 300,
+    })
     const wait: Change = { tool: 'ip', line: 'monitor link', kind: 'link', object: 'news that never come' }
     const [stuck, other] = await Promise.all([session.apply([wait, addBr0]), session.apply([addBr0])])
     expect(stuck.map(({ error }) => error.kind)).toEqual(['timeout', 'timeout'])
@@ -115,14 +138,24 @@ describeKernel('batch sessions', () => {
     const path = namespacePath('ft-nowhere')
     await expect(ns.kernel.applyIn(path, [addBr0])).rejects.toMatchObject({ kind: 'missing' })
     await expect(ns.kernel.linksIn(path)).rejects.toMatchObject({ kind: 'missing' })
-    await using session = new BatchSession({ tool: 'ip', enter: ['nsenter', `--net=${path}`], log: testLog, observe: undefined })
+    await using session = new BatchSession({
+      tool: 'ip',
+      enter: ['nsenter', `--net=${path}`],
+      log: testLog,
+      observe: undefined,
+    })
     const answers = await Promise.allSettled([session.apply([addBr0]), session.apply([addBr0])])
     expect(answers).toMatchObject([{ reason: { kind: 'missing' } }, { reason: { kind: 'missing' } }])
   })
 
   test('closing carries out what was given and leaves no process behind', async () => {
     await using ns = await scratchNamespace()
-    const session = new BatchSession({ tool: 'ip', enter: ['nsenter', `--net=${ns.path}`], log: testLog, observe: undefined })
+    const session = new BatchSession({
+      tool: 'ip',
+      enter: ['nsenter', `--net=${ns.path}`],
+      log: testLog,
+      observe: undefined,
+    })
     const pending = session.apply([nonsense, addBr0])
     await session[Symbol.asyncDispose]()
     expect(await pending).toMatchObject([{ change: nonsense }])
@@ -134,10 +167,21 @@ describeKernel('batch sessions', () => {
   test('observers count commands and lines', async () => {
     await using ns = await scratchNamespace()
     const seen: unknown[] = []
-    const observe = { command: (tool: string, _: number, ok: boolean) => seen.push([tool, ok]), lines: (tool: string, count: number) => seen.push([tool, count]) }
-    await using session = new BatchSession({ tool: 'ip', enter: ['nsenter', `--net=${ns.path}`], log: testLog, observe })
+    const observe = {
+      command: (tool: string, _: number, ok: boolean) => seen.push([tool, ok]),
+      lines: (tool: string, count: number) => seen.push([tool, count]),
+    }
+    await using session = new BatchSession({
+      tool: 'ip',
+      enter: ['nsenter', `--net=${ns.path}`],
+      log: testLog,
+      observe,
+    })
     await session.apply([addBr0, setUp(nowhere)])
-    expect(seen).toEqual([['ip', false], ['ip', 2]])
+    expect(seen).toEqual([
+      ['ip', false],
+      ['ip', 2],
+    ])
   })
 })
 
@@ -148,10 +192,25 @@ describeKernel('other namespaces', () => {
     const eth0 = parseInterfaceName('eth0')
     const address = parseAddress('10.1.0.5')
     const podMac = macOf('pod', address)
-    expect(await host.kernel.apply([addBr0, addVeth(parseInterfaceName('veth0'), { mtu: 1400, master: bridge, pod: eth0, podMac, netns: pod.path })])).toEqual([])
+    expect(
+      await host.kernel.apply([
+        addBr0,
+        addVeth(parseInterfaceName('veth0'), { mtu: 1400, master: bridge, pod: eth0, podMac, netns: pod.path }),
+      ]),
+    ).toEqual([])
     expect(await host.kernel.applyIn(pod.path, [replaceAddress(eth0, address, 24), setUp(eth0)])).toEqual([])
-    expect(await host.kernel.linksIn(pod.path)).toContainEqual(expect.objectContaining({ name: 'eth0', mac: podMac, mtu: 1400, up: true, addresses: expect.arrayContaining([{ address, prefix: 24, scope: 'global' }]) }))
-    expect((await host.kernel.routesIn(pod.path, 4)).map(({ destination }) => destination.network)).toEqual(['10.1.0.0'])
+    expect(await host.kernel.linksIn(pod.path)).toContainEqual(
+      expect.objectContaining({
+        name: 'eth0',
+        mac: podMac,
+        mtu: 1400,
+        up: true,
+        addresses: expect.arrayContaining([{ address, prefix: 24, scope: 'global' }]),
+      }),
+    )
+    expect((await host.kernel.routesIn(pod.path, 4)).map(({ destination }) => destination.network)).toEqual([
+      '10.1.0.0',
+    ])
 
     const ours = `/proc/${process.pid}/ns/net`
     expect((await host.kernel.linksIn(ours)).some(({ name }) => name === 'br0')).toBe(false)

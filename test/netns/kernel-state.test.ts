@@ -17,7 +17,10 @@ const mac = parseMac('02:58:0a:f4:02:00')
 async function uplink(): Promise<AsyncDisposable & { node: ScratchNamespace }> {
   const node = await scratchNamespace()
   const other = await scratchNamespace()
-  await wire({ namespace: node, device: 'eth0', address: '192.168.0.21/24' }, { namespace: other, device: 'eth0', address: '192.168.0.22/24' })
+  await wire(
+    { namespace: node, device: 'eth0', address: '192.168.0.21/24' },
+    { namespace: other, device: 'eth0', address: '192.168.0.22/24' },
+  )
   await node.run('ip', ['addr', 'add', 'fd00:21::21/64', 'dev', 'eth0', 'nodad'])
   return {
     node,
@@ -37,11 +40,39 @@ describeKernel('link changes, read back', () => {
     await using ns = await scratchNamespace()
     const gateway = parseAddress('10.244.1.1')
     const gateway6 = parseAddress('fd00:244:1::1')
-    expect(await ns.kernel.apply([links.addBridge(bridge, { mac, mtu: 1450 }), links.setUp(bridge), links.replaceAddress(bridge, gateway, 24), links.replaceAddress(bridge, gateway6, 64)])).toEqual([])
-    expect(await link(ns, 'cni0')).toMatchObject({ mac, mtu: 1450, up: true, group: 98, type: 'bridge', vxlan: undefined, master: undefined, hairpin: undefined })
-    expect((await link(ns, 'cni0'))?.addresses).toEqual(expect.arrayContaining([{ address: gateway, prefix: 24, scope: 'global' }, { address: gateway6, prefix: 64, scope: 'global' }]))
+    expect(
+      await ns.kernel.apply([
+        links.addBridge(bridge, { mac, mtu: 1450 }),
+        links.setUp(bridge),
+        links.replaceAddress(bridge, gateway, 24),
+        links.replaceAddress(bridge, gateway6, 64),
+      ]),
+    ).toEqual([])
+    expect(await link(ns, 'cni0')).toMatchObject({
+      mac,
+      mtu: 1450,
+      up: true,
+      group: 98,
+      type: 'bridge',
+      vxlan: undefined,
+      master: undefined,
+      hairpin: undefined,
+    })
+    expect((await link(ns, 'cni0'))?.addresses).toEqual(
+      expect.arrayContaining([
+        { address: gateway, prefix: 24, scope: 'global' },
+        { address: gateway6, prefix: 64, scope: 'global' },
+      ]),
+    )
     const other = parseMac('02:00:00:00:00:09')
-    expect(await ns.kernel.apply([links.deleteAddress(bridge, gateway, 24), links.setMtu(bridge, 1400), links.setMac(bridge, other), links.setAlias(bridge, 'shop/web-1; reboot')])).toEqual([])
+    expect(
+      await ns.kernel.apply([
+        links.deleteAddress(bridge, gateway, 24),
+        links.setMtu(bridge, 1400),
+        links.setMac(bridge, other),
+        links.setAlias(bridge, 'shop/web-1; reboot'),
+      ]),
+    ).toEqual([])
     expect(await link(ns, 'cni0')).toMatchObject({ mtu: 1400, mac: other, alias: 'shop/web-1reboot' })
     expect((await link(ns, 'cni0'))?.addresses.some(({ address }) => address === gateway)).toBe(false)
     expect(await ns.kernel.apply([links.deleteLink(bridge)])).toEqual([])
@@ -54,17 +85,35 @@ describeKernel('link changes, read back', () => {
     const host = parseInterfaceName('veth0')
     const podMac = macOf('pod', parseAddress('10.244.1.5'))
     const add = links.addVeth(host, { mtu: 1450, master: bridge, pod: eth0, podMac, netns: pod.path })
-    expect(await ns.kernel.apply([links.addBridge(bridge, { mac, mtu: 1450 }), add, links.setHairpin(host)])).toEqual([])
-    expect(await link(ns, 'veth0')).toMatchObject({ type: 'veth', master: 'cni0', hairpin: true, up: true, carrier: false, group: 98, mtu: 1450 })
+    expect(await ns.kernel.apply([links.addBridge(bridge, { mac, mtu: 1450 }), add, links.setHairpin(host)])).toEqual(
+      [],
+    )
+    expect(await link(ns, 'veth0')).toMatchObject({
+      type: 'veth',
+      master: 'cni0',
+      hairpin: true,
+      up: true,
+      carrier: false,
+      group: 98,
+      mtu: 1450,
+    })
     expect(await link(pod, 'eth0')).toMatchObject({ type: 'veth', mac: podMac, mtu: 1450, up: false })
     // The name is taken inside: nothing is made outside.
-    const second = links.addVeth(parseInterfaceName('veth1'), { mtu: 1450, master: bridge, pod: eth0, podMac, netns: pod.path })
+    const second = links.addVeth(parseInterfaceName('veth1'), {
+      mtu: 1450,
+      master: bridge,
+      pod: eth0,
+      podMac,
+      netns: pod.path,
+    })
     expect(await ns.kernel.apply([second])).toMatchObject([{ error: { kind: 'exists' } }])
     expect(await link(ns, 'veth1')).toBeUndefined()
 
     expect(await ns.kernel.apply([links.retireVeth(host)])).toEqual([])
     expect(await link(ns, 'veth0')).toMatchObject({ up: false, master: undefined, hairpin: undefined, group: 99 })
-    expect(await ns.kernel.apply([links.setMaster(host, bridge), links.retireVeth(host), links.deleteRetired()])).toEqual([])
+    expect(
+      await ns.kernel.apply([links.setMaster(host, bridge), links.retireVeth(host), links.deleteRetired()]),
+    ).toEqual([])
     expect(await link(ns, 'veth0')).toBeUndefined()
     expect(await ns.kernel.apply([links.deleteRetired()])).toMatchObject([{ error: { kind: 'missing' } }])
   })
@@ -76,13 +125,23 @@ describeKernel('link changes, read back', () => {
     const local6 = parseAddress('fd00:21::21')
     const settings = { mac, mtu: 1430, vni: 1, port: 8472, device: eth0 }
     expect(await node.kernel.apply([links.addVxlan(vtep, { ...settings, local })])).toEqual([])
-    expect(await link(node, 'fairlead.1')).toMatchObject({ type: 'vxlan', mac, mtu: 1430, group: 98, vxlan: { vni: 1, port: 8472, local, device: 'eth0', learning: false } })
-    expect(await node.kernel.apply([links.addVxlan(parseInterfaceName('other.1'), { ...settings, local })])).toMatchObject([{ error: { kind: 'conflict' } }])
+    expect(await link(node, 'fairlead.1')).toMatchObject({
+      type: 'vxlan',
+      mac,
+      mtu: 1430,
+      group: 98,
+      vxlan: { vni: 1, port: 8472, local, device: 'eth0', learning: false },
+    })
+    expect(
+      await node.kernel.apply([links.addVxlan(parseInterfaceName('other.1'), { ...settings, local })]),
+    ).toMatchObject([{ error: { kind: 'conflict' } }])
     await node.run('ip', ['addr', 'add', '192.168.0.31/24', 'dev', 'eth0'])
     const moved = parseAddress('192.168.0.31')
     expect(await node.kernel.apply([links.moveVxlan(vtep, { vni: 1, local: moved, device: eth0 })])).toEqual([])
     expect((await link(node, 'fairlead.1'))?.vxlan?.local).toBe(moved)
-    expect(await node.kernel.apply([links.deleteLink(vtep), links.addVxlan(vtep, { ...settings, local: local6 })])).toEqual([])
+    expect(
+      await node.kernel.apply([links.deleteLink(vtep), links.addVxlan(vtep, { ...settings, local: local6 })]),
+    ).toEqual([])
     expect((await link(node, 'fairlead.1'))?.vxlan?.local).toBe(local6)
   })
 
@@ -90,17 +149,34 @@ describeKernel('link changes, read back', () => {
     await using ns = await scratchNamespace()
     const ifb = parseInterfaceName('bwp0123456789')
     const limit = { rateBits: 10_000_000, burstBits: 256_000, latencyMs: 25 }
-    const add = [links.addBridge(bridge, { mac, mtu: 1450 }), qdiscs.addIfb(ifb), qdiscs.addTbf(ifb, limit), qdiscs.addTbf(bridge, limit), qdiscs.addIngressQdisc(bridge), qdiscs.redirectIngress(bridge, ifb)]
+    const add = [
+      links.addBridge(bridge, { mac, mtu: 1450 }),
+      qdiscs.addIfb(ifb),
+      qdiscs.addTbf(ifb, limit),
+      qdiscs.addTbf(bridge, limit),
+      qdiscs.addIngressQdisc(bridge),
+      qdiscs.redirectIngress(bridge, ifb),
+    ]
     expect(await ns.kernel.apply(add)).toEqual([])
     expect(await link(ns, ifb)).toMatchObject({ type: 'ifb', group: 98, up: true })
     const shown = await ns.run('tc', ['qdisc', 'show', 'dev', ifb])
     expect(shown).toContain('tbf')
     expect(shown).toContain('rate 10Mbit burst 32000b lat 25ms')
-    expect(await ns.run('tc', ['filter', 'show', 'dev', 'cni0', 'parent', 'ffff:'])).toMatch(new RegExp(`match 00000000/00000000 at 0[^]*Egress Redirect to device ${ifb}`))
+    expect(await ns.run('tc', ['filter', 'show', 'dev', 'cni0', 'parent', 'ffff:'])).toMatch(
+      new RegExp(`match 00000000/00000000 at 0[^]*Egress Redirect to device ${ifb}`),
+    )
     // Again, and with another limit: no second filter, no failure but the ingress qdisc's.
-    expect(await ns.kernel.apply([qdiscs.addTbf(ifb, { ...limit, rateBits: 20_000_000 }), qdiscs.addIngressQdisc(bridge), qdiscs.redirectIngress(bridge, ifb)])).toMatchObject([{ error: { kind: 'exists' } }])
+    expect(
+      await ns.kernel.apply([
+        qdiscs.addTbf(ifb, { ...limit, rateBits: 20_000_000 }),
+        qdiscs.addIngressQdisc(bridge),
+        qdiscs.redirectIngress(bridge, ifb),
+      ]),
+    ).toMatchObject([{ error: { kind: 'exists' } }])
     expect(await ns.run('tc', ['qdisc', 'show', 'dev', ifb])).toContain('rate 20Mbit')
-    expect((await ns.run('tc', ['filter', 'show', 'dev', 'cni0', 'parent', 'ffff:'])).match(/Redirect/g)).toHaveLength(1)
+    expect((await ns.run('tc', ['filter', 'show', 'dev', 'cni0', 'parent', 'ffff:'])).match(/Redirect/g)).toHaveLength(
+      1,
+    )
     const remove = [qdiscs.deleteQdisc(bridge, 'root'), qdiscs.deleteQdisc(bridge, 'ingress')]
     expect(await ns.kernel.apply(remove)).toEqual([])
     expect((await ns.kernel.apply(remove)).map(({ error }) => error.kind)).toEqual(['missing', 'missing'])
@@ -109,8 +185,24 @@ describeKernel('link changes, read back', () => {
 
 describeKernel('routes, neighbours and FDB entries, read back', () => {
   test.each([
-    { family: 4, far: '192.168.0.22', own: '192.168.0.21', pods: '10.244.2.0/24', net: '10.244.2.0', host: '10.244.3.7', anywhere: '0.0.0.0/0' },
-    { family: 6, far: 'fd00:21::22', own: 'fd00:21::21', pods: 'fd00:244:2::/64', net: 'fd00:244:2::', host: 'fd00:244:3::7', anywhere: '::/0' },
+    {
+      family: 4,
+      far: '192.168.0.22',
+      own: '192.168.0.21',
+      pods: '10.244.2.0/24',
+      net: '10.244.2.0',
+      host: '10.244.3.7',
+      anywhere: '0.0.0.0/0',
+    },
+    {
+      family: 6,
+      far: 'fd00:21::22',
+      own: 'fd00:21::21',
+      pods: 'fd00:244:2::/64',
+      net: 'fd00:244:2::',
+      host: 'fd00:244:3::7',
+      anywhere: '::/0',
+    },
   ] as const)('IPv$family', async ({ family, far, own, pods, net, host, anywhere }) => {
     await using both = await uplink()
     const { kernel } = both.node
@@ -118,14 +210,24 @@ describeKernel('routes, neighbours and FDB entries, read back', () => {
     const local = parseAddress(own)
     const gateway = parseAddress(net)
     const destination = parseCidr(pods)
-    expect(await kernel.apply([links.addVxlan(vtep, { mac: macOf('vtep', local), mtu: 1430, vni: 1, port: 8472, local, device: eth0 }), links.setUp(vtep)])).toEqual([])
+    expect(
+      await kernel.apply([
+        links.addVxlan(vtep, { mac: macOf('vtep', local), mtu: 1430, vni: 1, port: 8472, local, device: eth0 }),
+        links.setUp(vtep),
+      ]),
+    ).toEqual([])
     expect(await kernel.routes(family, { device: vtep, ours: true })).toEqual([])
     expect((await kernel.fdb(vtep)).filter((entry) => entry.destination !== undefined)).toEqual([])
     const changes = [
       routes.replaceNeighbour(vtep, gateway, mac),
       routes.replaceFdb(vtep, mac, peer),
       routes.replaceRoute({ destination, gateway, device: vtep, onlink: true }),
-      routes.replaceRoute({ destination: parseCidr(`${host}/${family === 4 ? 32 : 128}`), gateway: peer, device: eth0, source: local }),
+      routes.replaceRoute({
+        destination: parseCidr(`${host}/${family === 4 ? 32 : 128}`),
+        gateway: peer,
+        device: eth0,
+        source: local,
+      }),
       routes.addPodDefaultRoute(family, peer, eth0),
       routes.addPodGatewayRoute(parseAddress(host), eth0),
     ]
@@ -133,21 +235,42 @@ describeKernel('routes, neighbours and FDB entries, read back', () => {
     // Twice is as good as once.
     expect(await kernel.apply(changes)).toEqual([])
 
-    const overlay = { family, destination, gateway, device: 'fairlead.1', source: undefined, protocol: 98, onlink: true }
+    const overlay = {
+      family,
+      destination,
+      gateway,
+      device: 'fairlead.1',
+      source: undefined,
+      protocol: 98,
+      onlink: true,
+    }
     expect(await kernel.routes(family, { device: vtep, ours: true })).toMatchObject([overlay])
     expect(await kernel.routes(family, { ours: true })).toContainEqual(expect.objectContaining(overlay))
     const all = await kernel.routes(family)
-    expect(all.find((route) => formatCidr(route.destination) === anywhere)).toMatchObject({ gateway: peer, device: 'eth0', protocol: 3, onlink: false })
+    expect(all.find((route) => formatCidr(route.destination) === anywhere)).toMatchObject({
+      gateway: peer,
+      device: 'eth0',
+      protocol: 3,
+      onlink: false,
+    })
     expect(all.filter((route) => route.destination.network === host)).not.toEqual([])
     expect(await kernel.neighbours(family, vtep)).toContainEqual({ address: gateway, mac, permanent: true })
     expect(await kernel.fdb(vtep)).toContainEqual({ mac, destination: peer, self: true, permanent: true })
 
-    expect(await kernel.apply([routes.deleteRoute({ destination, device: vtep }), routes.deleteNeighbour(vtep, gateway), routes.deleteFdb(vtep, mac, peer)])).toEqual([])
+    expect(
+      await kernel.apply([
+        routes.deleteRoute({ destination, device: vtep }),
+        routes.deleteNeighbour(vtep, gateway),
+        routes.deleteFdb(vtep, mac, peer),
+      ]),
+    ).toEqual([])
     expect(await kernel.routes(family, { device: vtep, ours: true })).toEqual([])
     expect((await kernel.neighbours(family, vtep)).filter(({ permanent }) => permanent)).toEqual([])
     expect(await kernel.fdb(vtep)).not.toContainEqual(expect.objectContaining({ destination: peer }))
     // What is not ours stays.
-    expect(await kernel.apply([routes.deleteRoute({ destination: parseCidr(anywhere) })])).toMatchObject([{ error: { kind: 'missing' } }])
+    expect(await kernel.apply([routes.deleteRoute({ destination: parseCidr(anywhere) })])).toMatchObject([
+      { error: { kind: 'missing' } },
+    ])
   })
 
   test('routes of others in all their shapes', async () => {

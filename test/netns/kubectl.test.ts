@@ -1,6 +1,7 @@
 // Real kubectls against a lab: the session in README is replayed with each, and compared with what stands there.
 //
-// Debian's kubectl is 1.20, much older than what people have on their PATH, and cannot be installed beside it. The test finds it unpacked:
+// Debian's kubectl is 1.20, much older than what people have on their PATH, and cannot be installed beside it. The test
+// finds it unpacked:
 //   apt-get download kubernetes-client && dpkg-deb -x kubernetes-client_*.deb /var/cache/fairlead/kubernetes-client
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
@@ -38,15 +39,23 @@ function normalised(text: string): string[] {
 
 /** Commands and what each printed. */
 function steps(text: string): { command: string; printed: string }[] {
-  return text.split(/^# /m).slice(1).map((step) => {
-    const [command = '', ...printed] = step.split('\n')
-    return { command, printed: printed.join('\n') }
-  })
+  return text
+    .split(/^# /m)
+    .slice(1)
+    .map((step) => {
+      const [command = '', ...printed] = step.split('\n')
+      return { command, printed: printed.join('\n') }
+    })
 }
 
 async function run(command: string, kubectl: string): Promise<string> {
   const inLab = command.replace('bin/fairlead lab kubectl', `bin/fairlead lab kubectl --name ${name}`)
-  const { all } = await execa('sh', ['-c', inLab], { cwd: root, all: true, reject: false, env: { PATH: `${dirname(kubectl)}${delimiter}${process.env['PATH']}` } })
+  const { all } = await execa('sh', ['-c', inLab], {
+    cwd: root,
+    all: true,
+    reject: false,
+    env: { PATH: `${dirname(kubectl)}${delimiter}${process.env['PATH']}` },
+  })
   return all
 }
 
@@ -68,13 +77,15 @@ describeKernel('kubectl', () => {
     // oxlint-disable-next-line vitest/valid-title -- the title says why it is skipped
     describe.skipIf(missing)(missing ? `${title} (skipped: there is no ${file})` : title, () => {
       test('prints in the session what README shows', async () => {
-        for (const { command, printed } of steps(session)) expect([command, ...normalised(await run(command, file))]).toEqual([command, ...normalised(printed)])
+        for (const { command, printed } of steps(session))
+          expect([command, ...normalised(await run(command, file))]).toEqual([command, ...normalised(printed)])
       })
 
       const kubectl = async (args: string): Promise<string> => await run(`bin/fairlead lab kubectl ${args}`, file)
 
       test('a field that is taken out of a manifest is taken out of the object', async () => {
-        const manifest = (data: object): string => JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'pruned' }, data })
+        const manifest = (data: object): string =>
+          JSON.stringify({ apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'pruned' }, data })
         await kubectl(`apply -f - <<'E'\n${manifest({ a: '1', b: '2' })}\nE`)
         expect(await kubectl(`apply -f - <<'E'\n${manifest({ a: '1' })}\nE`)).toBe('configmap/pruned configured')
         expect(JSON.parse(await kubectl('get configmap pruned -o json'))).toMatchObject({ data: { a: '1' } })
@@ -84,21 +95,34 @@ describeKernel('kubectl', () => {
         expect(await kubectl('delete configmap pruned')).toMatch(/^configmap "pruned" deleted/)
       })
 
-      test('a pod\'s story stands in its events, and its output in its log', async () => {
-        const pod = JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'story' }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'x', command: ['sh', '-c', 'echo once upon a time; sleep 1000'] }] } })
+      test("a pod's story stands in its events, and its output in its log", async () => {
+        const pod = JSON.stringify({
+          apiVersion: 'v1',
+          kind: 'Pod',
+          metadata: { name: 'story' },
+          spec: {
+            terminationGracePeriodSeconds: 1,
+            containers: [{ name: 'c', image: 'x', command: ['sh', '-c', 'echo once upon a time; sleep 1000'] }],
+          },
+        })
         await kubectl(`apply -f - <<'E'\n${pod}\nE`)
         expect(await kubectl('wait --for=condition=Ready pod/story --timeout=30s')).toBe('pod/story condition met')
         expect(await kubectl('logs story')).toBe('once upon a time')
         expect(await kubectl('exec story -- true')).toContain("use 'fairlead lab exec story -- COMMAND'")
         await kubectl('delete pod story')
-        const events = await kubectl('get events --field-selector involvedObject.name=story -o jsonpath={.items[*].reason}')
+        const events = await kubectl(
+          'get events --field-selector involvedObject.name=story -o jsonpath={.items[*].reason}',
+        )
         expect(events.split(' ')).toEqual(expect.arrayContaining(['Scheduled', 'Started', 'Killing']))
       })
 
       test('a watch prints a line for each change', async () => {
         await kubectl('apply -f - <<E\n{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"watched"}}\nE')
         const ended = new AbortController()
-        const watching = run('bin/fairlead lab kubectl get configmap watched --watch --no-headers | head -3', file).finally(() => ended.abort())
+        const watching = run(
+          'bin/fairlead lab kubectl get configmap watched --watch --no-headers | head -3',
+          file,
+        ).finally(() => ended.abort())
         // Each change is a line; after the third, the pipe is closed to the next.
         for (let i = 0; !ended.signal.aborted; i++) await kubectl(`label configmap watched change=${i} --overwrite`)
         expect(normalised(await watching)).toEqual(Array.from({ length: 3 }, () => 'watched  0  AGE'))

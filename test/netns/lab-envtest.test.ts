@@ -11,15 +11,34 @@ const deployment = {
   apiVersion: 'apps/v1',
   kind: 'Deployment',
   metadata: { name: 'web', namespace: 'shop' },
-  spec: { replicas: 3, selector: { matchLabels: { app: 'web' } }, template: { metadata: { labels: { app: 'web' } }, spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'echo' }] } } },
+  spec: {
+    replicas: 3,
+    selector: { matchLabels: { app: 'web' } },
+    template: {
+      metadata: { labels: { app: 'web' } },
+      spec: { terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'echo' }] },
+    },
+  },
 }
 const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop' } }
 
 test('without KUBEBUILDER_ASSETS, one sentence and exit code 2, and nothing is made', async () => {
   const name = `ft-envtest-none-${process.pid}`
-  const up = async (folder: string) => await execa(join(root, 'bin/fairlead'), ['lab', 'up', '--name', name, '--control-plane', 'envtest'], { reject: false, env: { KUBEBUILDER_ASSETS: folder } })
-  expect(await up('')).toMatchObject({ exitCode: 2, stdout: '', stderr: 'fairlead: --control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver' })
-  expect(await up('/nowhere')).toMatchObject({ exitCode: 2, stderr: expect.stringContaining('found no program /nowhere/etcd') as string })
+  const up = async (folder: string) =>
+    await execa(join(root, 'bin/fairlead'), ['lab', 'up', '--name', name, '--control-plane', 'envtest'], {
+      reject: false,
+      env: { KUBEBUILDER_ASSETS: folder },
+    })
+  expect(await up('')).toMatchObject({
+    exitCode: 2,
+    stdout: '',
+    stderr:
+      'fairlead: --control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver',
+  })
+  expect(await up('/nowhere')).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('found no program /nowhere/etcd') as string,
+  })
   expect(existsSync(`/run/flab/${name}`)).toBe(false)
 })
 
@@ -41,7 +60,10 @@ describeRealApi('lab on a real control plane', () => {
       await lab.delete(namespace)
       expect(await lab.pods()).toEqual([])
 
-      expect(await lab.run(['up', '--control-plane', 'builtin'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('runs with --control-plane envtest: take it down first') as string })
+      expect(await lab.run(['up', '--control-plane', 'builtin'])).toMatchObject({
+        exitCode: 1,
+        stderr: expect.stringContaining('runs with --control-plane envtest: take it down first') as string,
+      })
       await lab.succeed(['down'])
       expect(readdirSync('/run/netns').filter((name) => name.startsWith(`flab-${lab.name}-`))).toEqual([])
       expect(existsSync(`/run/flab/${lab.name}`)).toBe(false)
@@ -53,14 +75,24 @@ describeRealApi('lab on a real control plane', () => {
       await lab.succeed(['up', '--nodes', '1', '--control-plane', 'envtest'])
       const [etcd] = commandsWith(`--data-dir=/run/flab/${lab.name}/etcd`)
       process.kill(Number(etcd?.pid), 'SIGKILL')
-      await vi.waitFor(async () => expect(await lab.run(['status'])).toMatchObject({ exitCode: 1, stderr: expect.stringContaining('has ended') as string }), { timeout: 60_000, interval: 200 })
+      await vi.waitFor(
+        async () =>
+          expect(await lab.run(['status'])).toMatchObject({
+            exitCode: 1,
+            stderr: expect.stringContaining('has ended') as string,
+          }),
+        { timeout: 60_000, interval: 200 },
+      )
       expect(commandsWith(`/run/flab/${lab.name}/kube-apiserver`)).toEqual([])
     }, 300_000)
   })
 })
 
 function commandsWith(text: string): { pid: string; command: string }[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((pid) => ({ pid, command: commandLine(pid) })).filter(({ command }) => command.includes(text))
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((pid) => ({ pid, command: commandLine(pid) }))
+    .filter(({ command }) => command.includes(text))
 }
 
 function commandLine(pid: string): string {

@@ -1,4 +1,5 @@
-// An upgrade as a DaemonSet makes it: agent after agent ends and starts again, under steady traffic through a Service across the nodes, while pods come up on both.
+// An upgrade as a DaemonSet makes it: agent after agent ends and starts again, under steady traffic through a Service
+// across the nodes, while pods come up on both.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -23,7 +24,23 @@ class Load {
 
   private constructor(pod: string, address: string) {
     const program = join(import.meta.dirname, 'steady-load-process.ts')
-    this.#child = spawn(join(root, 'bin/fairlead'), ['lab', 'exec', '--name', lab.name, pod, '--', process.execPath, program, address, '80', String(rate / nodes.length)], { stdio: ['pipe', 'pipe', 'inherit'] })
+    this.#child = spawn(
+      join(root, 'bin/fairlead'),
+      [
+        'lab',
+        'exec',
+        '--name',
+        lab.name,
+        pod,
+        '--',
+        process.execPath,
+        program,
+        address,
+        '80',
+        String(rate / nodes.length),
+      ],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    )
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
   }
 
@@ -40,8 +57,12 @@ class Load {
 }
 
 async function ready(node: string): Promise<void> {
-  const question = "fetch('http://127.0.0.1:10256/readyz').then(({ status }) => process.exit(status === 200 ? 0 : 1), () => process.exit(1))"
-  await vi.waitFor(async () => expect((await lab.run(['node', node, '--', process.execPath, '-e', question])).exitCode).toBe(0), { timeout: 60_000, interval: 200 })
+  const question =
+    "fetch('http://127.0.0.1:10256/readyz').then(({ status }) => process.exit(status === 200 ? 0 : 1), () => process.exit(1))"
+  await vi.waitFor(
+    async () => expect((await lab.run(['node', node, '--', process.execPath, '-e', question])).exitCode).toBe(0),
+    { timeout: 60_000, interval: 200 },
+  )
 }
 
 describeKernel('the agents of a lab, restarted one after the other', () => {
@@ -49,15 +70,26 @@ describeKernel('the agents of a lab, restarted one after the other', () => {
     await lab.succeed(['up', '--nodes', '2'])
     const labels = { app: 'web' }
     const web = nodes.map((node) => ({ ...echoPod(`web-${node}`, node), metadata: { name: `web-${node}`, labels } }))
-    const service = { apiVersion: 'v1', kind: 'Service', metadata: { name: 'web' }, spec: { clusterIP: '10.254.7.7', selector: labels, ports: [{ port: 80, targetPort: 8080 }] } }
+    const service = {
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'web' },
+      spec: { clusterIP: '10.254.7.7', selector: labels, ports: [{ port: 80, targetPort: 8080 }] },
+    }
     await lab.apply(service, ...web, ...nodes.map((node) => echoPod(`client-${node}`, node)))
     await lab.readyPods(4)
     // Both clients reach both endpoints.
     for (const node of nodes) {
-      await vi.waitFor(async () => {
-        const answers = await lab.ask(`client-${node}`, Array.from({ length: 8 }, () => '10.254.7.7 80/TCP'))
-        expect(new Set(answers.map(({ pod }) => pod)).size).toBe(2)
-      }, { timeout: 60_000, interval: 500 })
+      await vi.waitFor(
+        async () => {
+          const answers = await lab.ask(
+            `client-${node}`,
+            Array.from({ length: 8 }, () => '10.254.7.7 80/TCP'),
+          )
+          expect(new Set(answers.map(({ pod }) => pod)).size).toBe(2)
+        },
+        { timeout: 60_000, interval: 500 },
+      )
     }
   })
   afterAll(async () => await lab[Symbol.asyncDispose]())
@@ -86,7 +118,9 @@ describeKernel('the agents of a lab, restarted one after the other', () => {
       expect(Object.values(answered).reduce((sum, count) => sum + count, 0)).toBe(asked)
     }
     // Not one sandbox had to be tried twice.
-    const events = JSON.parse(await lab.succeed(['kubectl', 'get', '--raw', '/api/v1/events'])) as { items: { type: string; reason: string; message: string }[] }
+    const events = JSON.parse(await lab.succeed(['kubectl', 'get', '--raw', '/api/v1/events'])) as {
+      items: { type: string; reason: string; message: string }[]
+    }
     expect(events.items.filter(({ reason }) => reason === 'FailedCreatePodSandBox')).toEqual([])
   })
 })

@@ -17,7 +17,10 @@ export interface TestNode {
 
 export interface Underlay extends AsyncDisposable {
   readonly switch: ScratchNamespace
-  /** Adds node I with 192.168.0.I and fd00::I on the switch (or the addresses given), and podCIDRs 10.244.I.0/24 and fd00:244:I::/64. */
+  /**
+   * Adds node I with 192.168.0.I and fd00::I on the switch (or the addresses given), and podCIDRs 10.244.I.0/24 and
+   * fd00:244:I::/64.
+   */
   addNode(i: number, at?: { addresses: readonly string[]; routes: readonly string[] }): Promise<TestNode>
 }
 
@@ -35,34 +38,78 @@ export async function underlay(): Promise<Underlay> {
       for (const { kernel } of [namespace, pod]) await kernel.writeSysctl('net/ipv6/conf/default/accept_dad', '0')
       await wire({ namespace, device: 'eth0' }, { namespace: hub, device: `port${i}` })
       await hub.run('ip', ['link', 'set', `port${i}`, 'master', 'br0'])
-      await batch(namespace, [...at.addresses.map((address) => `addr add ${address} dev eth0${address.includes(':') ? ' nodad' : ''}`), ...at.routes.map((route) => `route add ${route}`)])
-      for (const key of ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding']) await namespace.kernel.writeSysctl(key, '1')
+      await batch(namespace, [
+        ...at.addresses.map((address) => `addr add ${address} dev eth0${address.includes(':') ? ' nodad' : ''}`),
+        ...at.routes.map((route) => `route add ${route}`),
+      ])
+      for (const key of ['net/ipv4/ip_forward', 'net/ipv6/conf/all/forwarding'])
+        await namespace.kernel.writeSysctl(key, '1')
       const object: ClusterNode = {
         name: `node-${i}`,
         uid: `${i}`,
         createdAt: i,
         podCidrs: [parseCidr(`10.244.${i}.0/24`), parseCidr(`fd00:244:${i}::/64`)],
         internalAddresses: at.addresses.map((address) => parseAddress(address.split('/')[0]!)),
-        zone: undefined, leaving: false, networkUnavailable: false,
+        zone: undefined,
+        leaving: false,
+        networkUnavailable: false,
       }
       await wire({ namespace, device: 'pod0' }, { namespace: pod, device: 'eth0' })
       await addressPod(namespace, pod, object)
-      return { object, namespace, pod, reconcile: (nodes, settings = {}) => new Overlay({ kernel: namespace.kernel, log: testLog }).reconcile({ ...defaults, nodeName: object.name, ...settings }, nodes) }
+      return {
+        object,
+        namespace,
+        pod,
+        reconcile: (nodes, settings = {}) =>
+          new Overlay({ kernel: namespace.kernel, log: testLog }).reconcile(
+            { ...defaults, nodeName: object.name, ...settings },
+            nodes,
+          ),
+      }
     },
     [Symbol.asyncDispose]: () => made.disposeAsync(),
   }
 }
 
-const defaults: Omit<OverlaySettings, 'nodeName'> = { mode: 'vxlan', vni: 1, port: 8472, device: parseInterfaceName('fairlead.1'), checksumOffload: 'keep', mtu: 'auto', families: [4] }
+const defaults: Omit<OverlaySettings, 'nodeName'> = {
+  mode: 'vxlan',
+  vni: 1,
+  port: 8472,
+  device: parseInterfaceName('fairlead.1'),
+  checksumOffload: 'keep',
+  mtu: 'auto',
+  families: [4],
+}
 
 /** Gives the pod the second address of each podCIDR, and the node's end of its wire the first. */
-export async function addressPod(namespace: ScratchNamespace, pod: ScratchNamespace, { podCidrs }: ClusterNode): Promise<void> {
-  await batch(namespace, ['addr flush dev pod0 scope global', 'link set pod0 mtu 9000', ...podCidrs.map((cidr) => `addr add ${nthAddress(cidr, 1)}/${cidr.prefix} dev pod0${cidr.family === 6 ? ' nodad' : ''}`)])
-  await batch(pod, ['addr flush dev eth0 scope global', 'link set eth0 mtu 9000', ...podCidrs.flatMap((cidr) => [`addr add ${nthAddress(cidr, 2)}/${cidr.prefix} dev eth0${cidr.family === 6 ? ' nodad' : ''}`, `route replace default via ${nthAddress(cidr, 1)} dev eth0`])])
+export async function addressPod(
+  namespace: ScratchNamespace,
+  pod: ScratchNamespace,
+  { podCidrs }: ClusterNode,
+): Promise<void> {
+  await batch(namespace, [
+    'addr flush dev pod0 scope global',
+    'link set pod0 mtu 9000',
+    ...podCidrs.map(
+      (cidr) => `addr add ${nthAddress(cidr, 1)}/${cidr.prefix} dev pod0${cidr.family === 6 ? ' nodad' : ''}`,
+    ),
+  ])
+  await batch(pod, [
+    'addr flush dev eth0 scope global',
+    'link set eth0 mtu 9000',
+    ...podCidrs.flatMap((cidr) => [
+      `addr add ${nthAddress(cidr, 2)}/${cidr.prefix} dev eth0${cidr.family === 6 ? ' nodad' : ''}`,
+      `route replace default via ${nthAddress(cidr, 1)} dev eth0`,
+    ]),
+  ])
 }
 
 /** True when an answer comes back; `bytes` is the size of the whole packet, sent unfragmented. */
-export async function reaches(from: ScratchNamespace, to: ClusterNode, options: { family?: 4 | 6; bytes?: number } = {}): Promise<boolean> {
+export async function reaches(
+  from: ScratchNamespace,
+  to: ClusterNode,
+  options: { family?: 4 | 6; bytes?: number } = {},
+): Promise<boolean> {
   const { family = 4, bytes = 84 } = options
   const cidr = to.podCidrs.find((candidate) => candidate.family === family)!
   const payload = bytes - (family === 4 ? 28 : 48)
@@ -73,9 +120,20 @@ export async function reaches(from: ScratchNamespace, to: ClusterNode, options: 
 }
 
 /** Every entry the overlay could have made, as iproute2 prints it. */
-export async function entries({ namespace }: TestNode): Promise<{ routes: string[]; neighbours: string[]; fdb: string[] }> {
-  const lines = async (tool: string, ...args: string[]): Promise<string[]> => (await namespace.run(tool, args)).split('\n').map((line) => line.trim().replaceAll(/ +/g, ' ')).filter(Boolean)
-  const [routes, routes6, neighbours, fdb] = await Promise.all([lines('ip', '-4', 'route', 'show', 'proto', '98'), lines('ip', '-6', 'route', 'show', 'proto', '98'), lines('ip', 'neigh', 'show', 'dev', 'fairlead.1', 'nud', 'permanent'), lines('bridge', 'fdb', 'show', 'dev', 'fairlead.1')])
+export async function entries({
+  namespace,
+}: TestNode): Promise<{ routes: string[]; neighbours: string[]; fdb: string[] }> {
+  const lines = async (tool: string, ...args: string[]): Promise<string[]> =>
+    (await namespace.run(tool, args))
+      .split('\n')
+      .map((line) => line.trim().replaceAll(/ +/g, ' '))
+      .filter(Boolean)
+  const [routes, routes6, neighbours, fdb] = await Promise.all([
+    lines('ip', '-4', 'route', 'show', 'proto', '98'),
+    lines('ip', '-6', 'route', 'show', 'proto', '98'),
+    lines('ip', 'neigh', 'show', 'dev', 'fairlead.1', 'nud', 'permanent'),
+    lines('bridge', 'fdb', 'show', 'dev', 'fairlead.1'),
+  ])
   return { routes: [...routes, ...routes6], neighbours, fdb }
 }
 
@@ -84,6 +142,16 @@ export async function batch(namespace: ScratchNamespace, lines: readonly string[
 }
 
 /** All nodes told of all nodes. */
-export async function converge(nodes: readonly TestNode[], settings: Partial<OverlaySettings> = {}): Promise<OverlayResult[]> {
-  return Promise.all(nodes.map((node) => node.reconcile(nodes.map(({ object }) => object), settings)))
+export async function converge(
+  nodes: readonly TestNode[],
+  settings: Partial<OverlaySettings> = {},
+): Promise<OverlayResult[]> {
+  return Promise.all(
+    nodes.map((node) =>
+      node.reconcile(
+        nodes.map(({ object }) => object),
+        settings,
+      ),
+    ),
+  )
 }

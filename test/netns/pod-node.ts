@@ -29,9 +29,17 @@ export function recordHooks(): HookCalls {
   const calls: string[] = []
   const hook = (name: string) => ({
     add: async ({ containerId }: Attachment) => void calls.push(`${name} add ${containerId}`),
-    remove: async (gone: readonly Attachment[]) => void calls.push(`${name} remove ${gone.map(({ containerId }) => containerId).join(' ')}`),
+    remove: async (gone: readonly Attachment[]) =>
+      void calls.push(`${name} remove ${gone.map(({ containerId }) => containerId).join(' ')}`),
   })
-  return { hooks: { hostPorts: hook('ports'), bandwidth: hook('bandwidth'), policy: { waitsFor: undefined, add: async () => undefined, remove: () => undefined } }, calls }
+  return {
+    hooks: {
+      hostPorts: hook('ports'),
+      bandwidth: hook('bandwidth'),
+      policy: { waitsFor: undefined, add: async () => undefined, remove: () => undefined },
+    },
+    calls,
+  }
 }
 
 export interface PodNode extends AsyncDisposable {
@@ -43,11 +51,24 @@ export interface PodNode extends AsyncDisposable {
 }
 
 /** @param kernelOf what the agent sees instead of the node's kernel */
-export async function podNode(options: { settings?: Partial<PodNetworkSettings>; kernelOf?: (kernel: Kernel) => Kernel } & Partial<PodNetworkOptions> = {}): Promise<PodNode> {
+export async function podNode(
+  options: {
+    settings?: Partial<PodNetworkSettings>
+    kernelOf?: (kernel: Kernel) => Kernel
+  } & Partial<PodNetworkOptions> = {},
+): Promise<PodNode> {
   const { settings, kernelOf = (kernel) => kernel, ...rest } = options
   const namespace = await scratchNamespace()
   const stateDir = mkdtempSync(join(tmpdir(), 'fairlead-pods-'))
-  const agent: PodNode['agent'] = (more = {}) => new PodNetwork({ kernel: kernelOf(namespace.kernel), stateDir, log: testLog, hooks: recordHooks().hooks, ...rest, ...more })
+  const agent: PodNode['agent'] = (more = {}) =>
+    new PodNetwork({
+      kernel: kernelOf(namespace.kernel),
+      stateDir,
+      log: testLog,
+      hooks: recordHooks().hooks,
+      ...rest,
+      ...more,
+    })
   const network = agent()
   await network.start()
   await network.configure({ ...nodeSettings, ...settings })
@@ -67,12 +88,23 @@ export async function podNode(options: { settings?: Partial<PodNetworkSettings>;
 export interface CniAnswer {
   readonly code: number
   /** The document; empty where CNI answers nothing. */
-  readonly document: { msg?: string; details?: string; interfaces?: { name: string; mac?: string; mtu?: number; sandbox?: string }[]; ips?: { address: string; gateway?: string; interface?: number }[]; routes?: { dst: string; gw?: string }[] }
+  readonly document: {
+    msg?: string
+    details?: string
+    interfaces?: { name: string; mac?: string; mtu?: number; sandbox?: string }[]
+    ips?: { address: string; gateway?: string; interface?: number }[]
+    routes?: { dst: string; gw?: string }[]
+  }
   readonly text: string
 }
 
 /** Sends what the CNI binary would send for this pod. */
-export async function cni(network: PodNetwork, command: string, pod: { containerId: string; netns?: string; podInterface?: string }, conf: Record<string, unknown> = {}): Promise<CniAnswer> {
+export async function cni(
+  network: PodNetwork,
+  command: string,
+  pod: { containerId: string; netns?: string; podInterface?: string },
+  conf: Record<string, unknown> = {},
+): Promise<CniAnswer> {
   const netns = pod.netns ?? ''
   const found = netns === '' ? undefined : statSync(netns, { throwIfNoEntry: false })
   const variables = {

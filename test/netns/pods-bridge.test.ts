@@ -20,14 +20,26 @@ describeKernel('the bridge', () => {
     await kernel.writeSysctl('net/bridge/bridge-nf-call-iptables', '0')
     await kernel.writeSysctl('net/ipv4/conf/cni0/rp_filter', '1')
     const healed = await node.network.reconcile()
-    expect([healed.changes.map(({ line }) => line), healed.failures]).toEqual([[`link set ${host} type bridge_slave hairpin on`], []])
-    const keys = ['net/ipv4/ip_forward', 'net/bridge/bridge-nf-call-iptables', 'net/ipv4/conf/cni0/rp_filter', 'net/ipv4/conf/all/send_redirects', 'net/ipv6/conf/cni0/accept_ra']
+    expect([healed.changes.map(({ line }) => line), healed.failures]).toEqual([
+      [`link set ${host} type bridge_slave hairpin on`],
+      [],
+    ])
+    const keys = [
+      'net/ipv4/ip_forward',
+      'net/bridge/bridge-nf-call-iptables',
+      'net/ipv4/conf/cni0/rp_filter',
+      'net/ipv4/conf/all/send_redirects',
+      'net/ipv6/conf/cni0/accept_ra',
+    ]
     expect(await Promise.all(keys.map((key) => kernel.readSysctl(key)))).toEqual(['1', '1', '2', '0', '0'])
 
     await node.namespace.run('ip', ['link', 'del', 'cni0'])
     expect((await node.network.reconcile()).failures).toEqual([])
     const rebuilt = await kernel.links()
-    const essence = (links: typeof settled) => links.map(({ name, mac, mtu, up, group, master, hairpin }) => ({ name, mac, mtu, up, group, master, hairpin })).toSorted((a, b) => a.name.localeCompare(b.name))
+    const essence = (links: typeof settled) =>
+      links
+        .map(({ name, mac, mtu, up, group, master, hairpin }) => ({ name, mac, mtu, up, group, master, hairpin }))
+        .toSorted((a, b) => a.name.localeCompare(b.name))
     expect(essence(rebuilt)).toEqual(essence(settled))
     expect((await node.network.reconcile()).changes).toEqual([])
     await using server = await listenIn(pod, 8080)
@@ -46,7 +58,9 @@ describeKernel('the bridge', () => {
     await using server = await listenIn(old, 8080)
     expect(await callFrom(young, '10.244.1.2', server.port)).toMatch(/10\.244\.7\.2$/)
     await cni(node.network, 'DEL', { containerId: 'old' })
-    expect((await node.network.reconcile()).changes.map(({ line }) => line)).toEqual(['addr del 10.244.1.1/24 dev cni0'])
+    expect((await node.network.reconcile()).changes.map(({ line }) => line)).toEqual([
+      'addr del 10.244.1.1/24 dev cni0',
+    ])
   })
 
   test('and its pods follow a new MTU', async () => {
@@ -57,32 +71,65 @@ describeKernel('the bridge', () => {
       await node.network.configure({ ...nodeSettings, mtu })
       await node.network.reconcile()
       const links = [...(await node.namespace.kernel.links()), ...(await node.namespace.kernel.linksIn(pod.path))]
-      expect(['cni0', hostVethName('c1', 'eth0'), 'eth0'].map((name) => links.find((link) => link.name === name)?.mtu)).toEqual([mtu, mtu, mtu])
-      expect((await cni(node.network, 'CHECK', { containerId: 'c1', netns: pod.path }, { prevResult: added.document })).code).toBe(0)
+      expect(
+        ['cni0', hostVethName('c1', 'eth0'), 'eth0'].map((name) => links.find((link) => link.name === name)?.mtu),
+      ).toEqual([mtu, mtu, mtu])
+      expect(
+        (await cni(node.network, 'CHECK', { containerId: 'c1', netns: pod.path }, { prevResult: added.document })).code,
+      ).toBe(0)
     }
   })
 
-  test("of others is refused while they use it, and STATUS says why until it is ours", async () => {
+  test('of others is refused while they use it, and STATUS says why until it is ours', async () => {
     await using node = await podNode({ settings: { bridge: 'cni1' as typeof nodeSettings.bridge } })
     const status = () => cni(node.network, 'STATUS', { containerId: '' })
     expect((await status()).code).toBe(0)
     await node.namespace.run('ip', ['link', 'add', 'cni0', 'type', 'bridge'])
     await node.namespace.run('ip', ['addr', 'add', '10.9.0.1/24', 'dev', 'cni0'])
-    await node.namespace.run('ip', ['link', 'add', 'theirs', 'master', 'cni0', 'type', 'veth', 'peer', 'name', 'theirs1'])
+    await node.namespace.run('ip', [
+      'link',
+      'add',
+      'theirs',
+      'master',
+      'cni0',
+      'type',
+      'veth',
+      'peer',
+      'name',
+      'theirs1',
+    ])
     await node.network.configure(nodeSettings)
     await expect(node.network.reconcile()).rejects.toThrow('set takeOver')
     expect(await status()).toMatchObject({ code: 50, document: { msg: 'bridge cni0 is not ready' } })
-    expect((await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')).toMatchObject({ group: 0, addresses: [{ address: '10.9.0.1' }] })
+    expect((await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')).toMatchObject({
+      group: 0,
+      addresses: [{ address: '10.9.0.1' }],
+    })
 
     await using pod = await scratchNamespace()
     const one = { containerId: 'c1', netns: pod.path }
     expect((await cni(node.network, 'ADD', one)).code).toBe(11)
 
     // One of their pods has the address that we would give first; the node has met it.
-    await node.namespace.run('ip', ['neigh', 'add', '10.244.1.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'cni0', 'nud', 'reachable'])
+    await node.namespace.run('ip', [
+      'neigh',
+      'add',
+      '10.244.1.2',
+      'lladdr',
+      '02:00:00:00:00:02',
+      'dev',
+      'cni0',
+      'nud',
+      'reachable',
+    ])
     await node.network.configure({ ...nodeSettings, takeOver: true })
     expect((await node.network.reconcile()).failures).toEqual([])
-    const addresses = async () => (await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')?.addresses.filter(({ scope }) => scope === 'global').map(({ address }) => address).toSorted()
+    const addresses = async () =>
+      (await node.namespace.kernel.links())
+        .find(({ name }) => name === 'cni0')
+        ?.addresses.filter(({ scope }) => scope === 'global')
+        .map(({ address }) => address)
+        .toSorted()
     expect([await addresses(), (await status()).code]).toEqual([['10.244.1.1', '10.9.0.1'], 0])
     expect((await cni(node.network, 'ADD', one)).document.ips?.[0]?.address).toBe('10.244.1.3/24')
     await node.namespace.run('ip', ['link', 'del', 'theirs'])
@@ -98,8 +145,16 @@ describeKernel('the bridge', () => {
     await fresh.start()
     fresh.waitFor('the Node has no podCIDR')
     expect(await fresh.reconcile()).toMatchObject({ changes: [], failures: [], problems: [] })
-    expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({ code: 50, document: { msg: 'the network of this node is not ready for pods' } })
-    expect(await cni(fresh, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({ code: 11, document: { details: 'the Node has no podCIDR' } })
-    await expect(fresh.configure({ ...nodeSettings, podCidrs: [parseCidr('10.0.0.0/31')] })).rejects.toThrow('room for a pod')
+    expect(await cni(fresh, 'STATUS', { containerId: '' })).toMatchObject({
+      code: 50,
+      document: { msg: 'the network of this node is not ready for pods' },
+    })
+    expect(await cni(fresh, 'ADD', { containerId: 'c1', netns: pod.path })).toMatchObject({
+      code: 11,
+      document: { details: 'the Node has no podCIDR' },
+    })
+    await expect(fresh.configure({ ...nodeSettings, podCidrs: [parseCidr('10.0.0.0/31')] })).rejects.toThrow(
+      'room for a pod',
+    )
   })
 })

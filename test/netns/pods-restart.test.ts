@@ -6,7 +6,8 @@ import { hostVethName } from '../../src/net/interface-name.ts'
 import { cni, nodeSettings, type PodNode, podNode, recordHooks } from './pod-node.ts'
 import { describeKernel, scratchNamespace } from './scratch.ts'
 
-const vethsOf = async (node: PodNode): Promise<string[]> => (await node.namespace.kernel.links()).filter(({ type }) => type === 'veth').map(({ name }) => name)
+const vethsOf = async (node: PodNode): Promise<string[]> =>
+  (await node.namespace.kernel.links()).filter(({ type }) => type === 'veth').map(({ name }) => name)
 const filesOf = (node: PodNode): string[] => readdirSync(join(node.stateDir, 'attachments'))
 
 /** A new agent on the same node, as after kill -9. */
@@ -88,7 +89,10 @@ describeKernel('an agent that starts again', () => {
     await cni(node.network, 'ADD', { containerId: 'c2', netns: other.path })
     // A process inside keeps the namespace, as a leaked mount would: the path alone goes.
     const holder = spawn('nsenter', [`--net=${pod.path}`, 'sleep', '600'])
-    await vi.waitFor(async () => expect(await pod.run('ip', ['netns', 'pids', pod.name])).toContain(String(holder.pid)), 60_000)
+    await vi.waitFor(
+      async () => expect(await pod.run('ip', ['netns', 'pids', pod.name])).toContain(String(holder.pid)),
+      60_000,
+    )
     try {
       await node.namespace.run('ip', ['netns', 'del', pod.name])
       for (const left of [2, 1]) {

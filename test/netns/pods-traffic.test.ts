@@ -9,7 +9,8 @@ import { callFrom, listenIn } from './traffic.ts'
 function withoutBridgeNetfilter(kernel: Kernel): Kernel {
   return new Proxy(kernel, {
     get: (target, name: keyof Kernel) => {
-      if (name === 'readSysctl') return async (key: string) => (key.startsWith('net/bridge/') ? undefined : target.readSysctl(key))
+      if (name === 'readSysctl')
+        return async (key: string) => (key.startsWith('net/bridge/') ? undefined : target.readSysctl(key))
       const value = target[name]
       return typeof value === 'function' ? value.bind(target) : value
     },
@@ -27,16 +28,46 @@ for (const mode of ['bridged', 'routed'] as const) {
       await using client = await scratchNamespace()
       const added = await cni(node.network, 'ADD', { containerId: 'web', netns: web.path })
       const other = await cni(node.network, 'ADD', { containerId: 'client', netns: client.path })
-      expect([added, other].map(({ document }) => document.ips?.[0]?.address)).toEqual(mode === 'routed' ? ['10.244.1.2/32', '10.244.1.3/32'] : ['10.244.1.2/24', '10.244.1.3/24'])
+      expect([added, other].map(({ document }) => document.ips?.[0]?.address)).toEqual(
+        mode === 'routed' ? ['10.244.1.2/32', '10.244.1.3/32'] : ['10.244.1.2/24', '10.244.1.3/24'],
+      )
       for (const { document, containerId, netns } of [
         { document: added.document, containerId: 'web', netns: web.path },
         { document: other.document, containerId: 'client', netns: client.path },
       ])
-        expect(await cni(node.network, 'CHECK', { containerId, netns }, { prevResult: document })).toMatchObject({ code: 0 })
+        expect(await cni(node.network, 'CHECK', { containerId, netns }, { prevResult: document })).toMatchObject({
+          code: 0,
+        })
 
       // What kube-proxy would write for a Service with the web pod behind it.
-      await node.namespace.run('iptables', ['-t', 'nat', '-A', 'PREROUTING', '-d', serviceAddress, '-p', 'tcp', '--dport', '80', '-j', 'DNAT', '--to-destination', '10.244.1.2:8080'])
-      await node.namespace.run('iptables', ['-t', 'nat', '-A', 'POSTROUTING', '-s', '10.244.1.2', '-d', '10.244.1.2', '-j', 'MASQUERADE'])
+      await node.namespace.run('iptables', [
+        '-t',
+        'nat',
+        '-A',
+        'PREROUTING',
+        '-d',
+        serviceAddress,
+        '-p',
+        'tcp',
+        '--dport',
+        '80',
+        '-j',
+        'DNAT',
+        '--to-destination',
+        '10.244.1.2:8080',
+      ])
+      await node.namespace.run('iptables', [
+        '-t',
+        'nat',
+        '-A',
+        'POSTROUTING',
+        '-s',
+        '10.244.1.2',
+        '-d',
+        '10.244.1.2',
+        '-j',
+        'MASQUERADE',
+      ])
       await using server = await listenIn(web, 8080)
       expect(await callFrom(client, '10.244.1.2', server.port)).toMatch(/10\.244\.1\.3$/)
       expect(await callFrom(node.namespace, '10.244.1.2', server.port)).toMatch(/10\.244\.1\.1$/)
@@ -50,14 +81,21 @@ for (const mode of ['bridged', 'routed'] as const) {
 
 describeKernel('both families', () => {
   test('a dual-stack pod has an address and a way out in each', async () => {
-    await using node = await podNode({ settings: { podCidrs: [...nodeSettings.podCidrs, parseCidr('fd00:244:1::/64')] } })
+    await using node = await podNode({
+      settings: { podCidrs: [...nodeSettings.podCidrs, parseCidr('fd00:244:1::/64')] },
+    })
     await using web = await scratchNamespace()
     await using client = await scratchNamespace()
     await cni(node.network, 'ADD', { containerId: 'web', netns: web.path })
     const added = await cni(node.network, 'ADD', { containerId: 'client', netns: client.path })
     expect(added.document.ips?.map(({ address }) => address)).toEqual(['10.244.1.3/24', 'fd00:244:1::3/64'])
-    expect(added.document.routes).toEqual([{ dst: '0.0.0.0/0', gw: '10.244.1.1' }, { dst: '::/0', gw: 'fd00:244:1::1' }])
-    expect(await cni(node.network, 'CHECK', { containerId: 'client', netns: client.path }, { prevResult: added.document })).toMatchObject({ code: 0 })
+    expect(added.document.routes).toEqual([
+      { dst: '0.0.0.0/0', gw: '10.244.1.1' },
+      { dst: '::/0', gw: 'fd00:244:1::1' },
+    ])
+    expect(
+      await cni(node.network, 'CHECK', { containerId: 'client', netns: client.path }, { prevResult: added.document }),
+    ).toMatchObject({ code: 0 })
     await using server = await listenIn(web, 8080)
     expect(await callFrom(client, 'fd00:244:1::2', server.port)).toBe('fd00:244:1::3')
     expect(await callFrom(client, '10.244.1.2', server.port)).toMatch(/10\.244\.1\.3$/)

@@ -22,7 +22,12 @@ export function shop(): ScratchCluster {
     .pod('shop/far', { labels: 'app=far', node: 'n2', address: remotePod })
 }
 
-export async function enforced(net: RulesNode, cluster: ScratchCluster, changes: Partial<PolicySettings> = {}, pods: readonly LocalPod[] = locals): Promise<Policies> {
+export async function enforced(
+  net: RulesNode,
+  cluster: ScratchCluster,
+  changes: Partial<PolicySettings> = {},
+  pods: readonly LocalPod[] = locals,
+): Promise<Policies> {
   const policies = new Policies({ kernel: net.node.kernel, log: testLog })
   policies.configure({ ...settings, ...changes })
   await policies.sync(cluster.snapshots, pods)

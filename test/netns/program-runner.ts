@@ -1,4 +1,5 @@
-// One program run by the ten thousand, one run after the other, by a small process that stands beside this large one (run-many.c).
+// One program run by the ten thousand, one run after the other, by a small process that stands beside this large one
+// (run-many.c).
 import { type ChildProcessByStdio, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -26,7 +27,16 @@ export class ProgramRunner implements AsyncDisposable {
   constructor(program: string) {
     const dir = mkdtempSync(join(tmpdir(), 'run-many-'))
     try {
-      execFileSync('gcc', ['-std=c11', '-O2', '-Wall', '-Wextra', '-Werror', '-o', join(dir, 'run-many'), join(import.meta.dirname, 'run-many.c')])
+      execFileSync('gcc', [
+        '-std=c11',
+        '-O2',
+        '-Wall',
+        '-Wextra',
+        '-Werror',
+        '-o',
+        join(dir, 'run-many'),
+        join(import.meta.dirname, 'run-many.c'),
+      ])
       this.#child = spawn(join(dir, 'run-many'), [program], { stdio: ['pipe', 'pipe', 'inherit'] })
     } finally {
       // What runs needs its file no more: spawn has executed it before it returns.
@@ -39,14 +49,22 @@ export class ProgramRunner implements AsyncDisposable {
 
   /** Not before the last run has been answered. @throws {Error} when the runner has ended, which says why on stderr. */
   async run(variables: Readonly<Record<string, string>>, stdin: Buffer): Promise<ProgramRun> {
-    const environment = Buffer.from(Object.entries(variables).map(([name, value]) => `${name}=${value}\0`).join(''))
+    const environment = Buffer.from(
+      Object.entries(variables)
+        .map(([name, value]) => `${name}=${value}\0`)
+        .join(''),
+    )
     const lengths = Buffer.alloc(8)
     lengths.writeUInt32LE(environment.length, 0)
     lengths.writeUInt32LE(stdin.length, 4)
     this.#child.stdin.write(Buffer.concat([lengths, environment, stdin]))
     const head = await this.#take(headLength)
     const output = await this.#take(head.readUInt32LE(4) + head.readUInt32LE(8))
-    return { exitCode: head.readInt32LE(0), stdout: output.toString('utf8', 0, head.readUInt32LE(4)), stderr: output.toString('utf8', head.readUInt32LE(4)) }
+    return {
+      exitCode: head.readInt32LE(0),
+      stdout: output.toString('utf8', 0, head.readUInt32LE(4)),
+      stderr: output.toString('utf8', head.readUInt32LE(4)),
+    }
   }
 
   /** Also ends a run that hangs. */

@@ -1,4 +1,5 @@
-// `fairlead render --diff` as a person runs it on a node: how its kernel differs from what manifests ask for. Both backends.
+// `fairlead render --diff` as a person runs it on a node: how its kernel differs from what manifests ask for. Both
+//   backends.
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
@@ -14,16 +15,44 @@ const root = join(import.meta.dirname, '../..')
 /** Service shop/web with these endpoints on port 8080, and the node. */
 function manifests(...addresses: readonly string[]): string {
   const node = { apiVersion: 'v1', kind: 'Node', metadata: { name: 'n1' }, spec: { podCIDR: '10.244.1.0/24' } }
-  const service = { apiVersion: 'v1', kind: 'Service', metadata: { namespace: 'shop', name: 'web' }, spec: { clusterIP: '10.254.0.10', ports: [{ port: 80 }] } }
+  const service = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { namespace: 'shop', name: 'web' },
+    spec: { clusterIP: '10.254.0.10', ports: [{ port: 80 }] },
+  }
   const slice = {
-    apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { namespace: 'shop', name: 'web-1', labels: { 'kubernetes.io/service-name': 'web' } },
-    addressType: 'IPv4', ports: [{ port: 8080 }], endpoints: addresses.map((address) => ({ addresses: [address] })),
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { namespace: 'shop', name: 'web-1', labels: { 'kubernetes.io/service-name': 'web' } },
+    addressType: 'IPv4',
+    ports: [{ port: 8080 }],
+    endpoints: addresses.map((address) => ({ addresses: [address] })),
   }
   return JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [node, service, slice] })
 }
 
-async function diff(node: ScratchNamespace, input: string, ...more: readonly string[]): Promise<{ code: number | undefined; lines: string[]; stderr: string }> {
-  const { exitCode, stdout, stderr } = await execa('nsenter', [`--net=${node.path}`, process.execPath, join(root, 'cmd/fairlead/main.ts'), 'render', '-f', '-', '--node', 'n1', '--diff', ...more], { reject: false, input })
+async function diff(
+  node: ScratchNamespace,
+  input: string,
+  ...more: readonly string[]
+): Promise<{ code: number | undefined; lines: string[]; stderr: string }> {
+  const { exitCode, stdout, stderr } = await execa(
+    'nsenter',
+    [
+      `--net=${node.path}`,
+      process.execPath,
+      join(root, 'cmd/fairlead/main.ts'),
+      'render',
+      '-f',
+      '-',
+      '--node',
+      'n1',
+      '--diff',
+      ...more,
+    ],
+    { reject: false, input },
+  )
   return { code: exitCode, lines: stdout.split('\n'), stderr }
 }
 
@@ -33,7 +62,11 @@ async function programmed(backend: IptablesBackend, text: string): Promise<Scrat
   const { services, slices, nodes } = clusterObjects(parseManifests(text, 'the test'))
   const rules = new Services({ kernel: node.kernel, log: testLog, families: [4] })
   rules.configure({ ...defaultOptions, detectLocal: { by: 'nodeCidr' } })
-  rules.update(new Map(services.map((each) => [`${each.namespace}/${each.name}`, each])), new Map(slices.map((each) => [each.name, each])), nodes[0]!)
+  rules.update(
+    new Map(services.map((each) => [`${each.namespace}/${each.name}`, each])),
+    new Map(slices.map((each) => [each.name, each])),
+    nodes[0]!,
+  )
   await rules.sync()
   return node
 }
@@ -45,27 +78,34 @@ describeKernel('render --diff', () => {
   test.each(backends)('says nothing where the kernel holds what the manifests ask for: %s', async (backend) => {
     await using node = await programmed(backend, two)
     expect(await diff(node, two)).toEqual({ code: 0, lines: [''], stderr: '' })
-    expect(JSON.parse((await diff(node, two, '-o', 'json')).lines.join('\n'))).toEqual({ backend, families: [{ family: 4, tables: [] }], problems: [] })
+    expect(JSON.parse((await diff(node, two, '-o', 'json')).lines.join('\n'))).toEqual({
+      backend,
+      families: [{ family: 4, tables: [] }],
+      problems: [],
+    })
   })
 
-  test.each(backends)('shows an endpoint that the manifests have and the kernel has not, in the chains that it concerns: %s', async (backend) => {
-    await using node = await programmed(backend, two)
-    const { code, lines } = await diff(node, manifests('10.244.1.5', '10.244.2.7', '10.244.2.8'))
-    expect(code).toBe(1)
-    expect(lines.map((line) => line.replaceAll(/KUBE-(SEP|SVC)-\w{16}/g, 'KUBE-$1'))).toEqual([
-      '  *nat',
-      '+ :KUBE-SEP',
-      '+ -A KUBE-SEP -s 10.244.2.8/32 -m comment --comment "shop/web" -j KUBE-MARK-MASQ',
-      '+ -A KUBE-SEP -p tcp -m comment --comment "shop/web" -m tcp -j DNAT --to-destination 10.244.2.8:8080',
-      '  :KUBE-SVC',
-      '  -A KUBE-SVC ! -s 10.244.1.0/24 -d 10.254.0.10/32 -p tcp -m comment --comment "shop/web cluster IP" -m tcp --dport 80 -j KUBE-MARK-MASQ',
-      '- -A KUBE-SVC -m comment --comment "shop/web -> 10.244.1.5:8080" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP',
-      '- -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.7:8080" -j KUBE-SEP',
-      '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.1.5:8080" -m statistic --mode random --probability 0.33333333349 -j KUBE-SEP',
-      '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.7:8080" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP',
-      '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.8:8080" -j KUBE-SEP',
-    ])
-  })
+  test.each(backends)(
+    'shows an endpoint that the manifests have and the kernel has not, in the chains that it concerns: %s',
+    async (backend) => {
+      await using node = await programmed(backend, two)
+      const { code, lines } = await diff(node, manifests('10.244.1.5', '10.244.2.7', '10.244.2.8'))
+      expect(code).toBe(1)
+      expect(lines.map((line) => line.replaceAll(/KUBE-(SEP|SVC)-\w{16}/g, 'KUBE-$1'))).toEqual([
+        '  *nat',
+        '+ :KUBE-SEP',
+        '+ -A KUBE-SEP -s 10.244.2.8/32 -m comment --comment "shop/web" -j KUBE-MARK-MASQ',
+        '+ -A KUBE-SEP -p tcp -m comment --comment "shop/web" -m tcp -j DNAT --to-destination 10.244.2.8:8080',
+        '  :KUBE-SVC',
+        '  -A KUBE-SVC ! -s 10.244.1.0/24 -d 10.254.0.10/32 -p tcp -m comment --comment "shop/web cluster IP" -m tcp --dport 80 -j KUBE-MARK-MASQ',
+        '- -A KUBE-SVC -m comment --comment "shop/web -> 10.244.1.5:8080" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP',
+        '- -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.7:8080" -j KUBE-SEP',
+        '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.1.5:8080" -m statistic --mode random --probability 0.33333333349 -j KUBE-SEP',
+        '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.7:8080" -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP',
+        '+ -A KUBE-SVC -m comment --comment "shop/web -> 10.244.2.8:8080" -j KUBE-SEP',
+      ])
+    },
+  )
 
   test.each(backends)('shows what another program has changed, and writes nothing: %s', async (backend) => {
     await using node = await programmed(backend, two)
@@ -96,7 +136,12 @@ describeKernel('render --diff', () => {
 
   test('on a node without any rules all of them come; what cannot be rendered is said', async () => {
     await using node = await scratchNamespace()
-    const bad = JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'bad' }, spec: { clusterIP: '10.254.0.11', ports: [{ port: 0 }] } })
+    const bad = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'bad' },
+      spec: { clusterIP: '10.254.0.11', ports: [{ port: 0 }] },
+    })
     const { code, lines, stderr } = await diff(node, `${two}\n---\n${bad}`)
     expect(code).toBe(1)
     expect(lines.every((line) => line.startsWith('+ ') || line.startsWith('  *'))).toBe(true)

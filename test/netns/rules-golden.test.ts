@@ -10,7 +10,11 @@ import { Spellings } from '../../src/pods/rules/spellings.ts'
 import { describeKernel, scratchNamespace } from './scratch.ts'
 
 describeKernel('golden rules', () => {
-  test.each(Object.entries(examples).flatMap(([name, input]) => (['nft', 'legacy'] as const).map((backend) => ({ name, input, backend }))))('$name on $backend', async ({ name, input, backend }) => {
+  test.each(
+    Object.entries(examples).flatMap(([name, input]) =>
+      (['nft', 'legacy'] as const).map((backend) => ({ name, input, backend })),
+    ),
+  )('$name on $backend', async ({ name, input, backend }) => {
     await using ns = await scratchNamespace({ iptables: backend })
     const golden = readFileSync(new URL(`../../src/pods/rules/golden/${name}.rules`, import.meta.url), 'utf8')
     await ns.kernel.restoreRules(input.family, golden)
@@ -20,7 +24,13 @@ describeKernel('golden rules', () => {
     for (const { table, name: chain, rules } of desired.chains) expect(observed.get(`${table} ${chain}`)).toEqual(rules)
     for (const { table, base, rule } of desired.jumps) expect(observed.get(`${table} ${base}`)).toContain(rule)
 
-    await ns.kernel.restoreRules(input.family, restoreText([...diffChains(noRules, observed, new Spellings()), ...diffJumps(noRules, observed, new Spellings())]))
+    await ns.kernel.restoreRules(
+      input.family,
+      restoreText([
+        ...diffChains(noRules, observed, new Spellings()),
+        ...diffJumps(noRules, observed, new Spellings()),
+      ]),
+    )
     const left = await observeChains(ns.kernel, input.family, [...baseChains, ...ourChains])
     expect([...left.entries()]).toEqual(baseChains.map(({ table, name: chain }) => [`${table} ${chain}`, []]))
   })

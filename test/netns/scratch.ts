@@ -48,7 +48,11 @@ export async function scratchNamespace(options: { iptables?: 'nft' | 'legacy' } 
     path,
     kernel,
     run: async (program, args, { input } = {}) => {
-      const { stdout } = await runProgram('nsenter', [`--net=${path}`, program, ...args], input === undefined ? {} : { input })
+      const { stdout } = await runProgram(
+        'nsenter',
+        [`--net=${path}`, program, ...args],
+        input === undefined ? {} : { input },
+      )
       return stdout
     },
     [Symbol.asyncDispose]: async () => {
@@ -70,9 +74,21 @@ export interface WireEnd {
 
 /** A veth pair between two scratch namespaces, both ends up and with their addresses (IPv6 ones usable at once). */
 export async function wire(one: WireEnd, other: WireEnd): Promise<void> {
-  await one.namespace.run('ip', ['link', 'add', one.device, 'type', 'veth', 'peer', 'name', other.device, 'netns', other.namespace.path])
+  await one.namespace.run('ip', [
+    'link',
+    'add',
+    one.device,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    other.device,
+    'netns',
+    other.namespace.path,
+  ])
   for (const { namespace, device, address } of [one, other]) {
-    if (address !== undefined) await namespace.run('ip', ['addr', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : [])])
+    if (address !== undefined)
+      await namespace.run('ip', ['addr', 'add', address, 'dev', device, ...(address.includes(':') ? ['nodad'] : [])])
     await namespace.run('ip', ['link', 'set', device, 'up'])
   }
 }

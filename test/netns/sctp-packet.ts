@@ -1,11 +1,13 @@
-// SCTP without SCTP: many kernels have no sockets for it, and a router needs none. The first packet of an association, as RFC 9260 lays it out.
+// SCTP without SCTP: many kernels have no sockets for it, and a router needs none. The first packet of an association,
+// as RFC 9260 lays it out.
 
 /** INIT from port to port, with its checksum. */
 export function sctpInit(from: number, to: number): Buffer {
   const packet = Buffer.alloc(32)
   packet.writeUInt16BE(from, 0)
   packet.writeUInt16BE(to, 2)
-  // The verification tag of an INIT is 0. Its one chunk: type 1, 20 bytes, initiate tag, window, streams out and in, first TSN.
+  // The verification tag of an INIT is 0. Its one chunk: type 1, 20 bytes, initiate tag, window, streams out and in,
+  // first TSN.
   packet.writeUInt8(1, 12)
   packet.writeUInt16BE(20, 14)
   packet.writeUInt32BE(0xfa_1e_ad_01, 16)
@@ -19,7 +21,8 @@ export function sctpInit(from: number, to: number): Buffer {
 
 /** Destination port of a packet. @throws {Error} where its checksum is not that of its content. */
 export function sctpDestination(packet: Buffer): number {
-  if (packet.readUInt32LE(8) !== checksumOf(packet)) throw new Error(`the checksum of ${packet.toString('hex')} is wrong`)
+  if (packet.readUInt32LE(8) !== checksumOf(packet))
+    throw new Error(`the checksum of ${packet.toString('hex')} is wrong`)
   return packet.readUInt16BE(2)
 }
 

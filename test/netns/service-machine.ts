@@ -1,4 +1,5 @@
-// A machine whose agent serves Services at an endpoint of its own: client and server in namespaces with the node between them, for tests of rules under damage.
+// A machine whose agent serves Services at an endpoint of its own: client and server in namespaces with the node
+// between them, for tests of rules under damage.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -35,14 +36,22 @@ export async function serviceMachine(backend: string): Promise<AgentMachine> {
 
 /** Says hello at 10.99.2.2:8080. */
 export function echoServer(machine: AgentMachine): AsyncDisposable {
-  const child = inNamespace(machine, 'server', ['socat', 'TCP-LISTEN:8080,fork,reuseaddr,backlog=64', 'SYSTEM:echo hello'])
+  const child = inNamespace(machine, 'server', [
+    'socat',
+    'TCP-LISTEN:8080,fork,reuseaddr,backlog=64',
+    'SYSTEM:echo hello',
+  ])
   return { [Symbol.asyncDispose]: async () => end(child) }
 }
 
 /** Services of these numbers below 500, 10.254.1.N:80 and on, all served at 10.99.2.2:8080. */
 export async function addServices(machine: AgentMachine, from: number, to: number): Promise<void> {
   for (let n = from; n <= to; n++) {
-    await machine.api('POST', servicesPath, service(`s${n}`, { clusterIP: addressOf(n), ports: [{ port: 80, targetPort: 8080 }] }))
+    await machine.api(
+      'POST',
+      servicesPath,
+      service(`s${n}`, { clusterIP: addressOf(n), ports: [{ port: 80, targetPort: 8080 }] }),
+    )
     await machine.api('POST', slicesPath, slice(`s${n}`, ['10.99.2.2']))
   }
 }
@@ -62,8 +71,13 @@ export function service(name: string, spec: object): object {
 /** SERVICE-1, with port 8080. */
 export function slice(of: string, addresses: readonly string[], more: object = {}): object {
   return {
-    apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata: { name: `${of}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': of } }, addressType: 'IPv4',
-    ports: [{ name: '', port: 8080, protocol: 'TCP' }], endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })), ...more,
+    apiVersion: 'discovery.k8s.io/v1',
+    kind: 'EndpointSlice',
+    metadata: { name: `${of}-1`, namespace: 'default', labels: { 'kubernetes.io/service-name': of } },
+    addressType: 'IPv4',
+    ports: [{ name: '', port: 8080, protocol: 'TCP' }],
+    endpoints: addresses.map((address) => ({ addresses: [address], conditions: { ready: true } })),
+    ...more,
   }
 }
 
@@ -74,7 +88,9 @@ export async function countersOf(machine: AgentMachine, backend: string, service
 
 /** Runs in a namespace of the machine, until it is killed. */
 function inNamespace(machine: AgentMachine, namespace: string, command: readonly string[]): ChildProcess {
-  return spawn('nsenter', [`--net=${machine.path(`/run/netns/${namespace}`)}`, '--', ...command], { stdio: ['ignore', 'pipe', 'inherit'] })
+  return spawn('nsenter', [`--net=${machine.path(`/run/netns/${namespace}`)}`, '--', ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
 }
 
 export class SteadyClient implements AsyncDisposable {
@@ -82,7 +98,12 @@ export class SteadyClient implements AsyncDisposable {
   readonly #lines: AsyncIterator<string>
 
   constructor(machine: AgentMachine, address: string) {
-    this.#child = inNamespace(machine, 'client', [process.execPath, join(import.meta.dirname, 'steady-client-process.ts'), address, '80'])
+    this.#child = inNamespace(machine, 'client', [
+      process.execPath,
+      join(import.meta.dirname, 'steady-client-process.ts'),
+      address,
+      '80',
+    ])
     this.#lines = createInterface({ input: this.#child.stdout! })[Symbol.asyncIterator]()
   }
 
@@ -109,7 +130,9 @@ async function end(child: ChildProcess): Promise<void> {
 
 /** Texts that the agent gave to iptables-restore for IPv4, as its log at debug has them. */
 export function written(machine: AgentMachine, backend: string): string[] {
-  const lines = readFileSync(join(machine.dir, 'agent.log'), 'utf8').split('\n').filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { msg: string; input?: string })
+  const lines = readFileSync(join(machine.dir, 'agent.log'), 'utf8')
+    .split('\n')
+    .filter((line) => line.startsWith('{'))
+    .map((line) => JSON.parse(line) as { msg: string; input?: string })
   return lines.filter(({ msg }) => msg.startsWith(`iptables-${backend}-restore`)).flatMap(({ input }) => input ?? [])
 }
-

@@ -18,22 +18,28 @@ COMMIT
 `
 
 describeKernel('connection counters', () => {
-  test.each(['nft', 'legacy'] as const)('%s: each connection counts once, and none is lost when the chain is written anew', async (iptables) => {
-    await using node = await scratchNamespace({ iptables })
-    await using server = await listenIn(node, 8080)
-    await node.kernel.restoreRules(4, rules(server.port))
-    await node.kernel.restoreRules(4, `*nat\n-A OUTPUT -d 127.0.0.9/32 -p tcp -m tcp --dport 80 -j ${chain}\nCOMMIT\n`)
-    const counters = new ConnectionCounters({ kernel: node.kernel, log: testLog })
-    counters.follow([counted])
-    const connections = async () => {
-      await counters.lookAtNext()
-      return counters.readings[0]?.connections
-    }
-    expect(await connections()).toBe(0)
-    for (let i = 0; i < 7; i++) expect(await callFrom(node, '127.0.0.9', 80)).toMatch(/127\.0\.0\.\d+$/)
-    expect(await connections()).toBe(7)
-    await node.kernel.restoreRules(4, rules(server.port))
-    for (let i = 0; i < 3; i++) await callFrom(node, '127.0.0.9', 80)
-    expect(await connections()).toBe(10)
-  })
+  test.each(['nft', 'legacy'] as const)(
+    '%s: each connection counts once, and none is lost when the chain is written anew',
+    async (iptables) => {
+      await using node = await scratchNamespace({ iptables })
+      await using server = await listenIn(node, 8080)
+      await node.kernel.restoreRules(4, rules(server.port))
+      await node.kernel.restoreRules(
+        4,
+        `*nat\n-A OUTPUT -d 127.0.0.9/32 -p tcp -m tcp --dport 80 -j ${chain}\nCOMMIT\n`,
+      )
+      const counters = new ConnectionCounters({ kernel: node.kernel, log: testLog })
+      counters.follow([counted])
+      const connections = async () => {
+        await counters.lookAtNext()
+        return counters.readings[0]?.connections
+      }
+      expect(await connections()).toBe(0)
+      for (let i = 0; i < 7; i++) expect(await callFrom(node, '127.0.0.9', 80)).toMatch(/127\.0\.0\.\d+$/)
+      expect(await connections()).toBe(7)
+      await node.kernel.restoreRules(4, rules(server.port))
+      for (let i = 0; i < 3; i++) await callFrom(node, '127.0.0.9', 80)
+      expect(await connections()).toBe(10)
+    },
+  )
 })

@@ -1,4 +1,5 @@
-// Services of SCTP with real packets: an INIT, crafted, goes out of a raw socket, and arrives at the endpoint with its port and checksum rewritten; or is refused where there is no endpoint.
+// Services of SCTP with real packets: an INIT, crafted, goes out of a raw socket, and arrives at the endpoint with its
+// port and checksum rewritten; or is refused where there is no endpoint.
 import { expect, test, vi } from 'vitest'
 import { desiredRules } from '../../src/services/desired.ts'
 import { flatEndpoints, flatFrontends } from '../../src/services/flat-layout.ts'
@@ -10,7 +11,11 @@ import { sctpDestination, sctpInit } from './sctp-packet.ts'
 const port = (nodePort: number) => [{ port: 9999, protocol: 'SCTP', nodePort }]
 const objects = [
   service({ type: 'NodePort', clusterIP: '10.254.0.3', ports: port(30_999) }, { name: 'signals' }),
-  slice([at('10.244.1.8', 'worker-1')], { name: 'signals-1', service: 'signals', ports: [{ port: 3868, protocol: 'SCTP' }] }),
+  slice([at('10.244.1.8', 'worker-1')], {
+    name: 'signals-1',
+    service: 'signals',
+    ports: [{ port: 3868, protocol: 'SCTP' }],
+  }),
   service({ type: 'NodePort', clusterIP: '10.254.0.4', ports: port(30_998) }, { name: 'silent' }),
 ]
 const node1 = '192.168.0.21'
@@ -22,20 +27,40 @@ interface Bed {
 
 /** client - node - pod, with the rules of the Services on the node. */
 async function bed(backend: 'nft' | 'legacy', stack: AsyncDisposableStack): Promise<Bed> {
-  const [client, node, pod] = [stack.use(await scratchNamespace()), stack.use(await scratchNamespace({ iptables: backend })), stack.use(await scratchNamespace())]
-  await wire({ namespace: client, device: 'eth0', address: '192.168.0.100/24' }, { namespace: node, device: 'eth0', address: `${node1}/24` })
-  await wire({ namespace: pod, device: 'eth0', address: '10.244.1.8/24' }, { namespace: node, device: 'pod', address: '10.244.1.1/24' })
+  const [client, node, pod] = [
+    stack.use(await scratchNamespace()),
+    stack.use(await scratchNamespace({ iptables: backend })),
+    stack.use(await scratchNamespace()),
+  ]
+  await wire(
+    { namespace: client, device: 'eth0', address: '192.168.0.100/24' },
+    { namespace: node, device: 'eth0', address: `${node1}/24` },
+  )
+  await wire(
+    { namespace: pod, device: 'eth0', address: '10.244.1.8/24' },
+    { namespace: node, device: 'pod', address: '10.244.1.1/24' },
+  )
   await client.run('ip', ['route', 'add', '10.254.0.0/16', 'via', node1])
   await pod.run('ip', ['route', 'add', 'default', 'via', '10.244.1.1'])
   await node.run('sh', ['-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward; ip route add default dev pod'])
-  await node.kernel.restoreRules(4, tableText(desiredRules(snapshotOf({ objects }), { endpoints: flatEndpoints, frontends: flatFrontends }).rules))
-  await pod.run('nft', ['table inet seen { chain input { type filter hook input priority 0; ip protocol sctp counter; }; }'])
-  await client.run('nft', ['table inet seen { chain input { type filter hook input priority 0; icmp type destination-unreachable icmp code port-unreachable counter; }; }'])
+  await node.kernel.restoreRules(
+    4,
+    tableText(desiredRules(snapshotOf({ objects }), { endpoints: flatEndpoints, frontends: flatFrontends }).rules),
+  )
+  await pod.run('nft', [
+    'table inet seen { chain input { type filter hook input priority 0; ip protocol sctp counter; }; }',
+  ])
+  await client.run('nft', [
+    'table inet seen { chain input { type filter hook input priority 0; icmp type destination-unreachable icmp code port-unreachable counter; }; }',
+  ])
   return { client, pod }
 }
 
 async function send(client: ScratchNamespace, address: string, to: number): Promise<void> {
-  await client.run('sh', ['-c', `echo ${sctpInit(40_000, to).toString('base64')} | base64 -d | socat -u - IP4-SENDTO:${address}:132`])
+  await client.run('sh', [
+    '-c',
+    `echo ${sctpInit(40_000, to).toString('base64')} | base64 -d | socat -u - IP4-SENDTO:${address}:132`,
+  ])
 }
 
 async function counted(namespace: ScratchNamespace): Promise<number> {
@@ -43,17 +68,39 @@ async function counted(namespace: ScratchNamespace): Promise<number> {
 }
 
 describeKernel('Services of SCTP', () => {
-  test.each((['nft', 'legacy'] as const).flatMap((backend) => [['cluster IP', '10.254.0.3', 9999, backend], ['node port', node1, 30_999, backend]] as const))('%s: an INIT to %s:%i arrives at the endpoint, its port and checksum rewritten: %s', async (_, address, to, backend) => {
-    await using stack = new AsyncDisposableStack()
-    const { client, pod } = await bed(backend, stack)
-    const received = pod.run('timeout', ['20', 'socat', '-u', 'IP4-RECVFROM:132', 'SYSTEM:base64 -w0'])
-    await vi.waitFor(async () => expect(await pod.run('cat', ['/proc/net/raw'])).toContain(':0084'), { timeout: 60_000, interval: 50 })
-    await send(client, address, to)
-    expect(sctpDestination(Buffer.from(await received, 'base64'))).toBe(3868)
-    expect(await counted(pod)).toBe(1)
-  })
+  test.each(
+    (['nft', 'legacy'] as const).flatMap(
+      (backend) =>
+        [
+          ['cluster IP', '10.254.0.3', 9999, backend],
+          ['node port', node1, 30_999, backend],
+        ] as const,
+    ),
+  )(
+    '%s: an INIT to %s:%i arrives at the endpoint, its port and checksum rewritten: %s',
+    async (_, address, to, backend) => {
+      await using stack = new AsyncDisposableStack()
+      const { client, pod } = await bed(backend, stack)
+      const received = pod.run('timeout', ['20', 'socat', '-u', 'IP4-RECVFROM:132', 'SYSTEM:base64 -w0'])
+      await vi.waitFor(async () => expect(await pod.run('cat', ['/proc/net/raw'])).toContain(':0084'), {
+        timeout: 60_000,
+        interval: 50,
+      })
+      await send(client, address, to)
+      expect(sctpDestination(Buffer.from(await received, 'base64'))).toBe(3868)
+      expect(await counted(pod)).toBe(1)
+    },
+  )
 
-  test.each((['nft', 'legacy'] as const).flatMap((backend) => [['cluster IP', '10.254.0.4', 9999, backend], ['node port', node1, 30_998, backend]] as const))('%s: an INIT to %s:%i, which has no endpoint, is refused: %s', async (_, address, to, backend) => {
+  test.each(
+    (['nft', 'legacy'] as const).flatMap(
+      (backend) =>
+        [
+          ['cluster IP', '10.254.0.4', 9999, backend],
+          ['node port', node1, 30_998, backend],
+        ] as const,
+    ),
+  )('%s: an INIT to %s:%i, which has no endpoint, is refused: %s', async (_, address, to, backend) => {
     await using stack = new AsyncDisposableStack()
     const { client, pod } = await bed(backend, stack)
     await send(client, address, to)

@@ -1,5 +1,6 @@
-// A client that connects again and again, one connection after the other: `node steady-client-process.ts ADDRESS PORT`. At SIGTERM it prints, as JSON, how many connections
-// were answered, and each failure. One SYN that gets lost is a failure: the answer would come, but after a second.
+// A client that connects again and again, one connection after the other: `node steady-client-process.ts ADDRESS PORT`.
+// At SIGTERM it prints, as JSON, how many connections were answered, and each failure. One SYN that gets lost is a
+// failure: the answer would come, but after a second.
 import { connect } from 'node:net'
 
 const [address = '', port = ''] = process.argv.slice(2)

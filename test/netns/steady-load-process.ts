@@ -1,5 +1,6 @@
-// A client that opens connections at a steady rate, whether or not those before have been answered: `node steady-load-process.ts ADDRESS PORT RATE`. When its stdin ends it
-// waits for the last answers and prints, as JSON, how many it asked for, who answered, and each failure.
+// A client that opens connections at a steady rate, whether or not those before have been answered: `node
+// steady-load-process.ts ADDRESS PORT RATE`. When its stdin ends it waits for the last answers and prints, as JSON, how
+// many it asked for, who answered, and each failure.
 import { connect } from 'node:net'
 
 const [address = '', port = '', rate = ''] = process.argv.slice(2)
@@ -21,7 +22,9 @@ const timer = setInterval(() => {
 }, 10)
 process.stdin.resume().once('end', () => {
   clearInterval(timer)
-  void Promise.all(open).then(() => process.stdout.write(`${JSON.stringify({ asked, answered: Object.fromEntries(answered), failures })}\n`))
+  void Promise.all(open).then(() =>
+    process.stdout.write(`${JSON.stringify({ asked, answered: Object.fromEntries(answered), failures })}\n`),
+  )
 })
 
 function ask(): Promise<void> {

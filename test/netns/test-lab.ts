@@ -42,7 +42,10 @@ export class TestLab implements AsyncDisposable {
 
   async run(args: readonly string[], input = ''): Promise<{ exitCode?: number; stdout: string; stderr: string }> {
     const [command = '', ...rest] = args
-    return await execa(join(root, 'bin/fairlead'), ['lab', command, '--name', this.name, ...rest], { reject: false, input })
+    return await execa(join(root, 'bin/fairlead'), ['lab', command, '--name', this.name, ...rest], {
+      reject: false,
+      input,
+    })
   }
 
   async succeed(args: readonly string[], input = ''): Promise<string> {
@@ -71,27 +74,36 @@ export class TestLab implements AsyncDisposable {
 
   /** Waits until so many pods are there, all of them ready. */
   async readyPods(count: number): Promise<readonly LabPod[]> {
-    return await vi.waitFor(async () => {
-      const pods = await this.pods()
-      expect(pods.filter(({ ready }) => ready)).toHaveLength(count)
-      expect(pods).toHaveLength(count)
-      return pods
-    }, { timeout: 60_000, interval: 300 })
+    return await vi.waitFor(
+      async () => {
+        const pods = await this.pods()
+        expect(pods.filter(({ ready }) => ready)).toHaveLength(count)
+        expect(pods).toHaveLength(count)
+        return pods
+      },
+      { timeout: 60_000, interval: 300 },
+    )
   }
 
   async readyPod(name: string): Promise<LabPod> {
-    return await vi.waitFor(async () => {
-      const pod = (await this.pods()).find((pod) => pod.name === name)
-      expect(pod).toMatchObject({ ready: true })
-      return pod!
-    }, { timeout: 60_000, interval: 200 })
+    return await vi.waitFor(
+      async () => {
+        const pod = (await this.pods()).find((pod) => pod.name === name)
+        expect(pod).toMatchObject({ ready: true })
+        return pod!
+      },
+      { timeout: 60_000, interval: 200 },
+    )
   }
 
   /** Asks echoes from a pod, each at ADDRESS PORT/PROTOCOL; their answers in the same order. */
   async ask(from: string, targets: readonly string[]): Promise<Answer[]> {
     const script = targets.map((target) => `${process.execPath} ${echo} ask ${target} || exit 1`).join('\n')
     const printed = await this.succeed(['exec', from, '--', 'sh', '-c', script])
-    return printed.trim().split('\n').map((line) => JSON.parse(line) as Answer)
+    return printed
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Answer)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -101,7 +113,12 @@ export class TestLab implements AsyncDisposable {
 
 /** A pod with an echo on a node; `more` goes into its spec. */
 export function echoPod(name: string, node: string, more: object = {}): object {
-  return { apiVersion: 'v1', kind: 'Pod', metadata: { name }, spec: { nodeName: node, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'echo' }], ...more } }
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: { nodeName: node, terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'echo' }], ...more },
+  }
 }
 
 function manifests(objects: readonly object[]): string {

@@ -1,4 +1,5 @@
-// `fairlead trace` beside real packets: what it says of a connection is what becomes of one, and what is broken in the kernel is named.
+// `fairlead trace` beside real packets: what it says of a connection is what becomes of one, and what is broken in the
+//   kernel is named.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -10,17 +11,46 @@ const outside = '192.168.0.100'
 /** Of pods and Services, by name. */
 const addresses = new Map<string, string>()
 
-const labelled = (name: string, node: string, labels: object): object => ({ ...echoPod(name, node), metadata: { name, labels } })
-const service = (name: string, selector: object, more: object = {}): object => ({ apiVersion: 'v1', kind: 'Service', metadata: { name }, spec: { selector, ports: [{ port: 80, targetPort: 8080 }], ...more } })
-const nodePort = (name: string, selector: object, port: number, more: object = {}): object => service(name, selector, { type: 'NodePort', ports: [{ port: 80, targetPort: 8080, nodePort: port }], ...more })
-const policy = (name: string, spec: object): object => ({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name }, spec })
+const labelled = (name: string, node: string, labels: object): object => ({
+  ...echoPod(name, node),
+  metadata: { name, labels },
+})
+const service = (name: string, selector: object, more: object = {}): object => ({
+  apiVersion: 'v1',
+  kind: 'Service',
+  metadata: { name },
+  spec: { selector, ports: [{ port: 80, targetPort: 8080 }], ...more },
+})
+const nodePort = (name: string, selector: object, port: number, more: object = {}): object =>
+  service(name, selector, { type: 'NodePort', ports: [{ port: 80, targetPort: 8080, nodePort: port }], ...more })
+const policy = (name: string, spec: object): object => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'NetworkPolicy',
+  metadata: { name },
+  spec,
+})
 
 const objects = [
-  labelled('a', 'node1', { app: 'web' }), labelled('b', 'node2', { app: 'web' }), labelled('near', 'node1', { tier: 'front' }), labelled('far', 'node2', { tier: 'data' }),
-  labelled('db', 'node1', { app: 'db' }), labelled('vault', 'node2', { app: 'db' }), labelled('caged', 'node1', { tier: 'caged' }),
-  nodePort('web', { app: 'web' }, 30_080), nodePort('none', { app: 'none' }, 30_081), nodePort('there', { tier: 'data' }, 30_082, { externalTrafficPolicy: 'Local' }), service('database', { app: 'db' }),
-  policy('for-data', { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { tier: 'data' } } }], ports: [{ port: 8080 }] }] }),
-  policy('cage', { podSelector: { matchLabels: { tier: 'caged' } }, policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr: '192.168.0.0/24', except: ['192.168.0.22/32'] } }] }] }),
+  labelled('a', 'node1', { app: 'web' }),
+  labelled('b', 'node2', { app: 'web' }),
+  labelled('near', 'node1', { tier: 'front' }),
+  labelled('far', 'node2', { tier: 'data' }),
+  labelled('db', 'node1', { app: 'db' }),
+  labelled('vault', 'node2', { app: 'db' }),
+  labelled('caged', 'node1', { tier: 'caged' }),
+  nodePort('web', { app: 'web' }, 30_080),
+  nodePort('none', { app: 'none' }, 30_081),
+  nodePort('there', { tier: 'data' }, 30_082, { externalTrafficPolicy: 'Local' }),
+  service('database', { app: 'db' }),
+  policy('for-data', {
+    podSelector: { matchLabels: { app: 'db' } },
+    ingress: [{ from: [{ podSelector: { matchLabels: { tier: 'data' } } }], ports: [{ port: 8080 }] }],
+  }),
+  policy('cage', {
+    podSelector: { matchLabels: { tier: 'caged' } },
+    policyTypes: ['Egress'],
+    egress: [{ to: [{ ipBlock: { cidr: '192.168.0.0/24', except: ['192.168.0.22/32'] } }] }],
+  }),
 ]
 
 interface Said {
@@ -29,13 +59,28 @@ interface Said {
 }
 
 async function trace(from: string, to: string, ...more: readonly string[]): Promise<Said> {
-  const { exitCode, stdout, stderr } = await lab.run(['node', 'node1', '--', join(root, 'bin/fairlead'), 'trace', '--from', from, '--to', to, ...more])
+  const { exitCode, stdout, stderr } = await lab.run([
+    'node',
+    'node1',
+    '--',
+    join(root, 'bin/fairlead'),
+    'trace',
+    '--from',
+    from,
+    '--to',
+    to,
+    ...more,
+  ])
   return { exitCode, text: stdout + stderr }
 }
 
 /** Many on node1, in one go. */
-async function traces(ends: readonly (readonly [from: string, to: string, ...rest: readonly unknown[]])[]): Promise<Said[]> {
-  const script = ends.map(([from, to]) => `${join(root, 'bin/fairlead')} trace --from ${from} --to ${to} 2>&1; echo "exit code $?"`).join('\n')
+async function traces(
+  ends: readonly (readonly [from: string, to: string, ...rest: readonly unknown[]])[],
+): Promise<Said[]> {
+  const script = ends
+    .map(([from, to]) => `${join(root, 'bin/fairlead')} trace --from ${from} --to ${to} 2>&1; echo "exit code $?"`)
+    .join('\n')
   const said = (await onNode(script)).split(/^exit code (\d+)\n?/m)
   return ends.map((_, i) => ({ text: said[2 * i] ?? '', exitCode: Number(said[2 * i + 1]) }))
 }
@@ -71,13 +116,28 @@ describeKernel('fairlead trace', () => {
     await lab.succeed(['up'])
     await lab.apply(...objects)
     for (const { name, address } of await lab.readyPods(7)) addresses.set(name, address)
-    for (const name of ['web', 'none', 'there', 'database']) addresses.set(`svc/${name}`, (await lab.succeed(['kubectl', 'get', 'service', name, '-o', 'jsonpath={.spec.clusterIP}'])).trim())
+    for (const name of ['web', 'none', 'there', 'database'])
+      addresses.set(
+        `svc/${name}`,
+        (await lab.succeed(['kubectl', 'get', 'service', name, '-o', 'jsonpath={.spec.clusterIP}'])).trim(),
+      )
     for (const node of ['node1', 'node2']) {
-      await vi.waitFor(async () => {
-        const rules = await lab.succeed(['node', node, '--', 'sh', '-c', 'iptables -w -t nat -S; nft list table inet fairlead'])
-        for (const name of ['web', 'there', 'database']) expect(rules).toMatch(new RegExp(`"default/${name}" -m tcp -j DNAT`))
-        expect(rules).toContain('for-data')
-      }, { timeout: 60_000, interval: 300 })
+      await vi.waitFor(
+        async () => {
+          const rules = await lab.succeed([
+            'node',
+            node,
+            '--',
+            'sh',
+            '-c',
+            'iptables -w -t nat -S; nft list table inet fairlead',
+          ])
+          for (const name of ['web', 'there', 'database'])
+            expect(rules).toMatch(new RegExp(`"default/${name}" -m tcp -j DNAT`))
+          expect(rules).toContain('for-data')
+        },
+        { timeout: 60_000, interval: 300 },
+      )
     }
   })
   afterAll(async () => await lab[Symbol.asyncDispose]())
@@ -110,11 +170,24 @@ describeKernel('fairlead trace', () => {
 
   test('its exit code is what becomes of connections', async () => {
     const askers = [...Map.groupBy(cases, ([from]) => from)]
-    const [said, ...opened] = await Promise.all([traces(cases), ...askers.map(async ([from, asked]) => await opens(from, asked.map(([, , place]) => placeOf(place))))])
-    const real = new Map(askers.flatMap(([from, asked], i) => asked.map(([, to], j) => [`${from} ${to}`, opened[i]?.[j]] as const)))
+    const [said, ...opened] = await Promise.all([
+      traces(cases),
+      ...askers.map(
+        async ([from, asked]) =>
+          await opens(
+            from,
+            asked.map(([, , place]) => placeOf(place)),
+          ),
+      ),
+    ])
+    const real = new Map(
+      askers.flatMap(([from, asked], i) => asked.map(([, to], j) => [`${from} ${to}`, opened[i]?.[j]] as const)),
+    )
     const wrong = cases.flatMap(([from, to, , arrives], i) => {
       const open = real.get(`${from} ${to}`)
-      return open === arrives && said[i]?.exitCode === (arrives ? 0 : 1) ? [] : [{ from, to, arrives, open, said: said[i] }]
+      return open === arrives && said[i]?.exitCode === (arrives ? 0 : 1)
+        ? []
+        : [{ from, to, arrives, open, said: said[i] }]
     })
     expect(wrong).toEqual([])
   })
@@ -123,18 +196,32 @@ describeKernel('fairlead trace', () => {
     const { text } = await trace('near', 'vault:8080', '-o', 'json')
     const { path } = JSON.parse(text) as { path: { hops: { broken?: { problem: string; policy: object } }[] } }
     const broken = path.hops.find((hop) => hop.broken !== undefined)?.broken
-    expect(broken?.problem).toBe('denied by isolation of default/vault: no ingress rule of policy for-data admits default/near to port 8080/tcp')
+    expect(broken?.problem).toBe(
+      'denied by isolation of default/vault: no ingress rule of policy for-data admits default/near to port 8080/tcp',
+    )
     await lab.apply(broken!.policy)
-    await vi.waitFor(async () => expect(await opens('near', [placeOf('vault:8080')])).toEqual([true]), { timeout: 60_000, interval: 300 })
-    expect(await trace('near', 'vault:8080')).toMatchObject({ exitCode: 0, text: expect.stringMatching(/admitted by policy admit-near, rule 1/) as string })
+    await vi.waitFor(async () => expect(await opens('near', [placeOf('vault:8080')])).toEqual([true]), {
+      timeout: 60_000,
+      interval: 300,
+    })
+    expect(await trace('near', 'vault:8080')).toMatchObject({
+      exitCode: 0,
+      text: expect.stringMatching(/admitted by policy admit-near, rule 1/) as string,
+    })
   })
 
   test('what is wrong with the question is said in one sentence', async () => {
-    const said = await traces([['near', 'vualt:80'], ['b', 'vault:80'], ['far', 'svc/database']])
+    const said = await traces([
+      ['near', 'vualt:80'],
+      ['b', 'vault:80'],
+      ['far', 'svc/database'],
+    ])
     expect(said.map(({ exitCode }) => exitCode)).toEqual([2, 2, 2])
     expect(said.map(({ text }) => text.split('\n')[0])).toEqual([
       'error: No pod, Service or node is called vualt: is it default/vault?',
-      expect.stringMatching(/^error: Neither pod default\/b .* nor pod default\/vault .* is on node1: ask on node2$/) as string,
+      expect.stringMatching(
+        /^error: Neither pod default\/b .* nor pod default\/vault .* is on node1: ask on node2$/,
+      ) as string,
       expect.stringMatching(/^error: Neither pod default\/far .* is on node1: ask on node2$/) as string,
     ])
   })
@@ -145,8 +232,16 @@ describeKernel('fairlead trace', () => {
     const target = placeOf('b:8080')
     const run = `${join(root, 'bin/fairlead')} trace --from near --to ${target}; echo "exit code $?"`
     const damages = [
-      { damage: `ip route del ${peer}/24`, mend: `ip route replace ${peer}/24 via ${peer} dev fairlead.1 onlink proto 98`, says: /BROKEN +route .*\n.*\n +the route to the node that has .* is missing/ },
-      { damage: `bridge fdb del ${mac} dev fairlead.1`, mend: `bridge fdb replace ${mac} dev fairlead.1 dst 192.168.0.22 self permanent`, says: /BROKEN +fairlead\.1 .*\n.*\n +fairlead\.1 has no FDB entry for/ },
+      {
+        damage: `ip route del ${peer}/24`,
+        mend: `ip route replace ${peer}/24 via ${peer} dev fairlead.1 onlink proto 98`,
+        says: /BROKEN +route .*\n.*\n +the route to the node that has .* is missing/,
+      },
+      {
+        damage: `bridge fdb del ${mac} dev fairlead.1`,
+        mend: `bridge fdb replace ${mac} dev fairlead.1 dst 192.168.0.22 self permanent`,
+        says: /BROKEN +fairlead\.1 .*\n.*\n +fairlead\.1 has no FDB entry for/,
+      },
     ]
     const pid = readFileSync(pidFile, 'utf8').trim()
     await onNode(`kill -STOP ${pid}`)

@@ -9,7 +9,9 @@ s.on('timeout', () => s.destroy(new Error('timeout'))).on('error', (e) => consol
 
 /** Listens until disposed. */
 export async function listenIn(namespace: ScratchNamespace, port: number): Promise<AsyncDisposable & { port: number }> {
-  const child = spawn('nsenter', [`--net=${namespace.path}`, process.execPath, '-e', server, String(port)], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn('nsenter', [`--net=${namespace.path}`, process.execPath, '-e', server, String(port)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await once(child.stdout, 'data')
   return {
     port,

@@ -10,7 +10,17 @@ export class LabApi implements Disposable {
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(lab: string) {
-    const process_ = spawn('nsenter', [`--net=${namespacePath(labNamed(lab), 'control')}`, '--', process.execPath, testProgram('policy/lab-api-process.ts'), lab], { stdio: ['pipe', 'pipe', 'inherit'] })
+    const process_ = spawn(
+      'nsenter',
+      [
+        `--net=${namespacePath(labNamed(lab), 'control')}`,
+        '--',
+        process.execPath,
+        testProgram('policy/lab-api-process.ts'),
+        lab,
+      ],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    )
     this.#process = process_
     this.#answers = createInterface({ input: process_.stdout })[Symbol.asyncIterator]()
   }

@@ -1,9 +1,16 @@
-// A lab with the matrix in it: two nodes with real agents, the pods, a Service in front of each, and clients outside. Policies go in through the API server, and packets say
-// what came of them.
+// A lab with the matrix in it: two nodes with real agents, the pods, a Service in front of each, and clients outside.
+// Policies go in through the API server, and packets say what came of them.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, vi } from 'vitest'
-import { type Lab, labNamed, namespacePath, nodePidFile, parseNodeName, podNotesDirectory } from '../../src/lab/layout.ts'
+import {
+  type Lab,
+  labNamed,
+  namespacePath,
+  nodePidFile,
+  parseNodeName,
+  podNotesDirectory,
+} from '../../src/lab/layout.ts'
 import { podNoteFile, podNoteSchema } from '../../src/lab/pod-note.ts'
 import { type LabNode, TestLab } from '../netns/test-lab.ts'
 import { LabApi } from './lab-api.ts'
@@ -15,7 +22,13 @@ import type { Pod } from './oracle.ts'
 import { Prober, type Question } from './prober.ts'
 
 /** One pod on each node that no policy of a test concerns: see {@link MatrixLab.settle}. */
-const canaries = ['node1', 'node2'].map((node) => ({ namespace: 'canary', name: `on-${node}`, labels: {}, node, ports: [] }))
+const canaries = ['node1', 'node2'].map((node) => ({
+  namespace: 'canary',
+  name: `on-${node}`,
+  labels: {},
+  node,
+  ports: [],
+}))
 const canaryPolicy = '/apis/networking.k8s.io/v1/namespaces/canary/networkpolicies/canary'
 const firstCanaryPort = 1000
 const inForceWithinMs = 60_000
@@ -51,10 +64,23 @@ export class MatrixLab implements AsyncDisposable {
       await lab.succeed(['up'])
       const all = [...pods, hostPod, ...canaries]
       const canaryNamespace = namespaceManifest('canary', {})
-      await lab.apply(...Object.entries(namespaces).map(([name, labels]) => namespaceManifest(name, labels)), canaryNamespace, ...all.map(podManifest), ...pods.map(serviceManifest))
-      await lab.apply({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace: 'canary', name: 'canary' }, spec: { podSelector: {} } })
+      await lab.apply(
+        ...Object.entries(namespaces).map(([name, labels]) => namespaceManifest(name, labels)),
+        canaryNamespace,
+        ...all.map(podManifest),
+        ...pods.map(serviceManifest),
+      )
+      await lab.apply({
+        apiVersion: 'networking.k8s.io/v1',
+        kind: 'NetworkPolicy',
+        metadata: { namespace: 'canary', name: 'canary' },
+        spec: { podSelector: {} },
+      })
       const ready = await lab.readyPods(all.length)
-      const addressed = all.map((pod) => ({ ...pod, address: ready.find(({ namespace, name }) => namespace === pod.namespace && name === pod.name)?.address ?? '' }))
+      const addressed = all.map((pod) => ({
+        ...pod,
+        address: ready.find(({ namespace, name }) => namespace === pod.namespace && name === pod.name)?.address ?? '',
+      }))
       const matrix = new MatrixLab(lab, { pods: addressed, nodes: (await lab.status()).nodes })
       await matrix.#populate()
       return matrix
@@ -77,8 +103,10 @@ export class MatrixLab implements AsyncDisposable {
 
   /** These policies in place of those before. */
   async apply(...policies: readonly NetworkPolicy[]): Promise<void> {
-    const collection = (namespace: string): string => `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`
-    for (const { namespace, name } of this.#policies) await this.api.request('DELETE', `${collection(namespace)}/${name}`)
+    const collection = (namespace: string): string =>
+      `/apis/networking.k8s.io/v1/namespaces/${namespace}/networkpolicies`
+    for (const { namespace, name } of this.#policies)
+      await this.api.request('DELETE', `${collection(namespace)}/${name}`)
     this.#policies = []
     for (const policy of policies) {
       await this.api.request('POST', collection(policy.namespace), manifestOf(policy))
@@ -88,43 +116,78 @@ export class MatrixLab implements AsyncDisposable {
 
   async labelPod(name: string, labels: Labels): Promise<void> {
     const pod = this.pod(name)
-    await this.api.request('PATCH', `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`, { metadata: { labels: replacing(pod.labels, labels) } })
+    await this.api.request('PATCH', `/api/v1/namespaces/${pod.namespace}/pods/${pod.name}`, {
+      metadata: { labels: replacing(pod.labels, labels) },
+    })
     this.#labelled = true
     this.#pods = this.#pods.map((other) => (other === pod ? { ...pod, labels } : other))
   }
 
   async labelNamespace(name: string, labels: Labels): Promise<void> {
-    await this.api.request('PATCH', `/api/v1/namespaces/${name}`, { metadata: { labels: replacing(this.#namespaces[name] ?? {}, labels) } })
+    await this.api.request('PATCH', `/api/v1/namespaces/${name}`, {
+      metadata: { labels: replacing(this.#namespaces[name] ?? {}, labels) },
+    })
     this.#labelled = true
     this.#namespaces = { ...this.#namespaces, [name]: labels }
   }
 
   /**
-   * Returns when both agents have in force what was changed before. An agent hears of changes in their order, so the last ones tell of all: after labels, new ones of the
-   * canaries and of their namespace, and a policy that admits only who has them, at a port that is another each time. It is in force when this port is open and the last closed.
+   * Returns when both agents have in force what was changed before. An agent hears of changes in their order, so the
+   * last ones tell of all: after labels, new ones of the canaries and of their namespace, and a policy that admits only
+   * who has them, at a port that is another each time. It is in force when this port is open and the last closed.
    */
   async settle(): Promise<void> {
     const port = firstCanaryPort + ++this.#step
     if (this.#labelled) {
       this.#canaryLabels = { step: String(this.#step) }
       const metadata = { labels: this.#canaryLabels }
-      for (const { name } of canaries) await this.api.request('PATCH', `/api/v1/namespaces/canary/pods/${name}`, { metadata })
+      for (const { name } of canaries)
+        await this.api.request('PATCH', `/api/v1/namespaces/canary/pods/${name}`, { metadata })
       await this.api.request('PATCH', '/api/v1/namespaces/canary', { metadata })
       this.#labelled = false
     }
     const canary = { matchLabels: this.#canaryLabels }
     const peer = { namespaceSelector: canary, podSelector: canary }
-    await this.api.request('PATCH', canaryPolicy, { spec: { ingress: [{ from: [peer], ports: [{ protocol: 'SCTP', port }] }] } })
+    await this.api.request('PATCH', canaryPolicy, {
+      spec: { ingress: [{ from: [peer], ports: [{ protocol: 'SCTP', port }] }] },
+    })
     const [near, far] = [this.pod('canary/on-node1'), this.pod('canary/on-node2')]
     // None is waited for: what does not answer at once is asked again.
-    const questions = [[near, far], [far, near]].flatMap(([from, to]) => [port, port - 1].map((asked): Question => ({ from: nameOf(from!), address: to!.address, port: asked, protocol: 'SCTP', expected: false })))
-    await vi.waitFor(async () => expect(await this.prober.ask(questions), 'the policy of this step is in force on both nodes').toEqual([{ open: nameOf(far) }, 'silent', { open: nameOf(near) }, 'silent']), { timeout: inForceWithinMs, interval: 10 })
+    const questions = [
+      [near, far],
+      [far, near],
+    ].flatMap(([from, to]) =>
+      [port, port - 1].map((asked): Question => ({
+        from: nameOf(from!),
+        address: to!.address,
+        port: asked,
+        protocol: 'SCTP',
+        expected: false,
+      })),
+    )
+    await vi.waitFor(
+      async () =>
+        expect(await this.prober.ask(questions), 'the policy of this step is in force on both nodes').toEqual([
+          { open: nameOf(far) },
+          'silent',
+          { open: nameOf(near) },
+          'silent',
+        ]),
+      { timeout: inForceWithinMs, interval: 10 },
+    )
   }
 
   /** What came of every cell, beside what the oracle says of the policies that were applied. */
   async verdicts(): Promise<Verdict[]> {
-    const nodes = Object.fromEntries(this.#nodes.map(labNode).map(({ name, address, remote, bridge }) => [name, [address, remote, bridge]]))
-    const namespaces = Object.fromEntries(Object.entries(this.#namespaces).map(([name, labels]) => [name, { ...labels, 'kubernetes.io/metadata.name': name }]))
+    const nodes = Object.fromEntries(
+      this.#nodes.map(labNode).map(({ name, address, remote, bridge }) => [name, [address, remote, bridge]]),
+    )
+    const namespaces = Object.fromEntries(
+      Object.entries(this.#namespaces).map(([name, labels]) => [
+        name,
+        { ...labels, 'kubernetes.io/metadata.name': name },
+      ]),
+    )
     return await verdictsOf(this.prober, this.#cells, { namespaces, nodes, pods: this.#pods, policies: this.#policies })
   }
 
@@ -141,7 +204,8 @@ export class MatrixLab implements AsyncDisposable {
 
   /** Brings the prober everywhere, and shows the clients outside the way to the pods. */
   async #populate(): Promise<void> {
-    for (const pod of this.#pods) if (pod.hostNetwork !== true) this.prober.addPlace(nameOf(pod), this.#namespaceOf(pod), ports)
+    for (const pod of this.#pods)
+      if (pod.hostNetwork !== true) this.prober.addPlace(nameOf(pod), this.#namespaceOf(pod), ports)
     for (const { name, podCidr, address } of this.#nodes) {
       this.prober.addPlace(name, namespacePath(this.#files, parseNodeName(name)), ports)
       await this.lab.succeed(['outside', '--', 'ip', 'route', 'add', podCidr, 'via', address])
@@ -150,7 +214,9 @@ export class MatrixLab implements AsyncDisposable {
     this.prober.addPlace('outside', namespacePath(this.#files, 'outside'), ports)
     const services = new Map<string, string>()
     for (const { namespace, name } of pods) {
-      const { spec } = (await this.api.request('GET', `/api/v1/namespaces/${namespace}/services/${name}`)) as { spec: { clusterIP: string } }
+      const { spec } = (await this.api.request('GET', `/api/v1/namespaces/${namespace}/services/${name}`)) as {
+        spec: { clusterIP: string }
+      }
       services.set(`${namespace}/${name}`, spec.clusterIP)
     }
     this.#cells = cellsOf({ pods: this.pods, nodes: this.#nodes.map(labNode), services })
@@ -159,7 +225,9 @@ export class MatrixLab implements AsyncDisposable {
   /** The pod's network namespace, through its node's view of the files. */
   #namespaceOf({ namespace, name, node }: Pod): string {
     const on = parseNodeName(node)
-    const note = podNoteSchema.parse(JSON.parse(readFileSync(join(podNotesDirectory(this.#files, on), podNoteFile({ namespace, name })), 'utf8')))
+    const note = podNoteSchema.parse(
+      JSON.parse(readFileSync(join(podNotesDirectory(this.#files, on), podNoteFile({ namespace, name })), 'utf8')),
+    )
     return `/proc/${readFileSync(nodePidFile(this.#files, on), 'utf8').trim()}/root/run/netns/${note.netns}`
   }
 }

@@ -1,10 +1,22 @@
 import { expect, test } from 'vitest'
 import { tableOfDifferences, type Verdict } from './matrix.ts'
 
-const verdict = (from: string, to: string, expected: string | undefined, outcome: Verdict['outcome'], service = false): Verdict => ({ cell: { from, to, service, port: 80, protocol: 'TCP' }, expected, outcome })
+const verdict = (
+  from: string,
+  to: string,
+  expected: string | undefined,
+  outcome: Verdict['outcome'],
+  service = false,
+): Verdict => ({ cell: { from, to, service, port: 80, protocol: 'TCP' }, expected, outcome })
 
 test('no difference is no text', () => {
-  expect(tableOfDifferences([verdict('x/a', 'y/b', 'y/b', { open: 'y/b' }), verdict('y/b', 'x/a', undefined, 'refused'), verdict('y/b', 'y/b', undefined, 'silent')])).toBe('')
+  expect(
+    tableOfDifferences([
+      verdict('x/a', 'y/b', 'y/b', { open: 'y/b' }),
+      verdict('y/b', 'x/a', undefined, 'refused'),
+      verdict('y/b', 'y/b', undefined, 'silent'),
+    ]),
+  ).toBe('')
 })
 
 test('each kind of difference has its mark, in a table for each port', () => {

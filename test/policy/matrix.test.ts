@@ -1,4 +1,5 @@
-// The reachability matrix: real packets between pods of three namespaces on two nodes, nodes and clients outside, cell by cell beside the oracle.
+// The reachability matrix: real packets between pods of three namespaces on two nodes, nodes and clients outside, cell
+// by cell beside the oracle.
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Random } from '../netns/random.ts'
 import { describeKernel } from '../netns/scratch.ts'
@@ -27,17 +28,24 @@ describeKernel('reachability', () => {
   })
 
   const random = new Random()
-  test(`${randomSets} sets of random policies, while labels of pods and namespaces change (TEST_SEED=${random.seed})`, async () => {
-    for (let set = 1; set <= randomSets; set++) {
-      const policies = randomPolicies(random)
-      const [pod, namespace] = [random.pick(matrix.pods), random.pick(['x', 'y', 'z'])]
-      await matrix.labelPod(`${pod.namespace}/${pod.name}`, randomPodLabels(random))
-      await matrix.labelNamespace(namespace, randomNamespaceLabels(random))
-      await matrix.apply(...policies)
-      await matrix.settle()
-      expect(await matrix.differences(), `set ${set} of TEST_SEED=${random.seed}, and once more: ${JSON.stringify(policies)}`).toBe('')
-    }
-  }, 180_000 + randomSets * 5000)
+  test(
+    `${randomSets} sets of random policies, while labels of pods and namespaces change (TEST_SEED=${random.seed})`,
+    async () => {
+      for (let set = 1; set <= randomSets; set++) {
+        const policies = randomPolicies(random)
+        const [pod, namespace] = [random.pick(matrix.pods), random.pick(['x', 'y', 'z'])]
+        await matrix.labelPod(`${pod.namespace}/${pod.name}`, randomPodLabels(random))
+        await matrix.labelNamespace(namespace, randomNamespaceLabels(random))
+        await matrix.apply(...policies)
+        await matrix.settle()
+        expect(
+          await matrix.differences(),
+          `set ${set} of TEST_SEED=${random.seed}, and once more: ${JSON.stringify(policies)}`,
+        ).toBe('')
+      }
+    },
+    180_000 + randomSets * 5000,
+  )
 
   test('when the last policy is gone everyone reaches everyone again', async () => {
     await matrix.apply()

@@ -25,9 +25,13 @@ export function isRight({ expected, outcome }: Verdict): boolean {
   return outcome === 'silent' || outcome === 'refused'
 }
 
-const legend = '. as it should be   X open but forbidden   x got in, but not its answer back   o allowed but closed   ? answered by another pod'
+const legend =
+  '. as it should be   X open but forbidden   x got in, but not its answer back   o allowed but closed   ? answered by another pod'
 
-/** The cells that differ, as tables of sources (rows) and destinations (columns), one for each port that differs; empty where none does. */
+/**
+ * The cells that differ, as tables of sources (rows) and destinations (columns), one for each port that differs; empty
+ * where none does.
+ */
 export function tableOfDifferences(verdicts: readonly Verdict[]): string {
   const wrong = verdicts.filter((verdict) => !isRight(verdict))
   if (wrong.length === 0) return ''
@@ -36,7 +40,10 @@ export function tableOfDifferences(verdicts: readonly Verdict[]): string {
   const width = Math.max(...ends.map(({ length }) => length))
   const drawn = Array.from(tables, ([plane, differing]) => {
     const marks = new Map(differing.map((verdict) => [`${verdict.cell.from} ${verdict.cell.to}`, markOf(verdict)]))
-    const rows = ends.map((from) => `${from.padEnd(width)} ${ends.map((to) => (marks.get(`${from} ${to}`) ?? '.').padEnd(to.length)).join(' ')}`)
+    const rows = ends.map(
+      (from) =>
+        `${from.padEnd(width)} ${ends.map((to) => (marks.get(`${from} ${to}`) ?? '.').padEnd(to.length)).join(' ')}`,
+    )
     return [`${plane}: ${differing.length} cells differ`, `${' '.repeat(width)} ${ends.join(' ')}`, ...rows].join('\n')
   })
   return [`${wrong.length} of ${verdicts.length} cells differ (${legend})`, ...drawn].join('\n\n')

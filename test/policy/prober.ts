@@ -55,7 +55,10 @@ export class Prober implements Disposable {
   async hold(question: Question): Promise<{ outcome: Outcome; again: (expected: boolean) => Promise<Outcome> }> {
     const flow = this.#held++
     const [outcome = 'silent'] = await this.#go([`hold ${this.#asked(question)}`])
-    return { outcome, again: async (expected) => (await this.#go([`again ${flow} ${Number(expected)}`]))[0] ?? 'silent' }
+    return {
+      outcome,
+      again: async (expected) => (await this.#go([`again ${flow} ${Number(expected)}`]))[0] ?? 'silent',
+    }
   }
 
   [Symbol.dispose](): void {
@@ -88,7 +91,9 @@ export class Prober implements Disposable {
       if (done === true) throw new Error('the prober ended: what it said is above')
       if (value === 'done') return outcomes
       const [what = '', place] = value.split(' ')
-      outcomes.push(place === undefined ? (what as 'lost' | 'refused' | 'silent') : { open: this.#places[Number(place)] ?? place })
+      outcomes.push(
+        place === undefined ? (what as 'lost' | 'refused' | 'silent') : { open: this.#places[Number(place)] ?? place },
+      )
     }
   }
 }

@@ -4,16 +4,42 @@ import { outsiders } from './matrix-cells.ts'
 import { protocols } from './matrix-cluster.ts'
 import type { Labels, NetworkPolicy, Peer, PolicySpec, Port, Requirement, Selector } from './network-policy.ts'
 
-const podLabels: Readonly<Record<string, readonly string[]>> = { pod: ['a', 'b', 'c', 'd'], role: ['server', 'client'], tier: ['data'] }
-const namespaceLabels: Readonly<Record<string, readonly string[]>> = { ns: ['x', 'y', 'z'], team: ['blue', 'red'], stage: ['live'], 'kubernetes.io/metadata.name': ['x', 'y', 'z'] }
+const podLabels: Readonly<Record<string, readonly string[]>> = {
+  pod: ['a', 'b', 'c', 'd'],
+  role: ['server', 'client'],
+  tier: ['data'],
+}
+const namespaceLabels: Readonly<Record<string, readonly string[]>> = {
+  ns: ['x', 'y', 'z'],
+  team: ['blue', 'red'],
+  stage: ['live'],
+  'kubernetes.io/metadata.name': ['x', 'y', 'z'],
+}
 /** Each within one that stands before it, so that any can be excepted from an earlier one. */
-const blocks: readonly string[] = ['0.0.0.0/0', '192.168.0.0/16', '192.168.0.0/24', '192.168.0.96/27', `${outsiders['outside']}/32`]
-const otherBlocks: readonly string[] = ['172.30.0.0/16', '172.30.0.0/24', '172.30.1.0/24', '192.168.0.150/31', '192.168.0.22/32', 'fd00::/8']
+const blocks: readonly string[] = [
+  '0.0.0.0/0',
+  '192.168.0.0/16',
+  '192.168.0.0/24',
+  '192.168.0.96/27',
+  `${outsiders['outside']}/32`,
+]
+const otherBlocks: readonly string[] = [
+  '172.30.0.0/16',
+  '172.30.0.0/24',
+  '172.30.1.0/24',
+  '192.168.0.150/31',
+  '192.168.0.22/32',
+  'fd00::/8',
+]
 const portNames: readonly string[] = ['web', 'serve-80-tcp', 'serve-81-udp', 'serve-81-sctp', 'nowhere']
 
 /** One to six policies, in any of the namespaces. */
 export function randomPolicies(random: Random): NetworkPolicy[] {
-  return some(random, 1, 6, (i) => ({ namespace: random.pick(['x', 'y', 'z']), name: `random-${i}`, spec: randomSpec(random) }))
+  return some(random, 1, 6, (i) => ({
+    namespace: random.pick(['x', 'y', 'z']),
+    name: `random-${i}`,
+    spec: randomSpec(random),
+  }))
 }
 
 /** Labels for a pod of the matrix, any of them other than it has. */
@@ -27,11 +53,27 @@ export function randomNamespaceLabels(random: Random): Labels {
 }
 
 function randomSpec(random: Random): PolicySpec {
-  const ingress = maybe(random, 0.7, () => some(random, 0, 3, () => ({ ...maybe(random, 0.8, () => ({ from: randomPeers(random) })), ...maybe(random, 0.5, () => ({ ports: randomPorts(random) })) })))
-  // An egress section without a rule says nothing by itself: whether it is one depends on how the object came to the server.
-  const egress = maybe(random, 0.6, () => some(random, 1, 3, () => ({ ...maybe(random, 0.8, () => ({ to: randomPeers(random) })), ...maybe(random, 0.5, () => ({ ports: randomPorts(random) })) })))
+  const ingress = maybe(random, 0.7, () =>
+    some(random, 0, 3, () => ({
+      ...maybe(random, 0.8, () => ({ from: randomPeers(random) })),
+      ...maybe(random, 0.5, () => ({ ports: randomPorts(random) })),
+    })),
+  )
+  // An egress section without a rule says nothing by itself: whether it is one depends on how the object came to the
+  // server.
+  const egress = maybe(random, 0.6, () =>
+    some(random, 1, 3, () => ({
+      ...maybe(random, 0.8, () => ({ to: randomPeers(random) })),
+      ...maybe(random, 0.5, () => ({ ports: randomPorts(random) })),
+    })),
+  )
   const policyTypes = maybe(random, 0.6, () => random.pick([['Ingress'], ['Egress'], ['Ingress', 'Egress']] as const))
-  return { podSelector: random.chance(0.3) ? {} : randomSelector(random, podLabels), ...(policyTypes === undefined ? {} : { policyTypes }), ...(ingress === undefined ? {} : { ingress }), ...(egress === undefined ? {} : { egress }) }
+  return {
+    podSelector: random.chance(0.3) ? {} : randomSelector(random, podLabels),
+    ...(policyTypes === undefined ? {} : { policyTypes }),
+    ...(ingress === undefined ? {} : { ingress }),
+    ...(egress === undefined ? {} : { egress }),
+  }
 }
 
 function randomPeers(random: Random): Peer[] {
@@ -78,17 +120,28 @@ function randomSelector(random: Random, labels: Readonly<Record<string, readonly
   const key = (): string => random.pick(Object.keys(labels))
   const requirement = (): Requirement => {
     const [of, operator] = [key(), random.pick(['In', 'NotIn', 'Exists', 'DoesNotExist'] as const)]
-    return { key: of, operator, ...(operator === 'In' || operator === 'NotIn' ? { values: some(random, 1, 2, () => random.pick(labels[of] ?? [''])) } : {}) }
+    return {
+      key: of,
+      operator,
+      ...(operator === 'In' || operator === 'NotIn'
+        ? { values: some(random, 1, 2, () => random.pick(labels[of] ?? [''])) }
+        : {}),
+    }
   }
   const label = (): Labels => {
     const of = key()
     return { [of]: random.pick(labels[of] ?? ['']) }
   }
-  return { ...maybe(random, 0.6, () => ({ matchLabels: label() })), ...maybe(random, 0.5, () => ({ matchExpressions: some(random, 1, 2, requirement) })) }
+  return {
+    ...maybe(random, 0.6, () => ({ matchLabels: label() })),
+    ...maybe(random, 0.5, () => ({ matchExpressions: some(random, 1, 2, requirement) })),
+  }
 }
 
 function randomLabels(random: Random, labels: Readonly<Record<string, readonly string[]>>): Labels {
-  return Object.fromEntries(Object.entries(labels).flatMap(([key, values]) => (random.chance(0.7) ? [[key, random.pick(values)]] : [])))
+  return Object.fromEntries(
+    Object.entries(labels).flatMap(([key, values]) => (random.chance(0.7) ? [[key, random.pick(values)]] : [])),
+  )
 }
 
 function maybe<T>(random: Random, share: number, make: () => T): T | undefined {

@@ -1,5 +1,6 @@
-// Two hundred pods start under a policy that denies them everything, and speak from their first instruction on, while a pod that may speak shouts at every address that one of
-// them can get: not one packet passes. The same pods without a policy show that it would have.
+// Two hundred pods start under a policy that denies them everything, and speak from their first instruction on, while a
+// pod that may speak shouts at every address that one of them can get: not one packet passes. The same pods without a
+// policy show that it would have.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -22,12 +23,36 @@ describeKernel('a pod starts under a policy', () => {
   let listeners: readonly LabPod[]
 
   beforeAll(async () => {
-    execFileSync('musl-gcc', ['-std=gnu11', '-O2', '-static', '-Wall', '-Wextra', '-Werror', '-o', program, join(import.meta.dirname, 'first-words.c')])
+    execFileSync('musl-gcc', [
+      '-std=gnu11',
+      '-O2',
+      '-static',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      '-o',
+      program,
+      join(import.meta.dirname, 'first-words.c'),
+    ])
     await lab.succeed(['up'])
-    const deny = { apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { namespace: 'closed', name: 'deny' }, spec: { policyTypes: ['Ingress', 'Egress'] } }
-    await lab.apply(namespaceManifest('closed', {}), namespaceManifest('open', {}), deny, ...['node1', 'node2'].map((node) => pod('default', `listener-${node}`, node, ['sleep', 'infinity'])))
+    const deny = {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { namespace: 'closed', name: 'deny' },
+      spec: { policyTypes: ['Ingress', 'Egress'] },
+    }
+    await lab.apply(
+      namespaceManifest('closed', {}),
+      namespaceManifest('open', {}),
+      deny,
+      ...['node1', 'node2'].map((node) => pod('default', `listener-${node}`, node, ['sleep', 'infinity'])),
+    )
     listeners = await lab.readyPods(2)
-    const count = `nft -f - <<'.'\ntable inet heard {\n${Object.keys(ports).map((name) => `counter ${name} {}\n`).join('')}chain input { type filter hook input priority 0\n${Object.entries(ports).map(([name, port]) => `udp dport ${port} counter name ${name} drop\n`).join('')}}\n}\n.`
+    const count = `nft -f - <<'.'\ntable inet heard {\n${Object.keys(ports)
+      .map((name) => `counter ${name} {}\n`)
+      .join('')}chain input { type filter hook input priority 0\n${Object.entries(ports)
+      .map(([name, port]) => `udp dport ${port} counter name ${name} drop\n`)
+      .join('')}}\n}\n.`
     await lab.succeed(['outside', '--', 'sh', '-ec', count])
     for (const { name } of listeners) await lab.succeed(['exec', name, '--', 'sh', '-ec', count])
   })
@@ -37,33 +62,65 @@ describeKernel('a pod starts under a policy', () => {
   })
 
   function pod(namespace: string, name: string, node: string, command: readonly string[]): object {
-    return { apiVersion: 'v1', kind: 'Pod', metadata: { namespace, name }, spec: { nodeName: node, restartPolicy: 'Never', terminationGracePeriodSeconds: 1, containers: [{ name: 'c', image: 'none', command }] } }
+    return {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { namespace, name },
+      spec: {
+        nodeName: node,
+        restartPolicy: 'Never',
+        terminationGracePeriodSeconds: 1,
+        containers: [{ name: 'c', image: 'none', command }],
+      },
+    }
   }
 
   /** So many pods of the namespace, on both nodes, speak for so long from their start on. */
   async function speak(namespace: keyof typeof ports, count: number, forMs: number): Promise<void> {
     const to = [outside, ...listeners.map(({ address }) => address)]
-    await lab.apply(...Array.from({ length: count }, (_, i) => pod(namespace, `speaker-${i}`, i % 2 === 0 ? 'node1' : 'node2', [program, String(forMs), String(ports[namespace]), ...to])))
+    await lab.apply(
+      ...Array.from({ length: count }, (_, i) =>
+        pod(namespace, `speaker-${i}`, i % 2 === 0 ? 'node1' : 'node2', [
+          program,
+          String(forMs),
+          String(ports[namespace]),
+          ...to,
+        ]),
+      ),
+    )
   }
 
   async function ended(namespace: string, count: number): Promise<void> {
-    await vi.waitFor(async () => {
-      const phases = (await lab.pods()).filter((pod) => pod.namespace === namespace).map(({ phase }) => phase)
-      expect(phases).toEqual(Array.from({ length: count }, () => 'Succeeded'))
-    }, { timeout: 400_000, interval: 1000 })
+    await vi.waitFor(
+      async () => {
+        const phases = (await lab.pods()).filter((pod) => pod.namespace === namespace).map(({ phase }) => phase)
+        expect(phases).toEqual(Array.from({ length: count }, () => 'Succeeded'))
+      },
+      { timeout: 400_000, interval: 1000 },
+    )
   }
 
   /** Packets that came to each listener. */
   async function arrived(namespace: keyof typeof ports): Promise<number[]> {
     const list = ['nft', '-j', 'list', 'counter', 'inet', 'heard', namespace]
-    const printed = [await lab.succeed(['outside', '--', ...list]), ...(await Promise.all(listeners.map(async ({ name }) => await lab.succeed(['exec', name, '--', ...list]))))]
-    return printed.map((text) => (JSON.parse(text) as { nftables: { counter?: { packets: number } }[] }).nftables.find(({ counter }) => counter !== undefined)?.counter?.packets ?? -1)
+    const printed = [
+      await lab.succeed(['outside', '--', ...list]),
+      ...(await Promise.all(listeners.map(async ({ name }) => await lab.succeed(['exec', name, '--', ...list])))),
+    ]
+    return printed.map(
+      (text) =>
+        (JSON.parse(text) as { nftables: { counter?: { packets: number } }[] }).nftables.find(
+          ({ counter }) => counter !== undefined,
+        )?.counter?.packets ?? -1,
+    )
   }
 
   /** What pods of the namespace printed, by the word that a line begins with. */
   function printed(namespace: string): Map<string, string[]> {
     const logs = podLogsOf(labNamed(lab.name))
-    const lines = readdirSync(logs).filter((file) => file.startsWith(`${namespace}_`)).flatMap((file) => readFileSync(join(logs, file), 'utf8').split('\n'))
+    const lines = readdirSync(logs)
+      .filter((file) => file.startsWith(`${namespace}_`))
+      .flatMap((file) => readFileSync(join(logs, file), 'utf8').split('\n'))
     return Map.groupBy(lines, (line) => line.split(' ')[0] ?? '')
   }
 
@@ -79,11 +136,15 @@ describeKernel('a pod starts under a policy', () => {
     expect(printed('closed').get('sent')).toHaveLength(200)
     expect(await arrived('closed')).toEqual([0, 0, 0])
 
-    // Those speak until each way has carried something: a busy machine may keep the shouter from its turn for longer than the others spoke.
+    // Those speak until each way has carried something: a busy machine may keep the shouter from its turn for longer
+    // than the others spoke.
     await speak('open', 4, 3_600_000)
-    await vi.waitFor(async () => {
-      expect(printed('open').get('heard')?.length).toBeGreaterThan(0)
-      expect(await arrived('open')).toSatisfy((counts: number[]) => counts.every((count) => count > 0))
-    }, { timeout: 200_000, interval: 300 })
+    await vi.waitFor(
+      async () => {
+        expect(printed('open').get('heard')?.length).toBeGreaterThan(0)
+        expect(await arrived('open')).toSatisfy((counts: number[]) => counts.every((count) => count > 0))
+      },
+      { timeout: 200_000, interval: 300 },
+    )
   }, 700_000)
 })

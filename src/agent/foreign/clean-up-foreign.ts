@@ -1,5 +1,6 @@
-// What `fairlead cleanup --foreign` does: takes away what flannel, kindnet, kube-router, kube-proxy and the reference plugins left on the node once they are gone. First
-// nothing leads traffic to them any more, then their devices go, then their files. Ours stays, and an agent may run meanwhile.
+// What `fairlead cleanup --foreign` does: takes away what flannel, kindnet, kube-router, kube-proxy and the reference
+// plugins left on the node once they are gone. First nothing leads traffic to them any more, then their devices go,
+// then their files. Ours stays, and an agent may run meanwhile.
 import { existsSync, readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { CommandError } from '../../kernel/command-error.ts'
@@ -36,7 +37,10 @@ const tableNames: readonly Table[] = ['nat', 'filter', 'mangle']
 export async function cleanUpForeign(options: ForeignCleanupOptions): Promise<CleanupReport> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
   await using stack = new AsyncDisposableStack()
-  const kernels = { nft: stack.use(openKernel({ log, iptables: 'nft' })), legacy: stack.use(openKernel({ log, iptables: 'legacy' })) }
+  const kernels = {
+    nft: stack.use(openKernel({ log, iptables: 'nft' })),
+    legacy: stack.use(openKernel({ log, iptables: 'legacy' })),
+  }
   const running = runningPrograms()
   const { steps, kept, held } = await plan(options, kernels, running)
   const commands: string[] = []
@@ -52,10 +56,23 @@ export async function cleanUpForeign(options: ForeignCleanupOptions): Promise<Cl
     }
   }
   const found = steps.length > 0 || held.length > 0
-  return { dryRun: options.dryRun, commands, kept: [...kept, ...held.map((owner) => `what is ${ownerNames[owner]}'s stays, for it runs on this node: stop it first`), ...(found ? doubts(running) : [])], failures }
+  return {
+    dryRun: options.dryRun,
+    commands,
+    kept: [
+      ...kept,
+      ...held.map((owner) => `what is ${ownerNames[owner]}'s stays, for it runs on this node: stop it first`),
+      ...(found ? doubts(running) : []),
+    ],
+    failures,
+  }
 }
 
-async function plan(directories: ForeignDirectories, kernels: Readonly<Record<IptablesBackend, Kernel>>, { owners }: RunningPrograms): Promise<Removals> {
+async function plan(
+  directories: ForeignDirectories,
+  kernels: Readonly<Record<IptablesBackend, Kernel>>,
+  { owners }: RunningPrograms,
+): Promise<Removals> {
   const links = await kernels.nft.links()
   const tables = await readTables(kernels)
   const pods = new ForeignPods(podRecords(directories.cniDir), { foreignWires: links.some(isForeignWire) })
@@ -64,10 +81,22 @@ async function plan(directories: ForeignDirectories, kernels: Readonly<Record<Ip
   const filled = new Set<Family>()
   for (const family of families) if (await hasRoutes(family, tunnelTable)) filled.add(family)
   const sets = await readIpSets()
-  const rules = ruleRemovals(tables, { running: owners, podLives: (network, container) => pods.live(network, container), anyPodLives: pods.anyLive })
+  const rules = ruleRemovals(tables, {
+    running: owners,
+    podLives: (network, container) => pods.live(network, container),
+    anyPodLives: pods.anyLive,
+  })
   const unseen = sets === undefined && tables.some(({ lines }) => lines.some((line) => line.includes(' --match-set ')))
   return together([
-    { ...rules, kept: [...rules.kept, ...(unseen ? ['sets of ipset could not be looked for, though rules use some: install ipset here, then run this again'] : [])] },
+    {
+      ...rules,
+      kept: [
+        ...rules.kept,
+        ...(unseen
+          ? ['sets of ipset could not be looked for, though rules use some: install ipset here, then run this again']
+          : []),
+      ],
+    },
     nftRemovals(await readNftTables(kernels.nft), owners),
     setRemovals(sets ?? [], owners),
     policyRuleRemovals(policyRules, filled, owners),
@@ -107,7 +136,9 @@ function legacyTables(family: Family): Table[] {
 
 /** As the reference plugins and kindnet name theirs. */
 function isForeignWire({ name, type, group }: Link): boolean {
-  return type === 'veth' && group !== ourGroup && group !== retiredGroup && /^(veth[0-9a-f]{8}|knet[0-9a-f]+)$/.test(name)
+  return (
+    type === 'veth' && group !== ourGroup && group !== retiredGroup && /^(veth[0-9a-f]{8}|knet[0-9a-f]+)$/.test(name)
+  )
 }
 
 async function carryOut(step: Step, kernels: Readonly<Record<IptablesBackend, Kernel>>): Promise<void> {
@@ -119,19 +150,33 @@ async function carryOut(step: Step, kernels: Readonly<Record<IptablesBackend, Ke
 
 /** What is gone meanwhile was to go. */
 function isGone(error: unknown): boolean {
-  return (error instanceof CommandError && error.kind === 'missing') || (error as NodeJS.ErrnoException).code === 'ENOENT'
+  return (
+    (error instanceof CommandError && error.kind === 'missing') || (error as NodeJS.ErrnoException).code === 'ENOENT'
+  )
 }
 
 /** kube-proxy's in mode ipvs; there is no telling which of them are others'. */
 function virtualServers(): string[] {
   const path = '/proc/net/ip_vs'
   const count = existsSync(path) ? (readFileSync(path, 'utf8').match(/^(TCP|UDP|SCTP) /gm) ?? []).length : 0
-  return count === 0 ? [] : [`${count} virtual servers of IPVS stay: whose they are cannot be told; if nothing on this node uses IPVS, remove them with ipvsadm --clear`]
+  return count === 0
+    ? []
+    : [
+        `${count} virtual servers of IPVS stay: whose they are cannot be told; if nothing on this node uses IPVS, remove them with ipvsadm --clear`,
+      ]
 }
 
 function doubts({ distribution, ofHost }: RunningPrograms): string[] {
   return [
-    ...(distribution === undefined ? [] : [`${distribution} runs on this node and brings back what it has not been told to leave out (--flannel-backend=none, --disable-kube-proxy, --disable-network-policy)`]),
-    ...(ofHost ? [] : ['processes of the host are not seen from here, so whether one of those programs still runs on it is not known']),
+    ...(distribution === undefined
+      ? []
+      : [
+          `${distribution} runs on this node and brings back what it has not been told to leave out (--flannel-backend=none, --disable-kube-proxy, --disable-network-policy)`,
+        ]),
+    ...(ofHost
+      ? []
+      : [
+          'processes of the host are not seen from here, so whether one of those programs still runs on it is not known',
+        ]),
   ]
 }

@@ -1,4 +1,5 @@
-// CNI configurations of other networks: whose each is, and what its network is called, under which the plugins keep their state. Pure.
+// CNI configurations of other networks: whose each is, and what its network is called, under which the plugins keep
+// their state. Pure.
 import { z } from 'zod'
 import type { Owner } from './owners.ts'
 
@@ -23,9 +24,15 @@ export function foreignConfig(text: string): ForeignConfig | undefined {
   }
 }
 
-/** What the plugins keep is theirs also where the configuration is gone: the names that flannel's, kindnet's and kube-router's come with. */
+/**
+ * What the plugins keep is theirs also where the configuration is gone: the names that flannel's, kindnet's and
+ * kube-router's come with.
+ */
 export const knownNetworks: readonly ForeignConfig[] = [
-  { owner: 'flannel', network: 'cbr0' }, { owner: 'flannel', network: 'cni0' }, { owner: 'kindnet', network: 'kindnet' }, { owner: 'kube-router', network: 'mynet' },
+  { owner: 'flannel', network: 'cbr0' },
+  { owner: 'flannel', network: 'cni0' },
+  { owner: 'kindnet', network: 'kindnet' },
+  { owner: 'kube-router', network: 'mynet' },
 ]
 
 function withList({ name, ...first }: z.infer<typeof single>): z.infer<typeof list> {

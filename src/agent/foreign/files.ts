@@ -1,5 +1,6 @@
-// Which files of others can go: their CNI configurations, what they keep in /run and /var/lib, and the addresses that the reference plugins still hold for pods that
-// are gone. A network with a pod that lives keeps its configuration and that pod's files, by which the pod can still be deleted.
+// Which files of others can go: their CNI configurations, what they keep in /run and /var/lib, and the addresses that
+// the reference plugins still hold for pods that are gone. A network with a pod that lives keeps its configuration and
+// that pod's files, by which the pod can still be deleted.
 import { existsSync, lstatSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { conflistName } from '../../pods/cni/conflist.ts'
@@ -22,8 +23,14 @@ const flannelRun = '/run/flannel'
 const flannelContainers = (cniDir: string): string => join(cniDir, 'flannel')
 const kindnetState = '/var/lib/cni-kindnet'
 
-export function fileRemovals({ cniConfDir, cniDir }: ForeignDirectories, pods: ForeignPods, running: ReadonlySet<Owner>): Removals {
-  const found = filesIn(cniConfDir).filter((path) => !path.endsWith(conflistName)).flatMap((path) => ({ path, config: foreignConfig(readFileSync(path, 'utf8')) }))
+export function fileRemovals(
+  { cniConfDir, cniDir }: ForeignDirectories,
+  pods: ForeignPods,
+  running: ReadonlySet<Owner>,
+): Removals {
+  const found = filesIn(cniConfDir)
+    .filter((path) => !path.endsWith(conflistName))
+    .flatMap((path) => ({ path, config: foreignConfig(readFileSync(path, 'utf8')) }))
   const configs = found.flatMap(({ path, config }) => (config === undefined ? [] : [{ path, ...config }]))
   const networks = new Map([...knownNetworks, ...configs].map((config) => [config.network, config]))
   const held = new Set<Owner>()
@@ -37,32 +44,62 @@ export function fileRemovals({ cniConfDir, cniDir }: ForeignDirectories, pods: F
   for (const { path, owner, network } of configs) {
     if (!may(owner, path)) continue
     const living = livingAddresses(cniDir, network, pods)
-    if (living.length > 0) kept.push(`${path} stays: pods of its network live, or are not known to be gone (${some(living)}); delete them, then run this again`)
-    else if (owner === 'plugins') kept.push(`${path} stays: it configures ${ownerNames[owner]} themselves, which somebody chose; remove it if that network is not to come back`)
+    if (living.length > 0)
+      kept.push(
+        `${path} stays: pods of its network live, or are not known to be gone (${some(living)}); delete them, then run this again`,
+      )
+    else if (owner === 'plugins')
+      kept.push(
+        `${path} stays: it configures ${ownerNames[owner]} themselves, which somebody chose; remove it if that network is not to come back`,
+      )
     else paths.push(path)
   }
-  for (const directory of hostLocalDirs(cniDir)) paths.push(...directories(directory).flatMap((path) => reservations(path, networks, pods, may)))
+  for (const directory of hostLocalDirs(cniDir))
+    paths.push(...directories(directory).flatMap((path) => reservations(path, networks, pods, may)))
   paths.push(...whenEmptied('/run/cni-ipam-state', paths))
   for (const record of pods.records) {
     const config = networks.get(record.network)
-    if (config !== undefined && !pods.live(record.network, record.containerId) && may(config.owner, record.path)) paths.push(record.path)
+    if (config !== undefined && !pods.live(record.network, record.containerId) && may(config.owner, record.path))
+      paths.push(record.path)
   }
-  for (const [directory, owner] of [[flannelRun, 'flannel'], [flannelContainers(cniDir), 'flannel'], [kindnetState, 'kindnet']] as const) {
+  for (const [directory, owner] of [
+    [flannelRun, 'flannel'],
+    [flannelContainers(cniDir), 'flannel'],
+    [kindnetState, 'kindnet'],
+  ] as const) {
     if (!may(owner, directory)) continue
-    const removable = filesIn(directory).filter((path) => directory !== flannelContainers(cniDir) || !pods.containerLives(path.slice(directory.length + 1)))
+    const removable = filesIn(directory).filter(
+      (path) => directory !== flannelContainers(cniDir) || !pods.containerLives(path.slice(directory.length + 1)),
+    )
     paths.push(...removable, ...whenEmptied(directory, removable))
   }
-  return { steps: paths.map((path): Step => ({ by: 'path', path })), kept: [...kept, ...unknownNetworks(cniDir, networks)], held: [...held] }
+  return {
+    steps: paths.map((path): Step => ({ by: 'path', path })),
+    kept: [...kept, ...unknownNetworks(cniDir, networks)],
+    held: [...held],
+  }
 }
 
 /** FLANNEL_NETWORK and FLANNEL_IPV6_NETWORK of subnet.env; nothing where there is none. */
 export function flannelNetworks(): string[] {
   const path = join(flannelRun, 'subnet.env')
-  return existsSync(path) ? (readFileSync(path, 'utf8').match(/(?<=^FLANNEL_(IPV6_)?NETWORK=)\S+/gm) ?? []).flatMap((value) => value.split(',')) : []
+  return existsSync(path)
+    ? (readFileSync(path, 'utf8').match(/(?<=^FLANNEL_(IPV6_)?NETWORK=)\S+/gm) ?? []).flatMap((value) =>
+        value.split(','),
+      )
+    : []
 }
 
-/** What host-local keeps for a network of theirs: all of it where no pod of the network lives, else what pods hold that are gone. */
-function reservations(directory: string, networks: ReadonlyMap<string, ForeignConfig>, pods: ForeignPods, may: (owner: Owner, path: string) => boolean): string[] {
+/**
+ * What host-local keeps for a network of theirs: all of it where no pod of the network lives, else what pods hold that
+ * are gone.
+ */
+function reservations(
+  directory: string,
+  networks: ReadonlyMap<string, ForeignConfig>,
+  pods: ForeignPods,
+  may: (owner: Owner, path: string) => boolean,
+): string[] {
   const network = directory.slice(directory.lastIndexOf('/') + 1)
   const config = networks.get(network)
   if (config === undefined || !may(config.owner, directory)) return []
@@ -75,10 +112,12 @@ function reservations(directory: string, networks: ReadonlyMap<string, ForeignCo
 }
 
 function livingAddresses(cniDir: string, network: string, pods: ForeignPods): string[] {
-  return hostLocalDirs(cniDir).flatMap((directory) => filesIn(join(directory, network))).flatMap((path) => {
-    const address = addressOf(path)
-    return address !== undefined && isHeld(path, network, pods) ? [address] : []
-  })
+  return hostLocalDirs(cniDir)
+    .flatMap((directory) => filesIn(join(directory, network)))
+    .flatMap((path) => {
+      const address = addressOf(path)
+      return address !== undefined && isHeld(path, network, pods) ? [address] : []
+    })
 }
 
 function isHeld(path: string, network: string, pods: ForeignPods): boolean {
@@ -91,7 +130,9 @@ function addressOf(path: string): string | undefined {
 }
 
 function unknownNetworks(cniDir: string, networks: ReadonlyMap<string, ForeignConfig>): string[] {
-  return directories(join(cniDir, 'networks')).filter((path) => !networks.has(path.slice(path.lastIndexOf('/') + 1))).map((path) => `${path} stays: no network that is known here has this name`)
+  return directories(join(cniDir, 'networks'))
+    .filter((path) => !networks.has(path.slice(path.lastIndexOf('/') + 1)))
+    .map((path) => `${path} stays: no network that is known here has this name`)
 }
 
 /** The directory itself, once nothing else is in it. */
@@ -102,12 +143,19 @@ function whenEmptied(directory: string, removed: readonly string[]): string[] {
 
 const filesIn = (directory: string): string[] => entriesIn(directory).filter((path) => lstatSync(path).isFile())
 
-const directories = (directory: string): string[] => entriesIn(directory).filter((path) => lstatSync(path).isDirectory())
+const directories = (directory: string): string[] =>
+  entriesIn(directory).filter((path) => lstatSync(path).isDirectory())
 
 function entriesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory).toSorted().map((name) => join(directory, name)) : []
+  return existsSync(directory)
+    ? readdirSync(directory)
+        .toSorted()
+        .map((name) => join(directory, name))
+    : []
 }
 
 function some(addresses: readonly string[]): string {
-  return addresses.length <= 3 ? addresses.join(', ') : `${addresses.slice(0, 3).join(', ')} and ${addresses.length - 3} more`
+  return addresses.length <= 3
+    ? addresses.join(', ')
+    : `${addresses.slice(0, 3).join(', ')} and ${addresses.length - 3} more`
 }

@@ -1,5 +1,5 @@
-// Whose a thing is that stands on a node and is not ours: told by the names and kinds that each program gives to what it makes, and by nothing less
-// (reference: pod network 2, 3 and 4.2; services 1.1 and 3.1).
+// Whose a thing is that stands on a node and is not ours: told by the names and kinds that each program gives to what
+// it makes, and by nothing less (reference: pod network 2, 3 and 4.2; services 1.1 and 3.1).
 import { ourGroup } from '../../kernel/kernel.ts'
 import type { NftTable } from '../../kernel/nft-tables.ts'
 import type { Link } from '../../kernel/observed.ts'
@@ -9,14 +9,30 @@ import { isOurs, type Table } from '../../services/sync/ours.ts'
 export type Owner = 'flannel' | 'kindnet' | 'kube-router' | 'kube-proxy' | 'plugins'
 
 export const ownerNames: Readonly<Record<Owner, string>> = {
-  flannel: 'flannel', kindnet: 'kindnet', 'kube-router': 'kube-router', 'kube-proxy': 'kube-proxy', plugins: 'the reference CNI plugins',
+  flannel: 'flannel',
+  kindnet: 'kindnet',
+  'kube-router': 'kube-router',
+  'kube-proxy': 'kube-proxy',
+  plugins: 'the reference CNI plugins',
 }
 
 /** By /proc/PID/comm. The plugins run for a moment only. */
-export const programsOf: Readonly<Record<string, Owner>> = { flanneld: 'flannel', kindnetd: 'kindnet', kindnet: 'kindnet', 'kube-router': 'kube-router', 'kube-proxy': 'kube-proxy' }
+export const programsOf: Readonly<Record<string, Owner>> = {
+  flanneld: 'flannel',
+  kindnetd: 'kindnet',
+  kindnet: 'kindnet',
+  'kube-router': 'kube-router',
+  'kube-proxy': 'kube-proxy',
+}
 
 /** kube-proxy's in mode ipvs; those that its other modes have too are in {@link isOurs}. */
-const ipvsChains = ['KUBE-LOAD-BALANCER', 'KUBE-NODE-PORT', 'KUBE-SOURCE-RANGE-FIREWALL', 'KUBE-IPVS-FILTER', 'KUBE-IPVS-OUT-FILTER']
+const ipvsChains = [
+  'KUBE-LOAD-BALANCER',
+  'KUBE-NODE-PORT',
+  'KUBE-SOURCE-RANGE-FIREWALL',
+  'KUBE-IPVS-FILTER',
+  'KUBE-IPVS-OUT-FILTER',
+]
 /** Kubelet's, whatever else runs. */
 const kubeletChains = ['KUBE-FIREWALL', 'KUBE-KUBELET-CANARY', 'KUBE-IPTABLES-HINT', 'KUBE-MARK-DROP']
 
@@ -34,7 +50,11 @@ export function chainOwner(table: Table, chain: string): Owner | undefined {
 
 /** Rules that kube-router puts into built-in chains without a chain of its own. */
 export function isKubeRouterRule(rule: string): boolean {
-  return / --match-set (inet6:)?kube-router-/.test(rule) || / -[io] kube-bridge /.test(rule) || rule.includes('"allow outbound node port traffic on node interface with which node ip is associated"')
+  return (
+    / --match-set (inet6:)?kube-router-/.test(rule) ||
+    / -[io] kube-bridge /.test(rule) ||
+    rule.includes('"allow outbound node port traffic on node interface with which node ip is associated"')
+  )
 }
 
 /** Of a network, by its name, but of none that we know. */
@@ -56,7 +76,9 @@ const linkPatterns: readonly (readonly [kinds: readonly string[], RegExp, Owner]
 ]
 
 export function linkOwner({ name, type = '', group }: Link): Owner | undefined {
-  return group === ourGroup ? undefined : linkPatterns.find(([kinds, pattern]) => kinds.includes(type) && pattern.test(name))?.[2]
+  return group === ourGroup
+    ? undefined
+    : linkPatterns.find(([kinds, pattern]) => kinds.includes(type) && pattern.test(name))?.[2]
 }
 
 export function isUnknownLink({ name, group }: Link): boolean {
@@ -77,7 +99,8 @@ export function isUnknownNft({ name }: NftTable): boolean {
   return /^(flannel|kindnet|kube|cni|calico|cilium|antrea)/i.test(name)
 }
 
-const ipvsSets = /^KUBE-(6-)?(LOOP-BACK|CLUSTER-IP|EXTERNAL-IP(-LOCAL)?|LOAD-BALANCER(-FW|-LOCAL|-SOURCE-IP|-SOURCE-CIDR)?|NODE-PORT(-LOCAL)?-(TCP|UDP|SCTP-HASH)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)$/
+const ipvsSets =
+  /^KUBE-(6-)?(LOOP-BACK|CLUSTER-IP|EXTERNAL-IP(-LOCAL)?|LOAD-BALANCER(-FW|-LOCAL|-SOURCE-IP|-SOURCE-CIDR)?|NODE-PORT(-LOCAL)?-(TCP|UDP|SCTP-HASH)|HEALTH-CHECK-NODE-PORT|IPVS-IPS)$/
 
 export function setOwner(name: string): Owner | undefined {
   if (ipvsSets.test(name)) return 'kube-proxy'

@@ -1,4 +1,5 @@
-// Pods that another network made, as their runtime recorded them: libcni keeps DIR/results/NETWORK-CONTAINER-INTERFACE, which says where the pod's namespace is.
+// Pods that another network made, as their runtime recorded them: libcni keeps DIR/results/NETWORK-CONTAINER-INTERFACE,
+// which says where the pod's namespace is.
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
@@ -24,19 +25,30 @@ const recordShape = z.object({
 export function podRecords(cniDir: string): PodRecord[] {
   const directory = join(cniDir, 'results')
   if (!existsSync(directory)) return []
-  return readdirSync(directory).toSorted().flatMap((name) => {
-    try {
-      const path = join(directory, name)
-      const { networkName: network, containerId, netns, result } = recordShape.parse(JSON.parse(readFileSync(path, 'utf8')))
-      const namespace = netns ?? result?.interfaces?.map(({ sandbox = '' }) => sandbox).find((sandbox) => sandbox.startsWith('/'))
-      return [{ path, network, containerId, lives: namespace === undefined ? undefined : !netnsIsGone(namespace) }]
-    } catch {
-      return []
-    }
-  })
+  return readdirSync(directory)
+    .toSorted()
+    .flatMap((name) => {
+      try {
+        const path = join(directory, name)
+        const {
+          networkName: network,
+          containerId,
+          netns,
+          result,
+        } = recordShape.parse(JSON.parse(readFileSync(path, 'utf8')))
+        const namespace =
+          netns ?? result?.interfaces?.map(({ sandbox = '' }) => sandbox).find((sandbox) => sandbox.startsWith('/'))
+        return [{ path, network, containerId, lives: namespace === undefined ? undefined : !netnsIsGone(namespace) }]
+      } catch {
+        return []
+      }
+    })
 }
 
-/** Whether a pod is to be taken for alive: as its record says, and without one if there is any wire that is not ours, which could be its. */
+/**
+ * Whether a pod is to be taken for alive: as its record says, and without one if there is any wire that is not ours,
+ * which could be its.
+ */
 export class ForeignPods {
   readonly records: readonly PodRecord[]
   readonly #foreignWires: boolean

@@ -21,7 +21,11 @@ export interface Removals {
 }
 
 export function together(parts: readonly Removals[]): Removals {
-  return { steps: parts.flatMap(({ steps }) => steps), kept: parts.flatMap(({ kept }) => kept), held: [...new Set(parts.flatMap(({ held }) => held))] }
+  return {
+    steps: parts.flatMap(({ steps }) => steps),
+    kept: parts.flatMap(({ kept }) => kept),
+    held: [...new Set(parts.flatMap(({ held }) => held))],
+  }
 }
 
 /** As a person would type it. */

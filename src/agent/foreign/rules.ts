@@ -1,5 +1,6 @@
-// Which chains of others can go, and which rules lead to them. Pure. A chain that a rule of somebody else's leads to stays, with all that it leads to: without it
-// that rule could not be; and one that serves a pod which lives stays until that pod is deleted.
+// Which chains of others can go, and which rules lead to them. Pure. A chain that a rule of somebody else's leads to
+// stays, with all that it leads to: without it that rule could not be; and one that serves a pod which lives stays
+// until that pod is deleted.
 import type { IptablesBackend } from '../../kernel/kernel.ts'
 import type { Family } from '../../net/address.ts'
 import { marker, type Table } from '../../services/sync/ours.ts'
@@ -22,8 +23,12 @@ export interface RulesContext {
 }
 
 export function ruleRemovals(tables: readonly TableLines[], context: RulesContext): Removals {
-  const services = tables.filter(({ table, lines }) => table === 'mangle' && lines.some((line) => line.startsWith(`:${marker} `))).map(programOf)
-  return together(tables.map((table) => tableRemovals(table, { ...context, servicesAreOurs: services.includes(programOf(table)) })))
+  const services = tables
+    .filter(({ table, lines }) => table === 'mangle' && lines.some((line) => line.startsWith(`:${marker} `)))
+    .map(programOf)
+  return together(
+    tables.map((table) => tableRemovals(table, { ...context, servicesAreOurs: services.includes(programOf(table)) })),
+  )
 }
 
 interface Rule {
@@ -43,7 +48,11 @@ function tableRemovals(of: TableLines, context: RulesContext & { servicesAreOurs
   const rules = lines.filter((line) => line.startsWith('-A ')).map(ruleOf)
   const held = new Set<Owner>()
   const kept: string[] = []
-  const stay = (names: readonly string[], why: string): void => void (names.length > 0 && kept.push(`${listed(names)} (${programOf(of)} -t ${table}) ${names.length === 1 ? 'stays' : 'stay'}: ${why}`))
+  const stay = (names: readonly string[], why: string): void =>
+    void (
+      names.length > 0 &&
+      kept.push(`${listed(names)} (${programOf(of)} -t ${table}) ${names.length === 1 ? 'stays' : 'stay'}: ${why}`)
+    )
 
   const theirs = chains.filter((chain) => {
     const owner = chainOwner(table, chain)
@@ -58,17 +67,31 @@ function tableRemovals(of: TableLines, context: RulesContext & { servicesAreOurs
   if (inUse.some((chain) => chain.startsWith('CNI-DN-'))) for (const chain of hostPortChains) going.delete(chain)
   const administered = theirs.filter((chain) => chain === 'CNI-ADMIN' && rules.some((rule) => rule.chain === chain))
   for (const chain of administered) going.delete(chain)
-  stay(administered, 'rules in it are an administrator\'s')
+  stay(administered, "rules in it are an administrator's")
   const needed = keepNeeded(going, rules, (chain) => !chains.includes(chain) || shared.includes(chain))
-  stay(needed.filter((chain) => !hostPortChains.includes(chain)), 'a rule of a chain that stays leads to it')
-  stay(chains.filter((chain) => chainOwner(table, chain) === undefined && isUnknownChain(chain)), 'it looks like a network\'s, but of none that is known here')
+  stay(
+    needed.filter((chain) => !hostPortChains.includes(chain)),
+    'a rule of a chain that stays leads to it',
+  )
+  stay(
+    chains.filter((chain) => chainOwner(table, chain) === undefined && isUnknownChain(chain)),
+    "it looks like a network's, but of none that is known here",
+  )
 
   const single = rules.filter(({ text, target }) => isKubeRouterRule(text) && !going.has(target ?? ''))
   if (single.length > 0 && context.running.has('kube-router')) held.add('kube-router')
   const alone = context.running.has('kube-router') ? [] : single
   const leading = rules.filter(({ chain, target }) => target !== undefined && going.has(target) && !going.has(chain))
-  const text = restoreText(table, [...going], [...leading, ...alone].filter(({ chain }) => !going.has(chain)))
-  return { steps: text === undefined ? [] : [{ by: 'restore', backend: of.backend, family: of.family, text }], kept, held: [...held] }
+  const text = restoreText(
+    table,
+    [...going],
+    [...leading, ...alone].filter(({ chain }) => !going.has(chain)),
+  )
+  return {
+    steps: text === undefined ? [] : [{ by: 'restore', backend: of.backend, family: of.family, text }],
+    kept,
+    held: [...held],
+  }
 }
 
 function ruleOf(text: string): Rule {
@@ -76,7 +99,10 @@ function ruleOf(text: string): Rule {
   return { text, chain: plain.split(' ')[1] ?? '', target: / -[jg] (\S+)/.exec(plain)?.[1] }
 }
 
-/** The plugins name network and container in the comment of the rule that leads to a pod's chain; a chain that no rule leads to serves nobody. */
+/**
+ * The plugins name network and container in the comment of the rule that leads to a pod's chain; a chain that no rule
+ * leads to serves nobody.
+ */
 function servesPod(chain: string, rules: readonly Rule[], { podLives, anyPodLives }: RulesContext): boolean {
   if (/^CNI-(FORWARD|ISOLATION-STAGE-[12])$/.test(chain)) return anyPodLives
   if (!/^CNI-(DN-)?[0-9a-f]{21,24}$/.test(chain)) return false
@@ -91,7 +117,9 @@ function servesPod(chain: string, rules: readonly Rule[], { podLives, anyPodLive
 function keepNeeded(going: Set<string>, rules: readonly Rule[], mayLose: (chain: string) => boolean): string[] {
   const needed: string[] = []
   for (;;) {
-    const next = rules.find(({ chain, target }) => target !== undefined && going.has(target) && !going.has(chain) && !mayLose(chain))?.target
+    const next = rules.find(
+      ({ chain, target }) => target !== undefined && going.has(target) && !going.has(chain) && !mayLose(chain),
+    )?.target
     if (next === undefined) return needed
     going.delete(next)
     needed.push(next)
@@ -101,7 +129,14 @@ function keepNeeded(going: Set<string>, rules: readonly Rule[], mayLose: (chain:
 /** Emptied, then nothing leads to them, then they go: chains of one table may lead to one another. */
 function restoreText(table: Table, chains: readonly string[], rules: readonly Rule[]): string | undefined {
   if (chains.length === 0 && rules.length === 0) return undefined
-  return [`*${table}`, ...chains.map((chain) => `:${chain} - [0:0]`), ...rules.map(({ text }) => text.replace(/^-A /, '-D ')), ...chains.map((chain) => `-X ${chain}`), 'COMMIT', ''].join('\n')
+  return [
+    `*${table}`,
+    ...chains.map((chain) => `:${chain} - [0:0]`),
+    ...rules.map(({ text }) => text.replace(/^-A /, '-D ')),
+    ...chains.map((chain) => `-X ${chain}`),
+    'COMMIT',
+    '',
+  ].join('\n')
 }
 
 /** A node may have one for each pod. */

@@ -13,11 +13,14 @@ export interface RunningPrograms {
 const distributions = /^(k3s|rke2)(-|$)/
 
 export function runningPrograms(): RunningPrograms {
-  const names = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap(nameOf)
+  const names = readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap(nameOf)
   return {
     owners: new Set(names.flatMap((name) => programsOf[name] ?? [])),
     distribution: names.find((name) => distributions.test(name)),
-    // A thread of the kernel's is seen from the first PID namespace alone; from that of a node of kind or k3d, which is a container itself, its kubelet is.
+    // A thread of the kernel's is seen from the first PID namespace alone; from that of a node of kind or k3d, which is
+    // a container itself, its kubelet is.
     ofHost: names.some((name) => name === 'kthreadd' || name === 'kubelet' || distributions.test(name)),
   }
 }

@@ -12,8 +12,16 @@ export function examineApi({ agent, now }: NodeFacts): Check {
   const findings = agent.watches.flatMap(({ resource, state, lastEventAt, lastError }): Finding[] => {
     const age = lastEventAt === undefined ? undefined : now - lastEventAt
     if (lastError === undefined && age !== undefined && age < staleAfterMs && state !== 'stopped') return []
-    const since = age === undefined ? 'nothing has been read of them yet' : `what is known of them is ${Math.round(age / 1000)} s old`
-    return [{ problem: `${resource} are not followed: ${since}${lastError === undefined ? '' : ` (${lastError})`}`, remedy: `see whether ${agent.api} answers from this node, and whether the agent's ClusterRole lets it list and watch ${resource}` }]
+    const since =
+      age === undefined
+        ? 'nothing has been read of them yet'
+        : `what is known of them is ${Math.round(age / 1000)} s old`
+    return [
+      {
+        problem: `${resource} are not followed: ${since}${lastError === undefined ? '' : ` (${lastError})`}`,
+        remedy: `see whether ${agent.api} answers from this node, and whether the agent's ClusterRole lets it list and watch ${resource}`,
+      },
+    ]
   })
   return { ...base, findings }
 }

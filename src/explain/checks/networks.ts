@@ -9,7 +9,7 @@ import { inTwo } from './agent.ts'
 
 /** The VTEP follows from the podCIDR, so two nodes have one VTEP where they have one podCIDR. */
 export function examineNodes({ agent }: NodeFacts): Check {
-  const base = { name: 'nodes', seenAs: "a node whose pods nobody reaches, since another one claims its addresses" }
+  const base = { name: 'nodes', seenAs: 'a node whose pods nobody reaches, since another one claims its addresses' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const nodes = agent.nodes.map((node) => ({ ...node, zone: undefined, leaving: false, networkUnavailable: false }))
   return { ...base, findings: admit(nodes).problems.map(inTwo) }
@@ -18,25 +18,52 @@ export function examineNodes({ agent }: NodeFacts): Check {
 export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
   const base = { name: 'networks', seenAs: 'addresses that are reached from some nodes and not from others' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
-  const foreign = links.filter(({ name, group }) => group !== ourGroup && name !== bridge && name !== agent.vxlanDevice && name !== 'lo')
-  const onLinks = foreign.flatMap(({ name, addresses }) => addresses.filter(({ scope }) => scope !== 'link').map(({ address, prefix }) => ({ owner: name, cidr: cidrOf(address, prefix) })))
+  const foreign = links.filter(
+    ({ name, group }) => group !== ourGroup && name !== bridge && name !== agent.vxlanDevice && name !== 'lo',
+  )
+  const onLinks = foreign.flatMap(({ name, addresses }) =>
+    addresses
+      .filter(({ scope }) => scope !== 'link')
+      .map(({ address, prefix }) => ({ owner: name, cidr: cidrOf(address, prefix) })),
+  )
   const pods = agent.nodes.flatMap(({ name, podCidrs }) => podCidrs.map((cidr) => ({ owner: name, cidr })))
   const podsOnLinks = pods.flatMap((pod): Finding[] => {
     const link = onLinks.find(({ cidr }) => cidrsOverlap(cidr, pod.cidr))
     if (link === undefined) return []
-    return [{ problem: `podCIDR ${formatCidr(pod.cidr)} of node ${pod.owner} overlaps ${formatCidr(link.cidr)}, which is on ${link.owner} of this node`, remedy: `give the pods another --cluster-cidr, or ${link.owner} another network` }]
+    return [
+      {
+        problem: `podCIDR ${formatCidr(pod.cidr)} of node ${pod.owner} overlaps ${formatCidr(link.cidr)}, which is on ${link.owner} of this node`,
+        remedy: `give the pods another --cluster-cidr, or ${link.owner} another network`,
+      },
+    ]
   })
   const others = [...pods.map(({ owner, cidr }) => ({ owner: `the pods of node ${owner}`, cidr })), ...onLinks]
   const remedy = 'give Services another --service-cluster-ip-range, apart from pods and nodes'
   const blocks = agent.serviceCidrs.flatMap((block): Finding[] => {
     const taken = others.find(({ cidr }) => cidrsOverlap(cidr, block))
-    return taken === undefined ? [] : [{ problem: `the block of cluster IPs ${formatCidr(block)} overlaps ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`, remedy }]
+    return taken === undefined
+      ? []
+      : [
+          {
+            problem: `the block of cluster IPs ${formatCidr(block)} overlaps ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`,
+            remedy,
+          },
+        ]
   })
   // Where the blocks are not known, those that are in use.
-  const strays = agent.serviceAddresses.filter((address) => !agent.serviceCidrs.some((block) => cidrContains(block, address)))
+  const strays = agent.serviceAddresses.filter(
+    (address) => !agent.serviceCidrs.some((block) => cidrContains(block, address)),
+  )
   const addresses = strays.flatMap((address): Finding[] => {
     const taken = others.find(({ cidr }) => cidrContains(cidr, address))
-    return taken === undefined ? [] : [{ problem: `cluster IP ${address} lies in ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`, remedy }]
+    return taken === undefined
+      ? []
+      : [
+          {
+            problem: `cluster IP ${address} lies in ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`,
+            remedy,
+          },
+        ]
   })
   // One remedy is enough for all Services of a range.
   return { ...base, findings: [...podsOnLinks, ...blocks, ...addresses.slice(0, 3)] }

@@ -1,4 +1,5 @@
-// Other nodes, as the probes found them. What the tunnel loses is told apart by what both ends counted: packets that do not arrive, do not come back, or arrive broken.
+// Other nodes, as the probes found them. What the tunnel loses is told apart by what both ends counted: packets that do
+// not arrive, do not come back, or arrive broken.
 import { findUplink } from '../../overlay/uplink.ts'
 import { vxlanOverhead } from '../../overlay/mtu.ts'
 import { familyOf } from '../../net/address.ts'
@@ -10,7 +11,16 @@ import type { PeerProbe } from '../peer-probe.ts'
 export function examineUnderlay({ agent, peers }: NodeFacts): Check {
   const base = { name: 'node to node', seenAs: 'a node that is cut off, or whose agent is down' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
-  const findings = peers.flatMap(({ node, address, port, underlay }) => underlay === undefined ? [] : [{ problem: `the agent of ${node} does not answer at ${address}:${port} (${underlay})`, remedy: `see whether ${node} is up and its agent runs, and allow TCP ${port} between nodes` }])
+  const findings = peers.flatMap(({ node, address, port, underlay }) =>
+    underlay === undefined
+      ? []
+      : [
+          {
+            problem: `the agent of ${node} does not answer at ${address}:${port} (${underlay})`,
+            remedy: `see whether ${node} is up and its agent runs, and allow TCP ${port} between nodes`,
+          },
+        ],
+  )
   return { ...base, findings }
 }
 
@@ -18,19 +28,42 @@ export function examineOverlay({ agent, peers }: NodeFacts): Check {
   const base = { name: 'overlay', seenAs: 'pods that reach those of their own node only' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const lost = peers.filter((peer) => peer.underlay === undefined && peer.overlay !== undefined && !isBroken(peer))
-  return { ...base, findings: lost.map((peer) => (agent.overlay === 'vxlan' || agent.overlay === 'auto' ? inTunnel(peer, agent.node, agent.vxlanPort) : routed(peer))) }
+  return {
+    ...base,
+    findings: lost.map((peer) =>
+      agent.overlay === 'vxlan' || agent.overlay === 'auto'
+        ? inTunnel(peer, agent.node, agent.vxlanPort)
+        : routed(peer),
+    ),
+  }
 }
 
 function inTunnel({ node, address, overlay, counted }: PeerProbe, own: string, port: number): Finding {
-  const allow = (from: string, to: string): string => `allow UDP ${port} from ${from} to ${to} in firewalls and security groups (VMware's NSX takes 8472 for itself: set vxlanPort to another on all nodes)`
+  const allow = (from: string, to: string): string =>
+    `allow UDP ${port} from ${from} to ${to} in firewalls and security groups (VMware's NSX takes 8472 for itself: set vxlanPort to another on all nodes)`
   const remedy = allow(own, node)
-  if (counted?.there.received === 0) return { problem: `packets in the tunnel do not reach ${node} at ${address}: UDP ${port} from ${own} is lost (${overlay})`, remedy }
-  if (counted?.here.received === 0) return { problem: `packets in the tunnel reach ${node} at ${address}, and its answers are lost: UDP ${port} from ${node} to ${own} (${overlay})`, remedy: allow(node, own) }
-  return { problem: `${node} at ${address} does not answer through the tunnel (${overlay})`, remedy: `${remedy}, both ways; run fairlead doctor on ${node} too` }
+  if (counted?.there.received === 0)
+    return {
+      problem: `packets in the tunnel do not reach ${node} at ${address}: UDP ${port} from ${own} is lost (${overlay})`,
+      remedy,
+    }
+  if (counted?.here.received === 0)
+    return {
+      problem: `packets in the tunnel reach ${node} at ${address}, and its answers are lost: UDP ${port} from ${node} to ${own} (${overlay})`,
+      remedy: allow(node, own),
+    }
+  return {
+    problem: `${node} at ${address} does not answer through the tunnel (${overlay})`,
+    remedy: `${remedy}, both ways; run fairlead doctor on ${node} too`,
+  }
 }
 
 function routed({ node, overlay }: PeerProbe): Finding {
-  return { problem: `${node} does not answer at its pod network (${overlay})`, remedy: 'switch off the source check of the cloud or hypervisor that knows nodes\' own addresses alone, or set overlay: vxlan' }
+  return {
+    problem: `${node} does not answer at its pod network (${overlay})`,
+    remedy:
+      "switch off the source check of the cloud or hypervisor that knows nodes' own addresses alone, or set overlay: vxlan",
+  }
 }
 
 /** Known from flannel #1279: ping works and nothing else does. */
@@ -39,31 +72,55 @@ export function examineChecksums({ agent, peers, device }: NodeFacts): Check {
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const findings = peers.filter(isBroken).map(({ node, counted }) => {
     const sender = (counted?.there.checksumErrors ?? 0) > 0 ? agent.node : node
-    return { problem: `what goes through the tunnel between ${agent.node} and ${node} arrives with wrong checksums: the network card of ${sender} miscalculates them`, remedy: `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off (its agent does it where checksumOffload is auto), and update the driver of its network card` }
+    return {
+      problem: `what goes through the tunnel between ${agent.node} and ${node} arrives with wrong checksums: the network card of ${sender} miscalculates them`,
+      remedy: `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off (its agent does it where checksumOffload is auto), and update the driver of its network card`,
+    }
   })
   return { ...base, findings }
 }
 
 function isBroken({ overlay, counted }: PeerProbe): boolean {
-  return overlay !== undefined && counted !== undefined && counted.here.checksumErrors + counted.there.checksumErrors > 0
+  return (
+    overlay !== undefined && counted !== undefined && counted.here.checksumErrors + counted.there.checksumErrors > 0
+  )
 }
 
 export function examineMtu({ agent, peers, links, device }: NodeFacts): Check {
   const base = { name: 'MTU', seenAs: 'connections that open and then hang, as TLS and large answers do' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const tunnel = links.find(({ name }) => name === device)
-  const findings = peers.filter(({ large }) => large !== undefined).map(({ node, large }) => ({
-    problem: `small packets reach ${node} and those of ${tunnel?.mtu ?? 'full'} bytes do not (${large})`,
-    remedy: 'raise the MTU of what is between the nodes, or set mtu to what it carries less the header of the tunnel (50 bytes, 70 over IPv6)',
-  }))
-  return { ...base, findings: [...findings, ...tooLarge(agent.nodes.find(({ name }) => name === agent.node)?.internalAddresses ?? [], { links, device })] }
+  const findings = peers
+    .filter(({ large }) => large !== undefined)
+    .map(({ node, large }) => ({
+      problem: `small packets reach ${node} and those of ${tunnel?.mtu ?? 'full'} bytes do not (${large})`,
+      remedy:
+        'raise the MTU of what is between the nodes, or set mtu to what it carries less the header of the tunnel (50 bytes, 70 over IPv6)',
+    }))
+  return {
+    ...base,
+    findings: [
+      ...findings,
+      ...tooLarge(agent.nodes.find(({ name }) => name === agent.node)?.internalAddresses ?? [], { links, device }),
+    ],
+  }
 }
 
-function tooLarge(addresses: readonly Parameters<typeof findUplink>[1][], { links, device }: Pick<NodeFacts, 'links' | 'device'>): Finding[] {
+function tooLarge(
+  addresses: readonly Parameters<typeof findUplink>[1][],
+  { links, device }: Pick<NodeFacts, 'links' | 'device'>,
+): Finding[] {
   const tunnel = links.find(({ name }) => name === device)
   const [address] = addresses
   const uplink = address === undefined ? undefined : findUplink(links, address)
   if (tunnel === undefined || uplink === undefined || address === undefined) return []
   const limit = uplink.mtu - vxlanOverhead(familyOf(address))
-  return tunnel.mtu <= limit ? [] : [{ problem: `${device} has an MTU of ${tunnel.mtu}, and ${uplink.device} carries ${limit} inside of the tunnel`, remedy: `ip link set ${device} mtu ${limit}; the agent does so within seconds` }]
+  return tunnel.mtu <= limit
+    ? []
+    : [
+        {
+          problem: `${device} has an MTU of ${tunnel.mtu}, and ${uplink.device} carries ${limit} inside of the tunnel`,
+          remedy: `ip link set ${device} mtu ${limit}; the agent does so within seconds`,
+        },
+      ]
 }

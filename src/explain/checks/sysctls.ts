@@ -4,26 +4,53 @@ import type { Check, Finding } from '../check.ts'
 import type { NodeFacts } from '../node-facts.ts'
 
 const forwardingKeys: Readonly<Record<Family, string>> = { 4: 'net/ipv4/ip_forward', 6: 'net/ipv6/conf/all/forwarding' }
-const bridgeKeys: Readonly<Record<Family, string>> = { 4: 'net/bridge/bridge-nf-call-iptables', 6: 'net/bridge/bridge-nf-call-ip6tables' }
+const bridgeKeys: Readonly<Record<Family, string>> = {
+  4: 'net/bridge/bridge-nf-call-iptables',
+  6: 'net/bridge/bridge-nf-call-ip6tables',
+}
 const filterOfAll = 'net/ipv4/conf/all/rp_filter'
-export const conntrackKeys = { count: 'net/netfilter/nf_conntrack_count', max: 'net/netfilter/nf_conntrack_max' } as const
+export const conntrackKeys = {
+  count: 'net/netfilter/nf_conntrack_count',
+  max: 'net/netfilter/nf_conntrack_max',
+} as const
 
 /** All that {@link examineForwarding} and those below look at. */
-export function sysctlsRead({ families, devices }: { families: readonly Family[]; devices: readonly string[] }): string[] {
-  return [...families.flatMap((family) => [forwardingKeys[family], bridgeKeys[family]]), filterOfAll, ...devices.map(filterOf), ...Object.values(conntrackKeys)]
+export function sysctlsRead({
+  families,
+  devices,
+}: {
+  families: readonly Family[]
+  devices: readonly string[]
+}): string[] {
+  return [
+    ...families.flatMap((family) => [forwardingKeys[family], bridgeKeys[family]]),
+    filterOfAll,
+    ...devices.map(filterOf),
+    ...Object.values(conntrackKeys),
+  ]
 }
 
 export function examineForwarding({ sysctls, families }: NodeFacts): Check {
   const off = families.map((family) => forwardingKeys[family]).filter((key) => sysctls.get(key) !== '1')
-  const findings = off.map((key) => ({ problem: `${dotted(key)} is ${sysctls.get(key) ?? 'not there'}: this node forwards nothing`, remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back` }))
+  const findings = off.map((key) => ({
+    problem: `${dotted(key)} is ${sysctls.get(key) ?? 'not there'}: this node forwards nothing`,
+    remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back`,
+  }))
   return { name: 'forwarding', seenAs: 'pods that reach nobody beyond their own node', findings }
 }
 
 /** Where the kernel lacks the module, pods are routed and nothing is bridged (docs/how-it-works.md): no fault. */
 export function examineBridgeFilter({ sysctls, families }: NodeFacts): Check {
   const off = families.map((family) => bridgeKeys[family]).filter((key) => sysctls.get(key) === '0')
-  const findings = off.map((key) => ({ problem: `${dotted(key)} is 0: rules do not see what goes from pod to pod on this node`, remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back` }))
-  return { name: 'br_netfilter', seenAs: 'Services that time out when their endpoint is on the same node as the client', findings }
+  const findings = off.map((key) => ({
+    problem: `${dotted(key)} is 0: rules do not see what goes from pod to pod on this node`,
+    remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back`,
+  }))
+  return {
+    name: 'br_netfilter',
+    seenAs: 'Services that time out when their endpoint is on the same node as the client',
+    findings,
+  }
 }
 
 export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Check {
@@ -31,7 +58,12 @@ export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Chec
     const own = sysctls.get(filterOf(name))
     const effective = Math.max(Number(own ?? 0), Number(sysctls.get(filterOfAll) ?? 0))
     if (own === undefined || effective !== 1) return []
-    return [{ problem: `rp_filter of ${name} is strict (1): answers that come by another way than the route back are dropped`, remedy: `sysctl -w ${filterOf(name)}=2, and find in /etc/sysctl.d what sets it back` }]
+    return [
+      {
+        problem: `rp_filter of ${name} is strict (1): answers that come by another way than the route back are dropped`,
+        remedy: `sysctl -w ${filterOf(name)}=2, and find in /etc/sysctl.d what sets it back`,
+      },
+    ]
   })
   return { name: 'rp_filter', seenAs: 'answers of Services and pods of other nodes that never arrive', findings }
 }
@@ -40,9 +72,18 @@ export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Chec
 export function examineConntrack({ sysctls }: Pick<NodeFacts, 'sysctls'>, fullFrom = 0.8): Check {
   const base = { name: 'conntrack', seenAs: 'new connections that fail now and then under load' }
   const [count, max] = [sysctls.get(conntrackKeys.count), sysctls.get(conntrackKeys.max)].map(Number)
-  if (count === undefined || max === undefined || Number.isNaN(count) || Number.isNaN(max)) return { ...base, findings: [], skipped: 'the kernel does not track connections' }
+  if (count === undefined || max === undefined || Number.isNaN(count) || Number.isNaN(max))
+    return { ...base, findings: [], skipped: 'the kernel does not track connections' }
   if (count < max * fullFrom) return { ...base, findings: [] }
-  return { ...base, findings: [{ problem: `${count} of ${max} tracked connections are in use`, remedy: `sysctl -w net.netfilter.nf_conntrack_max=${max * 2}, and find who opens them: conntrack -L` }] }
+  return {
+    ...base,
+    findings: [
+      {
+        problem: `${count} of ${max} tracked connections are in use`,
+        remedy: `sysctl -w net.netfilter.nf_conntrack_max=${max * 2}, and find who opens them: conntrack -L`,
+      },
+    ],
+  }
 }
 
 function filterOf(device: string): string {

@@ -77,13 +77,17 @@ export class Answers {
     const unread = names.filter((name) => !this.#chains.has(keyOf(name)))
     if (unread.length >= manyChains) {
       const wanted = new Map(unread.map((name): [string, string[]] => [name, []]))
-      await this.#kernel.readTable(family, table, (line) => wanted.get(/^(?::|-A )(\S+)/.exec(line)?.[1] ?? '')?.push(line))
+      await this.#kernel.readTable(family, table, (line) =>
+        wanted.get(/^(?::|-A )(\S+)/.exec(line)?.[1] ?? '')?.push(line),
+      )
       for (const [name, lines] of wanted) this.#chains.set(keyOf(name), lines.length === 0 ? undefined : lines)
     } else for (const name of unread) this.#chains.set(keyOf(name), await this.#kernel.rulesOf(family, table, name))
-    return new Map(names.flatMap((name) => {
-      const lines = this.#chains.get(keyOf(name))
-      return lines === undefined ? [] : [[name, lines] as const]
-    }))
+    return new Map(
+      names.flatMap((name) => {
+        const lines = this.#chains.get(keyOf(name))
+        return lines === undefined ? [] : [[name, lines] as const]
+      }),
+    )
   }
 }
 

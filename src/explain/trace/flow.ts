@@ -24,7 +24,10 @@ export interface Flow {
 }
 
 /** Whether rules see what goes from one port of the bridge to another. */
-export const bridgeFilterKeys = { 4: 'net/bridge/bridge-nf-call-iptables', 6: 'net/bridge/bridge-nf-call-ip6tables' } as const
+export const bridgeFilterKeys = {
+  4: 'net/bridge/bridge-nf-call-iptables',
+  6: 'net/bridge/bridge-nf-call-ip6tables',
+} as const
 
 export type ClusterNode = AgentStatus['nodes'][number]
 

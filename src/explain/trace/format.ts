@@ -5,14 +5,32 @@ import { percent } from './rules.ts'
 
 export function formatTrace({ from, to, path, remarks }: Trace): string {
   const width = Math.max(...allHops(path).map(({ at }) => at.length))
-  return [`from ${from}`, `to   ${to}`, ...remarks.map((remark) => `(${remark})`), '', ...pathLines(path, '', width), '', summary(path)].join('\n')
+  return [
+    `from ${from}`,
+    `to   ${to}`,
+    ...remarks.map((remark) => `(${remark})`),
+    '',
+    ...pathLines(path, '', width),
+    '',
+    summary(path),
+  ].join('\n')
 }
 
 function pathLines({ hops, branches }: Path, indent: string, width: number): string[] {
   const lines = hops.flatMap((hop) => hopLines(hop, indent, width))
-  const told = branches.length > mostBranches ? branches.filter((branch, i) => i === 0 || branches.findIndex((each) => arrives(each) === arrives(branch)) === i) : branches
+  const told =
+    branches.length > mostBranches
+      ? branches.filter((branch, i) => i === 0 || branches.findIndex((each) => arrives(each) === arrives(branch)) === i)
+      : branches
   const rest = branches.filter((branch) => !told.includes(branch))
-  return [...lines, ...told.flatMap((branch) => [`${indent}${percent(branch.chance)} of connections:`, ...pathLines(branch, `${indent}  `, width)]), ...rest.map((branch) => `${indent}${percent(branch.chance)} of connections: ${endOf(branch)}`)]
+  return [
+    ...lines,
+    ...told.flatMap((branch) => [
+      `${indent}${percent(branch.chance)} of connections:`,
+      ...pathLines(branch, `${indent}  `, width),
+    ]),
+    ...rest.map((branch) => `${indent}${percent(branch.chance)} of connections: ${endOf(branch)}`),
+  ]
 }
 
 /** So many are told hop by hop; of more, one of those that arrive and one of those that do not. */
@@ -31,7 +49,12 @@ function hopLines({ at, object, note, command, broken }: Hop, indent: string, wi
     `${indent}${broken === undefined ? 'ok    ' : 'BROKEN'}  ${at.padEnd(width)}  ${object}${note === undefined ? '' : `   (${note})`}`,
     `${under}$ ${command}`,
     ...(broken === undefined ? [] : [`${under}${broken.problem}`, `${under}-> ${broken.remedy}`]),
-    ...(broken?.policy === undefined ? [] : stringify(broken.policy).trimEnd().split('\n').map((line) => `${under}   ${line}`)),
+    ...(broken?.policy === undefined
+      ? []
+      : stringify(broken.policy)
+          .trimEnd()
+          .split('\n')
+          .map((line) => `${under}   ${line}`)),
   ]
 }
 

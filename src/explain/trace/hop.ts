@@ -36,7 +36,9 @@ export interface Trace {
   readonly from: string
   readonly to: string
   readonly path: Path
-  /** What the answers rest on, where somebody should know: an agent that did not answer, an address that was assumed. */
+  /**
+   * What the answers rest on, where somebody should know: an agent that did not answer, an address that was assumed.
+   */
   readonly remarks: readonly string[]
 }
 

@@ -12,9 +12,32 @@ export function* walkToProcess({ destination, port, protocol }: Flow, whose: str
   const listeners = yield* ask('listeners', question)
   if (listeners === undefined) return []
   const hop = { at: `port ${port}/${protocol}`, command: listenersCommand(question) }
-  const listener = listeners.find((each) => each.port === port && (each.address === undefined || each.address === destination))
-  if (listener !== undefined) return [{ ...hop, object: `${protocol === 'tcp' ? 'LISTEN' : 'UNCONN'} ${listener.address ?? (familyOf(destination) === 4 ? '0.0.0.0' : '[::]')}:${port}` }]
+  const listener = listeners.find(
+    (each) => each.port === port && (each.address === undefined || each.address === destination),
+  )
+  if (listener !== undefined)
+    return [
+      {
+        ...hop,
+        object: `${protocol === 'tcp' ? 'LISTEN' : 'UNCONN'} ${listener.address ?? (familyOf(destination) === 4 ? '0.0.0.0' : '[::]')}:${port}`,
+      },
+    ]
   const elsewhere = listeners.filter((each) => each.port === port).map(({ address }) => address)
-  const problem = elsewhere.length === 0 ? `nobody listens on port ${port}/${protocol} of ${whose}: the client is refused` : `what listens on port ${port}/${protocol} of ${whose} does so on ${elsewhere.join(', ')} alone: the client is refused`
-  return [{ ...hop, object: 'nobody', broken: { problem, remedy: elsewhere.length === 0 ? 'compare the port with that of the program, and see whether it has started: kubectl logs' : `let it listen on 0.0.0.0, or on ${destination}` } }]
+  const problem =
+    elsewhere.length === 0
+      ? `nobody listens on port ${port}/${protocol} of ${whose}: the client is refused`
+      : `what listens on port ${port}/${protocol} of ${whose} does so on ${elsewhere.join(', ')} alone: the client is refused`
+  return [
+    {
+      ...hop,
+      object: 'nobody',
+      broken: {
+        problem,
+        remedy:
+          elsewhere.length === 0
+            ? 'compare the port with that of the program, and see whether it has started: kubectl logs'
+            : `let it listen on 0.0.0.0, or on ${destination}`,
+      },
+    },
+  ]
 }

@@ -1,5 +1,6 @@
-// What a trace asks of the kernel and of the agent. The walk itself is pure: it asks as it goes, since what the next question is depends on the last answer. The edge
-// (answer.ts) answers from the kernel as it is, tests from what tools have printed.
+// What a trace asks of the kernel and of the agent. The walk itself is pure: it asks as it goes, since what the next
+// question is depends on the last answer. The edge (answer.ts) answers from the kernel as it is, tests from what tools
+// have printed.
 import type { Found } from '../../agent/lookup-shape.ts'
 import type { IptablesTable } from '../../kernel/kernel.ts'
 import type { NftObject } from '../../kernel/nftables.ts'
@@ -11,12 +12,18 @@ import type { Address, Family } from '../../net/address.ts'
 interface Asked {
   route: { question: RouteQuestion; answer: RouteAnswer }
   /** Each as `iptables -S CHAIN` prints it; those that are not there are left out. */
-  chains: { question: { readonly family: Family; readonly table: IptablesTable; readonly names: readonly string[] }; answer: ReadonlyMap<string, readonly string[]> }
+  chains: {
+    question: { readonly family: Family; readonly table: IptablesTable; readonly names: readonly string[] }
+    answer: ReadonlyMap<string, readonly string[]>
+  }
   links: { question: object; answer: readonly Link[] }
   /** Undefined where the namespace cannot be entered from here. */
   linksIn: { question: { readonly netns: string }; answer: readonly Link[] | undefined }
   /** Undefined where there is no such device. */
-  neighbours: { question: { readonly family: Family; readonly device: string }; answer: readonly Neighbour[] | undefined }
+  neighbours: {
+    question: { readonly family: Family; readonly device: string }
+    answer: readonly Neighbour[] | undefined
+  }
   fdb: { question: { readonly device: string }; answer: readonly FdbEntry[] | undefined }
   /** Undefined where nobody can tell. */
   listeners: { question: ListenersQuestion; answer: readonly Listener[] | undefined }

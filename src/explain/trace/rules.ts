@@ -11,7 +11,17 @@ export type Hook = 'PREROUTING' | 'INPUT' | 'FORWARD' | 'OUTPUT' | 'POSTROUTING'
 export function* walkHook(flow: Flow, table: IptablesTable, hook: Hook, outDevice?: string): Walk<RuleWalk> {
   const { family, source, destination, protocol, port, device: inDevice, mark, translated } = flow
   const own = new Set((yield* ask('links', {})).flatMap(({ addresses }) => addresses.map(({ address }) => address)))
-  const packet = { source, destination, protocol, port, inDevice, outDevice, mark, translated, isOwn: (address: typeof source) => own.has(address) || address.startsWith('127.') }
+  const packet = {
+    source,
+    destination,
+    protocol,
+    port,
+    inDevice,
+    outDevice,
+    mark,
+    translated,
+    isOwn: (address: typeof source) => own.has(address) || address.startsWith('127.'),
+  }
   const chains = new Map<string, readonly string[]>()
   let policy: 'accept' | 'drop' = 'accept'
   for (;;) {
@@ -19,7 +29,13 @@ export function* walkHook(flow: Flow, table: IptablesTable, hook: Hook, outDevic
     if (walk.missing.size === 0) return walk
     const found = yield* ask('chains', { family, table, names: [...walk.missing] })
     if (found.get(hook)?.[0] === `-P ${hook} DROP`) policy = 'drop'
-    for (const name of walk.missing) chains.set(name, (found.get(name) ?? []).filter((line) => line.startsWith('-A ')).map((line) => line.slice(`-A ${name} `.length)))
+    for (const name of walk.missing)
+      chains.set(
+        name,
+        (found.get(name) ?? [])
+          .filter((line) => line.startsWith('-A '))
+          .map((line) => line.slice(`-A ${name} `.length)),
+      )
   }
 }
 
@@ -29,15 +45,30 @@ export function onlyWay({ ways }: RuleWalk): RuleWay {
 }
 
 /** One for each rule that did something, and for each of which nobody here can tell whether it does. */
-export function ruleHops(here: Here, { family }: Flow, table: IptablesTable, { met, end }: RuleWay, doubtful: readonly MetRule[] = []): Hop[] {
+export function ruleHops(
+  here: Here,
+  { family }: Flow,
+  table: IptablesTable,
+  { met, end }: RuleWay,
+  doubtful: readonly MetRule[] = [],
+): Hop[] {
   const stopped = end.kind === 'drop' || end.kind === 'reject'
   const telling = met.filter((rule, i) => i === met.length - 1 || !isPlainJump(rule))
-  const hopOf = (rule: MetRule): Hop => ({ at: `${table} ${rule.chain}`, object: textOf(rule), command: `${here.iptables[family]} -t ${table} -S ${rule.chain}` })
-  const doubts = doubtful.map((rule) => ({ ...hopOf(rule), note: 'its condition is not understood here, and taken as not met' }))
+  const hopOf = (rule: MetRule): Hop => ({
+    at: `${table} ${rule.chain}`,
+    object: textOf(rule),
+    command: `${here.iptables[family]} -t ${table} -S ${rule.chain}`,
+  })
+  const doubts = doubtful.map((rule) => ({
+    ...hopOf(rule),
+    note: 'its condition is not understood here, and taken as not met',
+  }))
   const hops = telling.map((rule, i) => ({
     ...hopOf(rule),
     ...(rule.rule.includes('-m recent --set') ? { note: 'affinity: from now on this client comes back here' } : {}),
-    ...(stopped && i === telling.length - 1 ? { broken: brokenBy(here, family, table, rule, end.kind === 'reject') } : {}),
+    ...(stopped && i === telling.length - 1
+      ? { broken: brokenBy(here, family, table, rule, end.kind === 'reject') }
+      : {}),
   }))
   return [...doubts, ...hops]
 }
@@ -57,10 +88,26 @@ function textOf({ chain, rule }: MetRule): string {
 
 function brokenBy(here: Here, family: 4 | 6, table: IptablesTable, rule: MetRule, refused: boolean): Broken {
   const comment = /--comment "((?:[^"\\]|\\.)*)"/.exec(rule.rule)?.[1] ?? ''
-  const [, namespace = '', service = '', what] = /^([^/ ]+)\/([^: ]+)\S* (has no (?:local )?endpoints)$/.exec(comment) ?? []
+  const [, namespace = '', service = '', what] =
+    /^([^/ ]+)\/([^: ]+)\S* (has no (?:local )?endpoints)$/.exec(comment) ?? []
   const fate = refused ? 'the client is refused' : 'the packet is dropped, and the client hears nothing'
-  if (what !== undefined) return { problem: `Service ${namespace}/${service} ${what}: ${fate}`, remedy: `find out why no pod of it is ready${what.includes('local') ? ' on this node' : ''}: kubectl -n ${namespace} get endpointslices -l kubernetes.io/service-name=${service}` }
-  if (rule.chain === 'KUBE-PROXY-FIREWALL') return { problem: `${comment === '' ? 'the load balancer' : comment.split(' ')[0]} lets this client not in: ${fate}`, remedy: 'add its address to spec.loadBalancerSourceRanges of the Service' }
-  if (rule.rule.startsWith('-P ')) return { problem: `no rule of chain ${rule.chain} accepts the packet, and the chain's policy drops it`, remedy: `${here.iptables[family]} -P ${rule.chain} ACCEPT, or find who set it so` }
-  return { problem: `a rule of chain ${rule.chain}${comment === '' ? '' : ` ("${comment}")`} stops it: ${fate}`, remedy: `if it should pass, change what made the rule: ${here.iptables[family]} -t ${table} -S ${rule.chain}` }
+  if (what !== undefined)
+    return {
+      problem: `Service ${namespace}/${service} ${what}: ${fate}`,
+      remedy: `find out why no pod of it is ready${what.includes('local') ? ' on this node' : ''}: kubectl -n ${namespace} get endpointslices -l kubernetes.io/service-name=${service}`,
+    }
+  if (rule.chain === 'KUBE-PROXY-FIREWALL')
+    return {
+      problem: `${comment === '' ? 'the load balancer' : comment.split(' ')[0]} lets this client not in: ${fate}`,
+      remedy: 'add its address to spec.loadBalancerSourceRanges of the Service',
+    }
+  if (rule.rule.startsWith('-P '))
+    return {
+      problem: `no rule of chain ${rule.chain} accepts the packet, and the chain's policy drops it`,
+      remedy: `${here.iptables[family]} -P ${rule.chain} ACCEPT, or find who set it so`,
+    }
+  return {
+    problem: `a rule of chain ${rule.chain}${comment === '' ? '' : ` ("${comment}")`} stops it: ${fate}`,
+    remedy: `if it should pass, change what made the rule: ${here.iptables[family]} -t ${table} -S ${rule.chain}`,
+  }
 }

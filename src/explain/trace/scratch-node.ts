@@ -1,5 +1,7 @@
-// A node for tests: what its tools have printed (golden/, and below), answered to a walk as the edge would answer it from the kernel. node1 of a lab of two, with pods default/a, db, near and
-// caged; default/b and far are on node2. Service default/web has endpoints a and b, default/none has none; default/db is isolated for ingress, caged for egress.
+// A node for tests: what its tools have printed (golden/, and below), answered to a walk as the edge would answer it
+// from the kernel. node1 of a lab of two, with pods default/a, db, near and caged; default/b and far are on node2.
+// Service default/web has endpoints a and b, default/none has none; default/db is isolated for ingress, caged for
+// egress.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Found, FoundPod } from '../../agent/lookup-shape.ts'
@@ -16,15 +18,32 @@ import type { Answer, Question, Walk } from './question.ts'
 
 const golden = (name: string): string => readFileSync(join(import.meta.dirname, 'golden', name), 'utf8')
 
-const wiredPods: Readonly<Record<string, Address>> = { a: parseAddress('172.30.0.2'), db: parseAddress('172.30.0.3'), near: parseAddress('172.30.0.4'), caged: parseAddress('172.30.0.5') }
+const wiredPods: Readonly<Record<string, Address>> = {
+  a: parseAddress('172.30.0.2'),
+  db: parseAddress('172.30.0.3'),
+  near: parseAddress('172.30.0.4'),
+  caged: parseAddress('172.30.0.5'),
+}
 
 export const here: Here = {
   node: 'node1',
   bridge: 'cni0',
   vxlanDevice: 'fairlead.1',
   nodes: [
-    { name: 'node1', uid: '1', createdAt: 0, podCidrs: [parseCidr('172.30.0.0/24')], internalAddresses: [parseAddress('192.168.0.21')] },
-    { name: 'node2', uid: '2', createdAt: 0, podCidrs: [parseCidr('172.30.1.0/24')], internalAddresses: [parseAddress('192.168.0.22')] },
+    {
+      name: 'node1',
+      uid: '1',
+      createdAt: 0,
+      podCidrs: [parseCidr('172.30.0.0/24')],
+      internalAddresses: [parseAddress('192.168.0.21')],
+    },
+    {
+      name: 'node2',
+      uid: '2',
+      createdAt: 0,
+      podCidrs: [parseCidr('172.30.1.0/24')],
+      internalAddresses: [parseAddress('192.168.0.22')],
+    },
   ],
   attachments: Object.entries(wiredPods).map(([name, address]) => attachmentOf(name, address)),
   iptables: { 4: 'iptables-nft', 6: 'ip6tables-nft' },
@@ -32,13 +51,41 @@ export const here: Here = {
 
 function attachmentOf(name: string, address: Address): PodAttachment {
   return {
-    network: 'fairlead', containerId: name, podInterface: parseInterfaceName('eth0'), hostInterface: parseInterfaceName(`veth-${name}`), netns: `/run/netns/${name}`, netnsId: undefined, addresses: [address],
-    podMac: macOf('pod', address), mtu: 1450, pod: { namespace: 'default', name, uid: name }, portMappings: [], bandwidth: undefined, createdAt: 0, podCidrs: [parseCidr('172.30.0.0/24')], routed: false,
+    network: 'fairlead',
+    containerId: name,
+    podInterface: parseInterfaceName('eth0'),
+    hostInterface: parseInterfaceName(`veth-${name}`),
+    netns: `/run/netns/${name}`,
+    netnsId: undefined,
+    addresses: [address],
+    podMac: macOf('pod', address),
+    mtu: 1450,
+    pod: { namespace: 'default', name, uid: name },
+    portMappings: [],
+    bandwidth: undefined,
+    createdAt: 0,
+    podCidrs: [parseCidr('172.30.0.0/24')],
+    routed: false,
   }
 }
 
 function linkOf(name: string, changes: Partial<Link> = {}): Link {
-  return { index: 1, name, mac: undefined, mtu: 1450, up: true, carrier: true, group: 98, alias: undefined, type: undefined, master: undefined, hairpin: undefined, vxlan: undefined, addresses: [], ...changes }
+  return {
+    index: 1,
+    name,
+    mac: undefined,
+    mtu: 1450,
+    up: true,
+    carrier: true,
+    group: 98,
+    alias: undefined,
+    type: undefined,
+    master: undefined,
+    hairpin: undefined,
+    vxlan: undefined,
+    addresses: [],
+    ...changes,
+  }
 }
 
 function withAddress(text: string): Partial<Link> {
@@ -49,21 +96,56 @@ function withAddress(text: string): Partial<Link> {
 /** All of it can be changed before it is walked. */
 export class ScratchNode {
   links: Link[] = [
-    linkOf('eth0', withAddress('192.168.0.21/24')), linkOf('cni0', withAddress('172.30.0.1/24')), linkOf('fairlead.1', withAddress('172.30.0.0/32')),
+    linkOf('eth0', withAddress('192.168.0.21/24')),
+    linkOf('cni0', withAddress('172.30.0.1/24')),
+    linkOf('fairlead.1', withAddress('172.30.0.0/32')),
     ...Object.keys(wiredPods).map((name) => linkOf(`veth-${name}`, { master: 'cni0', hairpin: true })),
   ]
-  podLinks = new Map(Object.entries(wiredPods).map(([name, address]) => [`/run/netns/${name}`, [linkOf('eth0', withAddress(`${address}/24`))]]))
+  podLinks = new Map(
+    Object.entries(wiredPods).map(([name, address]) => [
+      `/run/netns/${name}`,
+      [linkOf('eth0', withAddress(`${address}/24`))],
+    ]),
+  )
   /** `ip route`, each line with what `ip -j route get` answers where it matches; the first that does counts. */
   routes: { to: string; line: string; json: object }[] = [
-    { to: '192.168.0.21/32', line: 'local 192.168.0.21 dev eth0 table local proto kernel scope host src 192.168.0.21', json: { type: 'local', dev: 'lo', prefsrc: '192.168.0.21' } },
-    { to: '172.30.0.0/24', line: '172.30.0.0/24 dev cni0 proto kernel scope link src 172.30.0.1', json: { dev: 'cni0', prefsrc: '172.30.0.1' } },
-    { to: '172.30.1.0/24', line: '172.30.1.0/24 via 172.30.1.0 dev fairlead.1 proto 98 onlink', json: { gateway: '172.30.1.0', dev: 'fairlead.1', prefsrc: '172.30.0.0' } },
-    { to: '192.168.0.0/24', line: '192.168.0.0/24 dev eth0 proto kernel scope link src 192.168.0.21', json: { dev: 'eth0', prefsrc: '192.168.0.21' } },
-    { to: '0.0.0.0/0', line: 'default via 192.168.0.1 dev eth0', json: { gateway: '192.168.0.1', dev: 'eth0', prefsrc: '192.168.0.21' } },
+    {
+      to: '192.168.0.21/32',
+      line: 'local 192.168.0.21 dev eth0 table local proto kernel scope host src 192.168.0.21',
+      json: { type: 'local', dev: 'lo', prefsrc: '192.168.0.21' },
+    },
+    {
+      to: '172.30.0.0/24',
+      line: '172.30.0.0/24 dev cni0 proto kernel scope link src 172.30.0.1',
+      json: { dev: 'cni0', prefsrc: '172.30.0.1' },
+    },
+    {
+      to: '172.30.1.0/24',
+      line: '172.30.1.0/24 via 172.30.1.0 dev fairlead.1 proto 98 onlink',
+      json: { gateway: '172.30.1.0', dev: 'fairlead.1', prefsrc: '172.30.0.0' },
+    },
+    {
+      to: '192.168.0.0/24',
+      line: '192.168.0.0/24 dev eth0 proto kernel scope link src 192.168.0.21',
+      json: { dev: 'eth0', prefsrc: '192.168.0.21' },
+    },
+    {
+      to: '0.0.0.0/0',
+      line: 'default via 192.168.0.1 dev eth0',
+      json: { gateway: '192.168.0.1', dev: 'eth0', prefsrc: '192.168.0.21' },
+    },
   ]
-  neighbours: Neighbour[] = [{ address: parseAddress('172.30.1.0'), mac: parseMac('02:58:ac:1e:01:00'), permanent: true }]
-  fdb: FdbEntry[] = [{ mac: parseMac('02:58:ac:1e:01:00'), destination: parseAddress('192.168.0.22'), self: true, permanent: true }]
-  rules: Readonly<Record<string, string>> = { nat: golden('nat.rules'), filter: golden('filter.rules'), mangle: '-P PREROUTING ACCEPT\n' }
+  neighbours: Neighbour[] = [
+    { address: parseAddress('172.30.1.0'), mac: parseMac('02:58:ac:1e:01:00'), permanent: true },
+  ]
+  fdb: FdbEntry[] = [
+    { mac: parseMac('02:58:ac:1e:01:00'), destination: parseAddress('192.168.0.22'), self: true, permanent: true },
+  ]
+  rules: Readonly<Record<string, string>> = {
+    nat: golden('nat.rules'),
+    filter: golden('filter.rules'),
+    mangle: '-P PREROUTING ACCEPT\n',
+  }
   policyTable: readonly NftObject[] | undefined = JSON.parse(golden('policy-table.json')) as NftObject[]
   wireTable: readonly NftObject[] | undefined
   sysctls: Readonly<Record<string, string>> = { 'net/bridge/bridge-nf-call-iptables': '1', 'net/ipv4/ip_forward': '1' }
@@ -80,10 +162,16 @@ export class ScratchNode {
       case 'route':
         return this.#route(question)
       case 'chains':
-        return new Map(question.names.flatMap((name) => {
-          const lines = (this.rules[question.table] ?? '').split('\n').filter((line) => ['-P', '-N', '-A'].some((verb) => line.startsWith(`${verb} ${name} `) || line === `${verb} ${name}`))
-          return lines.length === 0 ? [] : [[name, lines] as const]
-        }))
+        return new Map(
+          question.names.flatMap((name) => {
+            const lines = (this.rules[question.table] ?? '')
+              .split('\n')
+              .filter((line) =>
+                ['-P', '-N', '-A'].some((verb) => line.startsWith(`${verb} ${name} `) || line === `${verb} ${name}`),
+              )
+            return lines.length === 0 ? [] : [[name, lines] as const]
+          }),
+        )
       case 'links':
         return this.links
       case 'linksIn':
@@ -99,7 +187,17 @@ export class ScratchNode {
       case 'sysctl':
         return this.sysctls[question.key]
       case 'lookup':
-        return question.of.map((address) => this.found.find(({ pods }) => pods[0]?.addresses.includes(address)) ?? { of: address, pods: [], services: [], nodes: [], allPods: true, near: [] })
+        return question.of.map(
+          (address) =>
+            this.found.find(({ pods }) => pods[0]?.addresses.includes(address)) ?? {
+              of: address,
+              pods: [],
+              services: [],
+              nodes: [],
+              allPods: true,
+              near: [],
+            },
+        )
     }
   }
 
@@ -107,17 +205,31 @@ export class ScratchNode {
     const command = routeCommand(question)
     if (question.netns !== undefined) return podRoute(question.destination, command)
     const route = this.routes.find(({ to }) => cidrContains(parseCidr(to), question.destination))
-    return route === undefined ? { type: 'none', reason: 'Network is unreachable', command } : parseRouteAnswer(JSON.stringify([route.json]), route.line, command)
+    return route === undefined
+      ? { type: 'none', reason: 'Network is unreachable', command }
+      : parseRouteAnswer(JSON.stringify([route.json]), route.line, command)
   }
 }
 
 function podRoute(destination: Address, command: string): RouteAnswer {
-  if (cidrContains(parseCidr('172.30.0.0/24'), destination)) return parseRouteAnswer('[{"dev":"eth0"}]', '172.30.0.0/24 dev eth0 proto kernel scope link', command)
+  if (cidrContains(parseCidr('172.30.0.0/24'), destination))
+    return parseRouteAnswer('[{"dev":"eth0"}]', '172.30.0.0/24 dev eth0 proto kernel scope link', command)
   return parseRouteAnswer('[{"dev":"eth0","gateway":"172.30.0.1"}]', 'default via 172.30.0.1 dev eth0', command)
 }
 
 /** As the agent tells it. */
 export function foundPod(name: string, address: string, changes: Partial<FoundPod> = {}): Found {
-  const pod: FoundPod = { namespace: 'default', name, node: 'node1', phase: 'Running', hostNetwork: false, addresses: [parseAddress(address)], labels: { app: name }, ports: [], namespaceLabels: { 'kubernetes.io/metadata.name': 'default' }, ...changes }
+  const pod: FoundPod = {
+    namespace: 'default',
+    name,
+    node: 'node1',
+    phase: 'Running',
+    hostNetwork: false,
+    addresses: [parseAddress(address)],
+    labels: { app: name },
+    ports: [],
+    namespaceLabels: { 'kubernetes.io/metadata.name': 'default' },
+    ...changes,
+  }
   return { of: name, pods: [pod], services: [], nodes: [], allPods: true, near: [] }
 }

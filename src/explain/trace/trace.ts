@@ -39,12 +39,21 @@ export async function trace({ stateDir, from, to, protocol }: TraceRequest): Pro
     attachments: await attachmentsIn(stateDir),
     iptables: { 4: `iptables-${backend}`, 6: `ip6tables-${backend}` },
   }
-  const [foundSource, foundTarget] = agent === undefined ? [] : await lookUpAll(stateDir, [source?.of ?? here.node, target.of])
-  const start = source === undefined ? ({ kind: 'node', text: `node ${here.node}` } as const) : startOf(source, foundSource, here)
+  const [foundSource, foundTarget] =
+    agent === undefined ? [] : await lookUpAll(stateDir, [source?.of ?? here.node, target.of])
+  const start =
+    source === undefined ? ({ kind: 'node', text: `node ${here.node}` } as const) : startOf(source, foundSource, here)
   const goal = goalOf(target, foundTarget, start, protocol, here)
   const answers = new Answers(kernel, async (of) => (agent === undefined ? [] : lookUpAll(stateDir, of)))
   const path = await answers.drive(walkTrace(here, start, goal))
-  const remarks = [...(failure === undefined ? [] : [`the agent does not answer (${failure}): names, policies and other nodes are told as far as the kernel shows them`]), ...portRemark(target, goal)]
+  const remarks = [
+    ...(failure === undefined
+      ? []
+      : [
+          `the agent does not answer (${failure}): names, policies and other nodes are told as far as the kernel shows them`,
+        ]),
+    ...portRemark(target, goal),
+  ]
   return { from: start.text, to: `${goal.text}, ${endpoint(goal.address, goal.port)}/${protocol}`, path, remarks }
 }
 
@@ -64,13 +73,15 @@ async function agentOf(stateDir: string): Promise<{ agent: AgentStatus | undefin
 async function attachmentsIn(stateDir: string): Promise<PodAttachment[]> {
   const directory = join(stateDir, 'attachments')
   const names = await readdir(directory).catch(() => [])
-  const read = names.filter((name) => name.endsWith('.json')).map(async (name) => {
-    try {
-      return [decodeAttachment(await readFile(join(directory, name), 'utf8'))]
-    } catch {
-      // Gone since, or damaged, which the agent says itself.
-      return []
-    }
-  })
+  const read = names
+    .filter((name) => name.endsWith('.json'))
+    .map(async (name) => {
+      try {
+        return [decodeAttachment(await readFile(join(directory, name), 'utf8'))]
+      } catch {
+        // Gone since, or damaged, which the agent says itself.
+        return []
+      }
+    })
   return (await Promise.all(read)).flat()
 }

@@ -46,15 +46,27 @@ export class ApiHandler {
     const url = new URL(request.url ?? '/', 'https://apiserver')
     // Health and version are told to anyone, as the real server does by its default roles.
     const user = authenticate(tokenKey, request.headers.authorization)
-    response.on('finish', () => log.debug({ method: request.method, path: request.url, user: user?.name, status: response.statusCode }, 'request'))
+    response.on('finish', () =>
+      log.debug(
+        { method: request.method, path: request.url, user: user?.name, status: response.statusCode },
+        'request',
+      ),
+    )
     try {
-      if (healthPaths.includes(url.pathname)) return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
+      if (healthPaths.includes(url.pathname))
+        return void response.writeHead(200, { 'content-type': 'text/plain' }).end('ok')
       if (user === undefined && url.pathname !== '/version') throw unauthorized()
       const document = request.method === 'GET' ? discover(url.pathname, request.headers.accept ?? '') : undefined
-      if (document !== undefined) return void response.writeHead(200, { 'content-type': document.contentType }).end(document.body)
+      if (document !== undefined)
+        return void response.writeHead(200, { 'content-type': document.contentType }).end(document.body)
       if (user === undefined) throw noSuchPath()
       const asked = request.headersDistinct
-      await this.#resource(request, response, url, impersonate(user, asked['impersonate-user']?.[0], asked['impersonate-group'] ?? []))
+      await this.#resource(
+        request,
+        response,
+        url,
+        impersonate(user, asked['impersonate-user']?.[0], asked['impersonate-group'] ?? []),
+      )
     } catch (error) {
       this.#refuse(request, response, error)
     }
@@ -66,32 +78,64 @@ export class ApiHandler {
     const verb = verbOf(request.method ?? '', name, isWatch(url.searchParams))
     authorize(this.#parts.store, user, { ...target, verb })
     this.#parts.audit.note(user, { ...target, verb })
-    if (subresource === 'exec' || subresource === 'attach' || subresource === 'portforward') throw notHere(`the lab's API server reaches no container: use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`)
+    if (subresource === 'exec' || subresource === 'attach' || subresource === 'portforward')
+      throw notHere(
+        `the lab's API server reaches no container: use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`,
+      )
     if (request.method !== 'GET') {
       const { code, body, warnings } = await this.#writes.write(request, target, url.searchParams)
       // RFC 9111: kubectl prints each as "Warning: ...".
-      if (warnings.length > 0) response.setHeader('warning', warnings.map((text) => `299 - ${JSON.stringify(text)}`))
+      if (warnings.length > 0)
+        response.setHeader(
+          'warning',
+          warnings.map((text) => `299 - ${JSON.stringify(text)}`),
+        )
       return answer(response, code, body)
     }
     if (name !== undefined) return await this.#one(request, response, url, { ...target, name })
     const options = parseListOptions(resource, namespace, url.searchParams, isWatch(url.searchParams))
     const table = this.#parts.store.table(resource)
     const presentation = presentationFor(resource, request.headers.accept ?? '', url.searchParams)
-    await (isWatch(url.searchParams) ? this.#parts.watchers : this.#parts.lister).serve(table, options, presentation, response)
+    await (isWatch(url.searchParams) ? this.#parts.watchers : this.#parts.lister).serve(
+      table,
+      options,
+      presentation,
+      response,
+    )
   }
 
-  async #one(request: IncomingMessage, response: ServerResponse, url: URL, { resource, namespace, name, subresource }: Target & { name: string }): Promise<void> {
+  async #one(
+    request: IncomingMessage,
+    response: ServerResponse,
+    url: URL,
+    { resource, namespace, name, subresource }: Target & { name: string },
+  ): Promise<void> {
     if (subresource === 'binding') throw methodNotAllowed()
     const { registry, store, podLogs } = this.#parts
     const stored = registry.get(resource, namespace, name)
-    if (subresource === 'log') return await servePodLog({ directory: podLogs, pod: () => store.table(resource).get(namespace, name)?.object, query: url.searchParams }, response)
+    if (subresource === 'log')
+      return await servePodLog(
+        { directory: podLogs, pod: () => store.table(resource).get(namespace, name)?.object, query: url.searchParams },
+        response,
+      )
     if (subresource === 'scale') return answer(response, 200, scaleOf(stored.object))
     send(response, 200, presentationFor(resource, request.headers.accept ?? '', url.searchParams).one(stored))
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
-    if (!(error instanceof StatusError)) this.#parts.log.error({ err: error, method: request.method, path: request.url }, 'a request failed inside the API server')
-    const status = error instanceof StatusError ? error : new StatusError(500, 'InternalError', `Internal error occurred: ${error instanceof Error ? error.message : String(error)}`)
+    if (!(error instanceof StatusError))
+      this.#parts.log.error(
+        { err: error, method: request.method, path: request.url },
+        'a request failed inside the API server',
+      )
+    const status =
+      error instanceof StatusError
+        ? error
+        : new StatusError(
+            500,
+            'InternalError',
+            `Internal error occurred: ${error instanceof Error ? error.message : String(error)}`,
+          )
     if (response.headersSent) return void response.destroy()
     const { retryAfterSeconds } = status.details
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)

@@ -1,4 +1,5 @@
-// Who did what: each user, verb and resource once, as a line of JSON. A rule that allows what never stands here is one that nobody needs.
+// Who did what: each user, verb and resource once, as a line of JSON. A rule that allows what never stands here is one
+// that nobody needs.
 import { appendFileSync } from 'node:fs'
 import type { User } from './authentication.ts'
 import { type Intent, pathOf } from './authorization.ts'

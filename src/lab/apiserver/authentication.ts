@@ -1,5 +1,6 @@
-// Who is asking: bearer tokens that carry their user's name, sealed with the lab's key. So there is no list of tokens to keep: whoever holds the key (the
-// lab, as root) can give a node that joins later its kubeconfig, and the server knows it at once.
+// Who is asking: bearer tokens that carry their user's name, sealed with the lab's key. So there is no list of tokens
+// to keep: whoever holds the key (the lab, as root) can give a node that joins later its kubeconfig, and the server
+// knows it at once.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -48,7 +49,12 @@ export function authenticate(key: string, authorization: string | undefined): Us
  */
 export function impersonate(user: User, name: string | undefined, groups: readonly string[]): User {
   if (name === undefined) return user
-  if (!user.groups.includes(masters)) throw new StatusError(403, 'Forbidden', `users "${name}" is forbidden: User "${user.name}" cannot impersonate resource "users" in API group "" at the cluster scope`)
+  if (!user.groups.includes(masters))
+    throw new StatusError(
+      403,
+      'Forbidden',
+      `users "${name}" is forbidden: User "${user.name}" cannot impersonate resource "users" in API group "" at the cluster scope`,
+    )
   const [, namespace] = /^system:serviceaccount:([^:]+):[^:]+$/.exec(name) ?? []
   const implied = namespace === undefined ? [] : ['system:serviceaccounts', `system:serviceaccounts:${namespace}`]
   return { name, groups: [...groups, ...implied, everyone] }
@@ -62,7 +68,11 @@ export function userOf(name: string): User | undefined {
   if (name === 'controllers') return { name: 'system:kube-controller-manager', groups: [everyone] }
   const [, role, node] = /^(agent|kubelet)-(.+)$/.exec(name) ?? []
   if (role === 'kubelet') return { name: `system:node:${node}`, groups: ['system:nodes', everyone] }
-  if (role === 'agent') return { name: 'system:serviceaccount:kube-system:fairlead', groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', everyone] }
+  if (role === 'agent')
+    return {
+      name: 'system:serviceaccount:kube-system:fairlead',
+      groups: ['system:serviceaccounts', 'system:serviceaccounts:kube-system', everyone],
+    }
   return undefined
 }
 

@@ -1,4 +1,5 @@
-// Who may do what: RBAC, by the Roles and bindings that are stored here. Nothing is cached: a rule that was changed holds with the next request.
+// Who may do what: RBAC, by the Roles and bindings that are stored here. Nothing is cached: a rule that was changed
+// holds with the next request.
 import { masters, type User } from './authentication.ts'
 import { type Fields, type KubeObject, listOfFields, textAt } from './kube-object.ts'
 import { findResource, type Resource, type Subresource } from './resources.ts'
@@ -26,7 +27,10 @@ export function authorize(store: Store, user: User, intent: Intent): void {
 }
 
 function isAllowed(store: Store, user: User, intent: Intent): boolean {
-  const roles = [...boundRoles(store, user, undefined), ...(intent.namespace === undefined ? [] : boundRoles(store, user, intent.namespace))]
+  const roles = [
+    ...boundRoles(store, user, undefined),
+    ...(intent.namespace === undefined ? [] : boundRoles(store, user, intent.namespace)),
+  ]
   return roles.some((role) => listOfFields(role['rules']).some((rule) => covers(rule, intent)))
 }
 
@@ -34,16 +38,24 @@ function isAllowed(store: Store, user: User, intent: Intent): boolean {
 function boundRoles(store: Store, user: User, namespace: string | undefined): KubeObject[] {
   const bindings = tableOf(store, namespace === undefined ? 'clusterrolebindings' : 'rolebindings').list()
   return bindings.flatMap(({ object: binding }) => {
-    if (binding.metadata.namespace !== namespace || !listOfFields(binding['subjects']).some((subject) => isMeant(subject, user, namespace))) return []
+    if (
+      binding.metadata.namespace !== namespace ||
+      !listOfFields(binding['subjects']).some((subject) => isMeant(subject, user, namespace))
+    )
+      return []
     const isClusterRole = textAt(binding, 'roleRef.kind') === 'ClusterRole'
-    const role = tableOf(store, isClusterRole ? 'clusterroles' : 'roles').get(isClusterRole ? undefined : namespace, textAt(binding, 'roleRef.name'))
+    const role = tableOf(store, isClusterRole ? 'clusterroles' : 'roles').get(
+      isClusterRole ? undefined : namespace,
+      textAt(binding, 'roleRef.name'),
+    )
     return role === undefined ? [] : [role.object]
   })
 }
 
 function isMeant(subject: Fields, user: User, namespace: string | undefined): boolean {
   const name = textAt(subject, 'name')
-  if (subject['kind'] === 'ServiceAccount') return user.name === `system:serviceaccount:${textAt(subject, 'namespace') || (namespace ?? '')}:${name}`
+  if (subject['kind'] === 'ServiceAccount')
+    return user.name === `system:serviceaccount:${textAt(subject, 'namespace') || (namespace ?? '')}:${name}`
   return subject['kind'] === 'Group' ? user.groups.includes(name) : subject['kind'] === 'User' && user.name === name
 }
 
@@ -54,7 +66,12 @@ function covers(rule: Fields, { verb, resource, subresource, name }: Intent): bo
   }
   const path = pathOf(resource, subresource)
   const named = Array.isArray(rule['resourceNames']) && rule['resourceNames'].length > 0
-  return has('verbs', verb) && has('apiGroups', resource.group) && has('resources', path, ...(subresource === undefined ? [] : [`*/${subresource}`])) && (!named || has('resourceNames', name ?? ''))
+  return (
+    has('verbs', verb) &&
+    has('apiGroups', resource.group) &&
+    has('resources', path, ...(subresource === undefined ? [] : [`*/${subresource}`])) &&
+    (!named || has('resourceNames', name ?? ''))
+  )
 }
 
 /** "pods" or "pods/status", as rules name it. */

@@ -1,4 +1,5 @@
-// What is allowed before anybody wrote a rule: the lab's own controllers and kubelets, and the agents by the very file that a real cluster is given.
+// What is allowed before anybody wrote a rule: the lab's own controllers and kubelets, and the agents by the very file
+// that a real cluster is given.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
@@ -10,12 +11,21 @@ const read = ['get', 'list', 'watch']
 
 /** Roles, bindings and accounts of a new lab, in the order they are made in. */
 export function bootstrapObjects(): KubeObject[] {
-  return [...controllersAndAgents(), ...roleFor('fairlead-lab:kubelets', kubeletRules, { kind: 'Group', name: 'system:nodes' })]
+  return [
+    ...controllersAndAgents(),
+    ...roleFor('fairlead-lab:kubelets', kubeletRules, { kind: 'Group', name: 'system:nodes' }),
+  ]
 }
 
-/** Those whom a real API server, too, knows nothing of. Its kubelets have what their node needs, and no more, by its Node authorizer. */
+/**
+ * Those whom a real API server, too, knows nothing of. Its kubelets have what their node needs, and no more, by its
+ * Node authorizer.
+ */
 export function controllersAndAgents(): KubeObject[] {
-  return [...roleFor('fairlead-lab:controllers', controllerRules, { kind: 'User', name: 'system:kube-controller-manager' }), ...agentObjects()]
+  return [
+    ...roleFor('fairlead-lab:controllers', controllerRules, { kind: 'User', name: 'system:kube-controller-manager' }),
+    ...agentObjects(),
+  ]
 }
 
 const controllerRules: readonly Fields[] = [
@@ -41,11 +51,21 @@ function agentObjects(): KubeObject[] {
   return [...parseAllDocuments(readFileSync(file, 'utf8'))].map((document) => document.toJS() as KubeObject)
 }
 
-function roleFor(name: string, rules: readonly Fields[], subject: { kind: 'User' | 'Group'; name: string }): KubeObject[] {
+function roleFor(
+  name: string,
+  rules: readonly Fields[],
+  subject: { kind: 'User' | 'Group'; name: string },
+): KubeObject[] {
   const apiVersion = `${rbac}/v1`
   return [
     { apiVersion, kind: 'ClusterRole', metadata: { name }, rules },
-    { apiVersion, kind: 'ClusterRoleBinding', metadata: { name }, roleRef: { apiGroup: rbac, kind: 'ClusterRole', name }, subjects: [{ apiGroup: rbac, ...subject }] },
+    {
+      apiVersion,
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      roleRef: { apiGroup: rbac, kind: 'ClusterRole', name },
+      subjects: [{ apiGroup: rbac, ...subject }],
+    },
   ]
 }
 

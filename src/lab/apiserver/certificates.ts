@@ -1,5 +1,5 @@
-// The lab's certificate authority and the server's certificate. The authority is kept, so that kubeconfigs outlive a restart; the server's own pair is
-// made anew each time, for the addresses it has then.
+// The lab's certificate authority and the server's certificate. The authority is kept, so that kubeconfigs outlive a
+// restart; the server's own pair is made anew each time, for the addresses it has then.
 import { createPrivateKey, webcrypto } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -24,7 +24,10 @@ x509.cryptoProvider.set(webcrypto)
 /** Reads DIR/ca.crt and DIR/ca.key, or makes and writes them. */
 export async function ensureAuthority(dir: string): Promise<KeyPair> {
   try {
-    return { certificate: await readFile(join(dir, 'ca.crt'), 'utf8'), key: await readFile(join(dir, 'ca.key'), 'utf8') }
+    return {
+      certificate: await readFile(join(dir, 'ca.crt'), 'utf8'),
+      key: await readFile(join(dir, 'ca.key'), 'utf8'),
+    }
   } catch (error) {
     if (!isMissing(error)) throw error
   }
@@ -59,7 +62,9 @@ export async function issueServerCertificate(authority: KeyPair, hosts: readonly
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
       new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-      new x509.SubjectAlternativeNameExtension(hosts.map((value) => ({ type: canonicalAddress(value) === undefined ? 'dns' : 'ip', value }))),
+      new x509.SubjectAlternativeNameExtension(
+        hosts.map((value) => ({ type: canonicalAddress(value) === undefined ? 'dns' : 'ip', value })),
+      ),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],
   })

@@ -1,4 +1,5 @@
-// What the API server fills in where a manifest is silent, as far as the node's agents read it (kubernetes pkg/apis/*/defaults.go).
+// What the API server fills in where a manifest is silent, as far as the node's agents read it (kubernetes
+// pkg/apis/*/defaults.go).
 import { type Fields, isFields, type KubeObject, listOfFields } from './kube-object.ts'
 import { deployments, endpointSlices, namespaces, networkPolicies, pods, type Resource, services } from './resources.ts'
 
@@ -11,7 +12,8 @@ export function applyDefaults(resource: Resource, draft: KubeObject): void {
   else if (resource === networkPolicies) defaultPolicy(spec)
   else if (resource === namespaces) defaultNamespace(draft, spec)
   else if (Object.keys(spec).length === 0) delete draft.spec
-  if (resource === endpointSlices) for (const port of listOfFields(draft['ports'])) setMissing(port, { name: '', protocol: 'TCP' })
+  if (resource === endpointSlices)
+    for (const port of listOfFields(draft['ports'])) setMissing(port, { name: '', protocol: 'TCP' })
 }
 
 /** The status of a new object of a kind whose status others report. */
@@ -22,7 +24,13 @@ export function initialStatus(resource: Resource): Fields {
 }
 
 function defaultPodSpec(spec: Fields): void {
-  setMissing(spec, { restartPolicy: 'Always', terminationGracePeriodSeconds: 30, dnsPolicy: 'ClusterFirst', schedulerName: 'default-scheduler', securityContext: {} })
+  setMissing(spec, {
+    restartPolicy: 'Always',
+    terminationGracePeriodSeconds: 30,
+    dnsPolicy: 'ClusterFirst',
+    schedulerName: 'default-scheduler',
+    securityContext: {},
+  })
   for (const container of [...listOfFields(spec['containers']), ...listOfFields(spec['initContainers'])]) {
     for (const port of listOfFields(container['ports'])) {
       setMissing(port, { protocol: 'TCP' })
@@ -35,14 +43,21 @@ function defaultPodSpec(spec: Fields): void {
 function defaultService(spec: Fields): void {
   setMissing(spec, { type: 'ClusterIP', sessionAffinity: 'None' })
   if (spec['type'] !== 'ExternalName') setMissing(spec, { internalTrafficPolicy: 'Cluster' })
-  if (spec['type'] === 'NodePort' || spec['type'] === 'LoadBalancer') setMissing(spec, { externalTrafficPolicy: 'Cluster' })
+  if (spec['type'] === 'NodePort' || spec['type'] === 'LoadBalancer')
+    setMissing(spec, { externalTrafficPolicy: 'Cluster' })
   if (spec['type'] === 'LoadBalancer') setMissing(spec, { allocateLoadBalancerNodePorts: true })
-  if (spec['sessionAffinity'] === 'ClientIP') setMissing(spec, { sessionAffinityConfig: { clientIP: { timeoutSeconds: 10_800 } } })
+  if (spec['sessionAffinity'] === 'ClientIP')
+    setMissing(spec, { sessionAffinityConfig: { clientIP: { timeoutSeconds: 10_800 } } })
   for (const port of listOfFields(spec['ports'])) setMissing(port, { protocol: 'TCP', targetPort: port['port'] })
 }
 
 function defaultDeployment(spec: Fields): void {
-  setMissing(spec, { replicas: 1, revisionHistoryLimit: 10, progressDeadlineSeconds: 600, strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '25%', maxSurge: '25%' } } })
+  setMissing(spec, {
+    replicas: 1,
+    revisionHistoryLimit: 10,
+    progressDeadlineSeconds: 600,
+    strategy: { type: 'RollingUpdate', rollingUpdate: { maxUnavailable: '25%', maxSurge: '25%' } },
+  })
   const template = spec['template']
   if (isFields(template) && isFields(template['spec'])) defaultPodSpec(template['spec'])
 }
@@ -63,5 +78,6 @@ function defaultNamespace(draft: KubeObject, spec: Fields): void {
 }
 
 function setMissing(fields: Fields, values: Fields): void {
-  for (const [field, value] of Object.entries(values)) if (fields[field] === undefined || fields[field] === '') fields[field] = value
+  for (const [field, value] of Object.entries(values))
+    if (fields[field] === undefined || fields[field] === '') fields[field] = value
 }

@@ -1,5 +1,5 @@
-// DELETE: at once, or in two steps. A bound pod first only gets a deletionTimestamp; its kubelet stops it and deletes it again with grace 0. Whatever
-// has finalizers waits until they are taken off. A namespace waits until it is empty.
+// DELETE: at once, or in two steps. A bound pod first only gets a deletionTimestamp; its kubelet stops it and deletes
+// it again with grace 0. Whatever has finalizers waits until they are taken off. A namespace waits until it is empty.
 import { type KubeObject, timestamp } from './kube-object.ts'
 import { namespaces, pods, type Resource } from './resources.ts'
 import { conflict, forbidden } from './status-error.ts'
@@ -8,7 +8,9 @@ import type { StoredObject } from './stored-object.ts'
 
 export interface DeleteOptions {
   readonly gracePeriodSeconds?: number | undefined
-  readonly preconditions?: { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined } | undefined
+  readonly preconditions?:
+    | { readonly uid?: string | undefined; readonly resourceVersion?: string | undefined }
+    | undefined
 }
 
 /** What every cluster has; they cannot be deleted. */
@@ -21,21 +23,44 @@ export class Deletion {
     this.#store = store
   }
 
-  /** @returns the object as it stands now, and whether it is gone. @throws StatusError 409 when a precondition fails, 403 for a system namespace. */
+  /**
+   * @returns the object as it stands now, and whether it is gone.
+   * @throws StatusError 409 when a precondition fails, 403 for a system namespace.
+   */
   delete(table: Table, stored: StoredObject, options: DeleteOptions): { object: KubeObject; gone: boolean } {
     const { resource } = table
     const { object } = stored
     const { metadata } = object
     const { uid, resourceVersion } = options.preconditions ?? {}
-    if (uid !== undefined && uid !== metadata.uid) throw conflict(resource, metadata.name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`)
-    if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion) throw conflict(resource, metadata.name, `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`)
-    if (resource === namespaces && systemNamespaces.includes(metadata.name)) throw forbidden(resource, metadata.name, 'this namespace may not be deleted')
+    if (uid !== undefined && uid !== metadata.uid)
+      throw conflict(
+        resource,
+        metadata.name,
+        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${metadata.uid}`,
+      )
+    if (resourceVersion !== undefined && resourceVersion !== metadata.resourceVersion)
+      throw conflict(
+        resource,
+        metadata.name,
+        `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+      )
+    if (resource === namespaces && systemNamespaces.includes(metadata.name))
+      throw forbidden(resource, metadata.name, 'this namespace may not be deleted')
 
     const grace = graceOf(resource, object, options)
     // Asked again with no less patience: it is on its way already.
-    if (metadata.deletionTimestamp !== undefined && grace >= (metadata.deletionGracePeriodSeconds ?? 0)) return this.#settle(table, stored)
+    if (metadata.deletionTimestamp !== undefined && grace >= (metadata.deletionGracePeriodSeconds ?? 0))
+      return this.#settle(table, stored)
     const status = resource === namespaces ? { status: { ...object.status, phase: 'Terminating' } } : {}
-    const marked = { ...object, ...status, metadata: { ...metadata, deletionTimestamp: timestamp(Date.now() + grace * 1000), deletionGracePeriodSeconds: grace } }
+    const marked = {
+      ...object,
+      ...status,
+      metadata: {
+        ...metadata,
+        deletionTimestamp: timestamp(Date.now() + grace * 1000),
+        deletionGracePeriodSeconds: grace,
+      },
+    }
     // The marking is seen only where there is something to wait for.
     if (isFree(resource, marked)) return this.#remove(table, stored)
     const waiting = table.put(marked)
@@ -49,7 +74,8 @@ export class Deletion {
   }
 
   #settle(table: Table, stored: StoredObject): { object: KubeObject; gone: boolean } {
-    const free = table.resource === namespaces ? this.#isEmpty(stored.object.metadata.name) : isFree(table.resource, stored.object)
+    const free =
+      table.resource === namespaces ? this.#isEmpty(stored.object.metadata.name) : isFree(table.resource, stored.object)
     return free ? this.#remove(table, stored) : { object: stored.object, gone: false }
   }
 
@@ -63,12 +89,14 @@ export class Deletion {
 
   #emptyNamespace(namespace: string): void {
     for (const table of this.#store.tables()) {
-      for (const stored of table.list()) if (stored.object.metadata.namespace === namespace) this.delete(table, stored, {})
+      for (const stored of table.list())
+        if (stored.object.metadata.namespace === namespace) this.delete(table, stored, {})
     }
   }
 
   #isEmpty(namespace: string): boolean {
-    for (const table of this.#store.tables()) if (table.list().some(({ object }) => object.metadata.namespace === namespace)) return false
+    for (const table of this.#store.tables())
+      if (table.list().some(({ object }) => object.metadata.namespace === namespace)) return false
     return true
   }
 }
@@ -83,5 +111,9 @@ function graceOf(resource: Resource, { spec, status }: KubeObject, { gracePeriod
 
 /** Whether nothing holds an object that is marked for deletion. */
 function isFree(resource: Resource, { metadata }: KubeObject): boolean {
-  return resource !== namespaces && (metadata.finalizers ?? []).length === 0 && (metadata.deletionGracePeriodSeconds ?? 0) === 0
+  return (
+    resource !== namespaces &&
+    (metadata.finalizers ?? []).length === 0 &&
+    (metadata.deletionGracePeriodSeconds ?? 0) === 0
+  )
 }

@@ -14,7 +14,10 @@ export function keepEventsForAnHour(events: Table): () => void {
 /** @param now ms since the epoch. */
 export function dropOldEvents(events: Table, now: number): void {
   for (const stored of events.list()) {
-    const last = textAt(stored.object, 'lastTimestamp') || textAt(stored.object, 'eventTime') || stored.object.metadata.creationTimestamp
+    const last =
+      textAt(stored.object, 'lastTimestamp') ||
+      textAt(stored.object, 'eventTime') ||
+      stored.object.metadata.creationTimestamp
     if (last !== undefined && now - Date.parse(last) > keptMs) events.remove(stored)
   }
 }

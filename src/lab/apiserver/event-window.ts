@@ -17,8 +17,8 @@ export class StoreEvent {
   }
 
   /**
-   * The object as the event shows it. DELETED shows the last state a watcher knew, at this event's revision: for one with a selector that is the state
-   * before the object left its selection.
+   * The object as the event shows it. DELETED shows the last state a watcher knew, at this event's revision: for one
+   * with a selector that is the state before the object left its selection.
    */
   shown(type: WatchEventType): StoredObject | undefined {
     return type === 'DELETED' ? this.before && new StoredObject(this.before.object, this.revision) : this.after

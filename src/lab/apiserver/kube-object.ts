@@ -1,4 +1,5 @@
-// A Kubernetes object as it travels: plain JSON with a known head. Bodies are looked into field by field, where someone acts on them.
+// A Kubernetes object as it travels: plain JSON with a known head. Bodies are looked into field by field, where someone
+// acts on them.
 
 export interface KubeObject {
   apiVersion: string

@@ -1,4 +1,5 @@
-// Kubeconfigs of the lab's users. Any process that may read the server's directory can write one, also for a node that joins later.
+// Kubeconfigs of the lab's users. Any process that may read the server's directory can write one, also for a node that
+// joins later.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -20,7 +21,17 @@ export async function writeKubeconfig(options: { dir: string; url: string; user:
   return path
 }
 
-function kubeconfig({ url, user, token, authority }: { url: string; user: UserName; token: string; authority: string }): object {
+function kubeconfig({
+  url,
+  user,
+  token,
+  authority,
+}: {
+  url: string
+  user: UserName
+  token: string
+  authority: string
+}): object {
   const name = 'fairlead-lab'
   return {
     apiVersion: 'v1',

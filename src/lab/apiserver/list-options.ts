@@ -20,13 +20,22 @@ export interface ListOptions {
   readonly sendInitialEvents: boolean | undefined
 }
 
-/** @throws StatusError 400 for what cannot be read, 422 for options that do not go together (as the real server: ValidateListOptions). */
-export function parseListOptions(resource: Resource, namespace: string | undefined, query: URLSearchParams, isWatch: boolean): ListOptions {
+/**
+ * @throws StatusError 400 for what cannot be read, 422 for options that do not go together (as the real server:
+ * ValidateListOptions).
+ */
+export function parseListOptions(
+  resource: Resource,
+  namespace: string | undefined,
+  query: URLSearchParams,
+  isWatch: boolean,
+): ListOptions {
   const labels = parseLabelSelector(query.get('labelSelector') ?? '')
   const fields = parseFieldSelector(resource, query.get('fieldSelector') ?? '')
   const options: ListOptions = {
     namespace,
-    matches: (object: KubeObject) => (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object),
+    matches: (object: KubeObject) =>
+      (namespace === undefined || object.metadata.namespace === namespace) && labels(object) && fields(object),
     limit: numberOf(query, 'limit') ?? 0,
     continueToken: query.get('continue') ?? '',
     resourceVersion: numberOf(query, 'resourceVersion'),
@@ -40,12 +49,16 @@ export function parseListOptions(resource: Resource, namespace: string | undefin
   }
   const { resourceVersionMatch: match, sendInitialEvents } = options
   if (isWatch) {
-    if (sendInitialEvents === undefined && match !== '') refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
-    if (sendInitialEvents !== undefined && match !== 'NotOlderThan') refuse('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
+    if (sendInitialEvents === undefined && match !== '')
+      refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
+    if (sendInitialEvents !== undefined && match !== 'NotOlderThan')
+      refuse('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
   } else {
     if (sendInitialEvents !== undefined) refuse('sendInitialEvents', 'sendInitialEvents is forbidden for list')
-    if (match !== '' && options.resourceVersion === undefined) refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided')
-    if (!['', 'Exact', 'NotOlderThan'].includes(match)) refuse('resourceVersionMatch', `supported values are Exact and NotOlderThan, got \`${match}\``)
+    if (match !== '' && options.resourceVersion === undefined)
+      refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided')
+    if (!['', 'Exact', 'NotOlderThan'].includes(match))
+      refuse('resourceVersionMatch', `supported values are Exact and NotOlderThan, got \`${match}\``)
   }
   return options
 }

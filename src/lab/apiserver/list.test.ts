@@ -9,10 +9,14 @@ interface Page {
 const path = '/api/v1/namespaces/default/configmaps'
 
 async function fill(server: ScratchApiServer, names: readonly string[]): Promise<void> {
-  for (const name of names) await server.api.request('POST', path, { body: { metadata: { name, labels: { odd: String(names.indexOf(name) % 2) } } } })
+  for (const name of names)
+    await server.api.request('POST', path, {
+      body: { metadata: { name, labels: { odd: String(names.indexOf(name) % 2) } } },
+    })
 }
 
-const list = async (server: ScratchApiServer, query: Record<string, string | number> = {}): Promise<Page> => await server.api.request<Page>('GET', path, { query })
+const list = async (server: ScratchApiServer, query: Record<string, string | number> = {}): Promise<Page> =>
+  await server.api.request<Page>('GET', path, { query })
 const namesOf = ({ items }: Page): string[] => items.map(({ metadata }) => metadata.name)
 
 test('pages show one picture, whatever changes between them', async () => {
@@ -55,7 +59,10 @@ test('a selector counts towards the limit only what it matches', async () => {
 test('a version that does not exist yet is refused in the words that client-go knows', async () => {
   await using server = await startScratchApiServer()
   const { resourceVersion } = (await list(server)).metadata
-  await expect(list(server, { resourceVersion: Number(resourceVersion) + 1000 })).rejects.toMatchObject({ status: 504, message: expect.stringContaining('Too large resource version') })
+  await expect(list(server, { resourceVersion: Number(resourceVersion) + 1000 })).rejects.toMatchObject({
+    status: 504,
+    message: expect.stringContaining('Too large resource version'),
+  })
   expect((await list(server, { resourceVersion: 0 })).metadata.resourceVersion).toBe(resourceVersion)
   await fill(server, ['a'])
   await expect(list(server, { resourceVersion, resourceVersionMatch: 'Exact' })).rejects.toMatchObject({ status: 410 })

@@ -29,7 +29,8 @@ export class Lister {
 
   /** @throws StatusError 410 for a continue token whose picture is gone, 504 for a version that does not exist yet. */
   async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
-    const picture = options.continueToken === '' ? this.#picture(table, options) : this.#continued(table, options.continueToken)
+    const picture =
+      options.continueToken === '' ? this.#picture(table, options) : this.#continued(table, options.continueToken)
     const { items, next } = page(picture, options)
     const metadata: Record<string, unknown> = { resourceVersion: String(picture.revision) }
     if (next < picture.all.length) {
@@ -46,16 +47,25 @@ export class Lister {
     const { revision } = this.#store
     if (resourceVersion !== undefined && resourceVersion > revision) throw tooLargeVersion(resourceVersion, revision)
     // Only the present is kept: an exact version is there when nothing of this resource changed since.
-    if (resourceVersionMatch === 'Exact' && table.eventsSince(resourceVersion ?? 0)?.length !== 0) throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`)
-    return { table, revision: resourceVersionMatch === 'Exact' ? (resourceVersion ?? revision) : revision, all: table.list(), from: 0 }
+    if (resourceVersionMatch === 'Exact' && table.eventsSince(resourceVersion ?? 0)?.length !== 0)
+      throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`)
+    return {
+      table,
+      revision: resourceVersionMatch === 'Exact' ? (resourceVersion ?? revision) : revision,
+      all: table.list(),
+      from: 0,
+    }
   }
 
   #continued(table: Table, token: string): Continuation {
     const picture = this.#continuations.get(token)
-    if (picture !== undefined && picture.table !== table) throw badRequest('Expected the continue token of a list of this resource')
+    if (picture !== undefined && picture.table !== table)
+      throw badRequest('Expected the continue token of a list of this resource')
     if (picture === undefined || table.eventsSince(picture.revision) === undefined) {
       this.#continuations.delete(token)
-      throw expired('The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.')
+      throw expired(
+        'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.',
+      )
     }
     return picture
   }
@@ -69,7 +79,9 @@ export class Lister {
   }
 }
 
-/** The next matching items, and where the page after them starts; the end of the picture when nothing matching is left. */
+/**
+ * The next matching items, and where the page after them starts; the end of the picture when nothing matching is left.
+ */
 function page(picture: Continuation, { matches, limit }: ListOptions): { items: StoredObject[]; next: number } {
   const items: StoredObject[] = []
   for (let i = picture.from; i < picture.all.length; i++) {

@@ -12,7 +12,11 @@ test.each([
   [{ a: 'c' }, { a: ['b'] }, { a: ['b'] }],
   [{ a: { b: 'c' } }, { a: { b: 'd', c: null } }, { a: { b: 'd' } }],
   [{ a: [{ b: 'c' }] }, { a: [1] }, { a: [1] }],
-  [['a', 'b'], ['c', 'd'], ['c', 'd']],
+  [
+    ['a', 'b'],
+    ['c', 'd'],
+    ['c', 'd'],
+  ],
   [{ a: 'b' }, ['c'], ['c']],
   [{ a: 'foo' }, null, null],
   [{ e: null }, { a: 1 }, { e: null, a: 1 }],
@@ -28,7 +32,11 @@ test('a merge patch alters neither the document nor itself, and twice is once', 
     fc.property(objects, objects, (target, patch) => {
       const [before, asked] = [JSON.stringify(target), JSON.stringify(patch)]
       const once = mergePatch(target, patch)
-      return JSON.stringify(mergePatch(once, patch)) === JSON.stringify(once) && JSON.stringify(target) === before && JSON.stringify(patch) === asked
+      return (
+        JSON.stringify(mergePatch(once, patch)) === JSON.stringify(once) &&
+        JSON.stringify(target) === before &&
+        JSON.stringify(patch) === asked
+      )
     }),
   )
 })

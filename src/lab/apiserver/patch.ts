@@ -1,4 +1,5 @@
-// The two standard patches: JSON Merge Patch (RFC 7386) and JSON Patch (RFC 6902). Pure: the document given is never changed.
+// The two standard patches: JSON Merge Patch (RFC 7386) and JSON Patch (RFC 6902). Pure: the document given is never
+// changed.
 import { isDeepStrictEqual } from 'node:util'
 import { isFields } from './kube-object.ts'
 import { badRequest, StatusError } from './status-error.ts'
@@ -14,7 +15,10 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
   return result
 }
 
-/** RFC 6902. @throws StatusError 400 for an operation that is none, 422 for one that cannot be done here (a failed `test` too). */
+/**
+ * RFC 6902.
+ * @throws StatusError 400 for an operation that is none, 422 for one that cannot be done here (a failed `test` too).
+ */
 export function jsonPatch(target: unknown, operations: unknown): unknown {
   if (!Array.isArray(operations)) throw badRequest('Expected a JSON patch to be a list of operations')
   let result = structuredClone(target)
@@ -23,7 +27,8 @@ export function jsonPatch(target: unknown, operations: unknown): unknown {
 }
 
 function applyOperation(document: unknown, operation: unknown): unknown {
-  if (!isFields(operation) || typeof operation['op'] !== 'string') throw badRequest(`Expected a JSON patch operation with op and path, got \`${JSON.stringify(operation)}\``)
+  if (!isFields(operation) || typeof operation['op'] !== 'string')
+    throw badRequest(`Expected a JSON patch operation with op and path, got \`${JSON.stringify(operation)}\``)
   const { op, value } = operation
   const path = pointer(operation['path'])
   switch (op) {
@@ -52,8 +57,12 @@ function applyOperation(document: unknown, operation: unknown): unknown {
 /** RFC 6901. */
 function pointer(text: unknown): string[] {
   if (text === '') return []
-  if (typeof text !== 'string' || !text.startsWith('/')) throw badRequest(`Expected a JSON pointer like /metadata/labels, got \`${JSON.stringify(text)}\``)
-  return text.slice(1).split('/').map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
+  if (typeof text !== 'string' || !text.startsWith('/'))
+    throw badRequest(`Expected a JSON pointer like /metadata/labels, got \`${JSON.stringify(text)}\``)
+  return text
+    .slice(1)
+    .split('/')
+    .map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
 function at(document: unknown, path: readonly string[]): unknown {
@@ -70,7 +79,8 @@ function insert(document: unknown, path: readonly string[], value: unknown): unk
   const last = path.at(-1)
   if (last === undefined) return value
   const parent = at(document, path.slice(0, -1))
-  if (Array.isArray(parent)) parent.splice(last === '-' ? parent.length : indexIn(parent, last, path, parent.length), 0, value)
+  if (Array.isArray(parent))
+    parent.splice(last === '-' ? parent.length : indexIn(parent, last, path, parent.length), 0, value)
   else if (isFields(parent)) define(parent, last, value)
   else throw impossible(`there is no object or list above ${textOf(path)}`)
   return document

@@ -20,11 +20,16 @@ export interface PodLogRequest {
 /** @throws StatusError 404 and 400 before anything is written. */
 export async function servePodLog({ directory, pod, query }: PodLogRequest, response: ServerResponse): Promise<void> {
   const object = pod()
-  if (object === undefined || directory === undefined) throw new StatusError(501, 'NotImplemented', 'no kubelet keeps logs for this API server')
+  if (object === undefined || directory === undefined)
+    throw new StatusError(501, 'NotImplemented', 'no kubelet keeps logs for this API server')
   const container = containerOf(object, query.get('container') ?? '')
-  if (query.get('previous') === 'true') throw badRequest(`previous terminated container "${container}" in pod "${object.metadata.name}" not found: the lab keeps all of a container's output in one log`)
+  if (query.get('previous') === 'true')
+    throw badRequest(
+      `previous terminated container "${container}" in pod "${object.metadata.name}" not found: the lab keeps all of a container's output in one log`,
+    )
   const file = await openLog(join(directory, `${object.metadata.namespace}_${object.metadata.name}_${container}.log`))
-  if (file === undefined) throw badRequest(`container "${container}" in pod "${object.metadata.name}" is waiting to start: ContainerCreating`)
+  if (file === undefined)
+    throw badRequest(`container "${container}" in pod "${object.metadata.name}" is waiting to start: ContainerCreating`)
   try {
     const text = await file.readFile('utf8')
     response.writeHead(200, { 'content-type': 'text/plain' })
@@ -52,8 +57,12 @@ async function openLog(path: string) {
 
 function containerOf(pod: KubeObject, asked: string): string {
   const names = listOfFields(pod.spec?.['containers']).map((container) => textAt(container, 'name'))
-  if (asked !== '' && !names.includes(asked)) throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`)
-  if (asked === '' && names.length > 1) throw badRequest(`a container name must be specified for pod ${pod.metadata.name}, choose one of: [${names.join(' ')}]`)
+  if (asked !== '' && !names.includes(asked))
+    throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`)
+  if (asked === '' && names.length > 1)
+    throw badRequest(
+      `a container name must be specified for pod ${pod.metadata.name}, choose one of: [${names.join(' ')}]`,
+    )
   return asked || (names[0] ?? '')
 }
 

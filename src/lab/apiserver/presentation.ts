@@ -1,4 +1,5 @@
-// How objects are written into answers: as themselves, or as rows of a Table where the client asked for one (Accept: application/json;as=Table;...).
+// How objects are written into answers: as themselves, or as rows of a Table where the client asked for one (Accept:
+// application/json;as=Table;...).
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import { apiVersionOf, type Resource } from './resources.ts'
 import type { StoredObject } from './stored-object.ts'
@@ -16,12 +17,16 @@ export interface Presentation {
   bookmark(revision: number, initialEventsEnd: boolean): string
 }
 
-/** @param accept the request's header: its first media type that we can write is used. @throws StatusError 400 for an includeObject that is none. */
+/**
+ * @param accept the request's header: its first media type that we can write is used.
+ * @throws StatusError 400 for an includeObject that is none.
+ */
 export function presentationFor(resource: Resource, accept: string, query: URLSearchParams): Presentation {
   const version = tableVersion(accept)
   if (version === undefined) return asThemselves(resource)
   const include = query.get('includeObject') || 'Metadata'
-  if (include !== 'None' && include !== 'Metadata' && include !== 'Object') throw badRequest(`Expected includeObject to be None, Metadata or Object, got \`${include}\``)
+  if (include !== 'None' && include !== 'Metadata' && include !== 'Object')
+    throw badRequest(`Expected includeObject to be None, Metadata or Object, got \`${include}\``)
   return asTable(resource, new TableWriter(resource, version, include))
 }
 
@@ -32,7 +37,8 @@ function tableVersion(accept: string): TableVersion | undefined {
     const named = new Map(parameters.map((parameter) => parameter.split('=', 2) as [string, string | undefined]))
     if (!named.has('as')) return undefined
     const version = named.get('v')
-    if (named.get('as') === 'Table' && named.get('g') === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1')) return version
+    if (named.get('as') === 'Table' && named.get('g') === 'meta.k8s.io' && (version === 'v1' || version === 'v1beta1'))
+      return version
   }
   return undefined
 }
@@ -42,32 +48,64 @@ function asThemselves(resource: Resource): Presentation {
     one: (stored) => stored.json,
     list: (metadata, items) => listJson(`${resource.kind}List`, apiVersionOf(resource), metadata, items),
     event: (type, event) => event.line(type),
-    bookmark: (revision, initialEventsEnd) => watchLine('BOOKMARK', JSON.stringify({ kind: resource.kind, apiVersion: apiVersionOf(resource), metadata: bookmarkMetadata(revision, initialEventsEnd) })),
+    bookmark: (revision, initialEventsEnd) =>
+      watchLine(
+        'BOOKMARK',
+        JSON.stringify({
+          kind: resource.kind,
+          apiVersion: apiVersionOf(resource),
+          metadata: bookmarkMetadata(revision, initialEventsEnd),
+        }),
+      ),
   }
 }
 
 function asTable(resource: Resource, writer: TableWriter): Presentation {
   return {
     one: (stored) => writer.table({ resourceVersion: String(stored.revision) }, [stored.object]),
-    list: (metadata, items) => [writer.table(metadata, items.map(({ object }) => object))],
+    list: (metadata, items) => [
+      writer.table(
+        metadata,
+        items.map(({ object }) => object),
+      ),
+    ],
     event: (type, event) => {
       const shown = event.shown(type)
-      return watchLine(type, shown === undefined ? 'null' : writer.table({ resourceVersion: String(shown.revision) }, [shown.object]))
+      return watchLine(
+        type,
+        shown === undefined ? 'null' : writer.table({ resourceVersion: String(shown.revision) }, [shown.object]),
+      )
     },
     bookmark: (revision, initialEventsEnd) => {
       const { kind } = resource
       const metadata = bookmarkMetadata(revision, initialEventsEnd)
-      return watchLine('BOOKMARK', writer.table({ resourceVersion: String(revision) }, [{ kind, apiVersion: apiVersionOf(resource), metadata: { name: '', ...metadata } }]))
+      return watchLine(
+        'BOOKMARK',
+        writer.table({ resourceVersion: String(revision) }, [
+          { kind, apiVersion: apiVersionOf(resource), metadata: { name: '', ...metadata } },
+        ]),
+      )
     },
   }
 }
 
 /** @param initialEventsEnd marks the end of the initial events of a WatchList (KEP-3157). */
-function bookmarkMetadata(revision: number, initialEventsEnd: boolean): { resourceVersion: string; annotations?: Record<string, string> } {
-  return { resourceVersion: String(revision), ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}) }
+function bookmarkMetadata(
+  revision: number,
+  initialEventsEnd: boolean,
+): { resourceVersion: string; annotations?: Record<string, string> } {
+  return {
+    resourceVersion: String(revision),
+    ...(initialEventsEnd ? { annotations: { 'k8s.io/initial-events-end': 'true' } } : {}),
+  }
 }
 
-function* listJson(kind: string, apiVersion: string, metadata: object, items: readonly StoredObject[]): Iterable<string> {
+function* listJson(
+  kind: string,
+  apiVersion: string,
+  metadata: object,
+  items: readonly StoredObject[],
+): Iterable<string> {
   yield `{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":${JSON.stringify(metadata)},"items":[`
   let separator = ''
   for (const { json } of items) {

@@ -1,4 +1,5 @@
-// CREATE and UPDATE: what happens to an object between the request and the store. Synchronous, so that a check and the write it allows are one.
+// CREATE and UPDATE: what happens to an object between the request and the store. Synchronous, so that a check and the
+// write it allows are one.
 import { randomInt, randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { applyDefaults, initialStatus } from './defaults.ts'
@@ -32,14 +33,30 @@ export class Registry {
     return stored
   }
 
-  /** @param dryRun all but the writing. @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or going, 422 for what is invalid. */
+  /**
+   * @param dryRun all but the writing.
+   * @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or going, 422 for what
+   * is invalid.
+   */
   create(resource: Resource, namespace: string | undefined, body: KubeObject, dryRun = false): StoredObject {
     checkIdentity(resource, namespace, body)
     const table = this.#store.table(resource)
     const draft = structuredClone(body)
-    draft.metadata = { ...draft.metadata, uid: randomUUID(), creationTimestamp: timestamp(), generation: 1, name: this.#nameFor(resource, namespace, draft.metadata) }
+    draft.metadata = {
+      ...draft.metadata,
+      uid: randomUUID(),
+      creationTimestamp: timestamp(),
+      generation: 1,
+      name: this.#nameFor(resource, namespace, draft.metadata),
+    }
     if (namespace !== undefined) draft.metadata.namespace = namespace
-    for (const field of ['resourceVersion', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'managedFields'] as const) delete (draft.metadata as unknown as Fields)[field]
+    for (const field of [
+      'resourceVersion',
+      'deletionTimestamp',
+      'deletionGracePeriodSeconds',
+      'managedFields',
+    ] as const)
+      delete (draft.metadata as unknown as Fields)[field]
     // A kubelet registers its Node with the status in it; everything else starts without one.
     if (hasStatus(resource) && resource !== nodes) draft.status = initialStatus(resource)
     applyDefaults(resource, draft)
@@ -51,26 +68,50 @@ export class Registry {
   }
 
   /**
-   * Replaces an object by what `change` makes of it. The stored version is handed to `change` and must not be altered. What would change nothing
-   * is not written. @param dryRun all but the writing. @throws StatusError 404, 422, and 409 when the result carries another resourceVersion or uid than the stored one.
+   * Replaces an object by what `change` makes of it. The stored version is handed to `change` and must not be altered.
+   * What would change nothing is not written. @param dryRun all but the writing. @throws StatusError 404, 422, and 409
+   * when the result carries another resourceVersion or uid than the stored one.
    */
-  update(resource: Resource, namespace: string | undefined, name: string, part: Part, change: (current: KubeObject) => KubeObject, dryRun = false): StoredObject {
+  update(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    part: Part,
+    change: (current: KubeObject) => KubeObject,
+    dryRun = false,
+  ): StoredObject {
     const table = this.#store.table(resource)
     const stored = this.get(resource, namespace, name)
     const current = stored.object
     const proposed = change(current)
     checkIdentity(resource, namespace, proposed)
     const { resourceVersion, uid } = proposed.metadata
-    if (proposed.metadata.name !== name) throw badRequest(`the name of the object (${proposed.metadata.name}) does not match the name on the URL (${name})`)
-    if (uid !== undefined && uid !== '' && uid !== current.metadata.uid) throw conflict(resource, name, `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.metadata.uid}`)
-    if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== String(stored.revision)) throw conflict(resource, name, 'the object has been modified; please apply your changes to the latest version and try again')
+    if (proposed.metadata.name !== name)
+      throw badRequest(
+        `the name of the object (${proposed.metadata.name}) does not match the name on the URL (${name})`,
+      )
+    if (uid !== undefined && uid !== '' && uid !== current.metadata.uid)
+      throw conflict(
+        resource,
+        name,
+        `Precondition failed: UID in precondition: ${uid}, UID in object meta: ${current.metadata.uid}`,
+      )
+    if (resourceVersion !== undefined && resourceVersion !== '' && resourceVersion !== String(stored.revision))
+      throw conflict(
+        resource,
+        name,
+        'the object has been modified; please apply your changes to the latest version and try again',
+      )
 
-    const draft = structuredClone(part === 'status' ? { ...current, status: proposed.status ?? {} } : withSystemFields(resource, proposed, current))
+    const draft = structuredClone(
+      part === 'status' ? { ...current, status: proposed.status ?? {} } : withSystemFields(resource, proposed, current),
+    )
     applyDefaults(resource, draft)
     if (resource === services && part === 'object') this.#addresses.assign(draft, current)
     validate(resource, draft, current)
     if (isDeepStrictEqual(draft, current)) return stored
-    if (!isDeepStrictEqual(contentOf(draft), contentOf(current))) draft.metadata.generation = (current.metadata.generation ?? 0) + 1
+    if (!isDeepStrictEqual(contentOf(draft), contentOf(current)))
+      draft.metadata.generation = (current.metadata.generation ?? 0) + 1
     if (dryRun) return new StoredObject(draft, stored.revision)
     const written = table.put(draft)
     this.#deletion.settle(table, written)
@@ -78,13 +119,25 @@ export class Registry {
   }
 
   /** @throws StatusError 404, 403, and 409 when a precondition fails. */
-  delete(resource: Resource, namespace: string | undefined, name: string, options: DeleteOptions): { object: KubeObject; gone: boolean } {
+  delete(
+    resource: Resource,
+    namespace: string | undefined,
+    name: string,
+    options: DeleteOptions,
+  ): { object: KubeObject; gone: boolean } {
     return this.#deletion.delete(this.#store.table(resource), this.get(resource, namespace, name), options)
   }
 
   #nameFor(resource: Resource, namespace: string | undefined, { name, generateName }: ObjectMeta): string {
     if (name) return name
-    if (!generateName) throw invalid(resource, '', [{ reason: 'FieldValueRequired', field: 'metadata.name', message: 'Required value: name or generateName is required' }])
+    if (!generateName)
+      throw invalid(resource, '', [
+        {
+          reason: 'FieldValueRequired',
+          field: 'metadata.name',
+          message: 'Required value: name or generateName is required',
+        },
+      ])
     let generated: string
     do generated = generateName.slice(0, 248) + randomSuffix()
     while (this.#store.table(resource).get(namespace, generated) !== undefined)
@@ -93,20 +146,44 @@ export class Registry {
 
   #checkNamespace(resource: Resource, namespace: string, name: string): void {
     const { metadata } = this.get(namespaces, undefined, namespace).object
-    if (metadata.deletionTimestamp !== undefined) throw forbidden(resource, name, `unable to create new content in namespace ${namespace} because it is being terminated`)
+    if (metadata.deletionTimestamp !== undefined)
+      throw forbidden(
+        resource,
+        name,
+        `unable to create new content in namespace ${namespace} because it is being terminated`,
+      )
   }
 }
 
 /** @throws StatusError 400 when the body is of another kind or namespace than the URL. */
-function checkIdentity(resource: Resource, namespace: string | undefined, { kind, apiVersion, metadata }: KubeObject): void {
-  if (kind !== resource.kind || apiVersion !== apiVersionOf(resource)) throw badRequest(`Expected an object of kind ${resource.kind} in ${apiVersionOf(resource)}, got kind \`${kind}\` in \`${apiVersion}\``)
-  if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace) throw badRequest(`the namespace of the provided object does not match the namespace sent on the request (${metadata.namespace}, ${namespace ?? 'none'})`)
+function checkIdentity(
+  resource: Resource,
+  namespace: string | undefined,
+  { kind, apiVersion, metadata }: KubeObject,
+): void {
+  if (kind !== resource.kind || apiVersion !== apiVersionOf(resource))
+    throw badRequest(
+      `Expected an object of kind ${resource.kind} in ${apiVersionOf(resource)}, got kind \`${kind}\` in \`${apiVersion}\``,
+    )
+  if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace)
+    throw badRequest(
+      `the namespace of the provided object does not match the namespace sent on the request (${metadata.namespace}, ${namespace ?? 'none'})`,
+    )
 }
 
 /** The proposed object with everything that clients may not write as it stands. */
 function withSystemFields(resource: Resource, proposed: KubeObject, current: KubeObject): KubeObject {
   const metadata: Fields = { ...proposed.metadata }
-  for (const field of ['namespace', 'uid', 'resourceVersion', 'generation', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'generateName'] as const) {
+  for (const field of [
+    'namespace',
+    'uid',
+    'resourceVersion',
+    'generation',
+    'creationTimestamp',
+    'deletionTimestamp',
+    'deletionGracePeriodSeconds',
+    'generateName',
+  ] as const) {
     if (current.metadata[field] === undefined) delete metadata[field]
     else metadata[field] = current.metadata[field]
   }

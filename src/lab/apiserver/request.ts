@@ -19,7 +19,10 @@ export interface Target {
 
 /** @throws StatusError 404 when the path leads to no resource that we know. */
 export function parseTarget(path: string): Target {
-  const [, root, ...parts] = path.replace(/\/$/, '').split('/').map((part) => decode(part))
+  const [, root, ...parts] = path
+    .replace(/\/$/, '')
+    .split('/')
+    .map((part) => decode(part))
   const group = root === 'apis' ? (parts.shift() ?? '') : ''
   const version = parts.shift() ?? ''
   // "namespaces/NAME/pods" is a place, "namespaces/NAME" and "namespaces/NAME/status" are a Namespace.
@@ -44,7 +47,11 @@ function decode(part: string): string {
   try {
     return decodeURIComponent(part)
   } catch (error) {
-    throw new StatusError(400, 'BadRequest', `Expected a path in valid percent-encoding, got \`${part}\` (${(error as Error).message})`)
+    throw new StatusError(
+      400,
+      'BadRequest',
+      `Expected a path in valid percent-encoding, got \`${part}\` (${(error as Error).message})`,
+    )
   }
 }
 
@@ -54,7 +61,8 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   let length = 0
   for await (const piece of request as AsyncIterable<Buffer>) {
     length += piece.length
-    if (length > bodyLimit) throw new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${bodyLimit}`)
+    if (length > bodyLimit)
+      throw new StatusError(413, 'RequestEntityTooLarge', `Request entity too large: limit is ${bodyLimit}`)
     pieces.push(piece)
   }
   const text = Buffer.concat(pieces).toString()
@@ -66,7 +74,11 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
   } catch (error) {
     throw badRequest(`the body is no valid ${type}: ${(error as Error).message}`)
   }
-  throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got ${type})`)
+  throw new StatusError(
+    415,
+    'UnsupportedMediaType',
+    `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got ${type})`,
+  )
 }
 
 /** The content type without parameters; JSON where none is said. */
@@ -84,7 +96,9 @@ export function asKind(body: unknown, missing: { kind: string; apiVersion: strin
   if (!isFields(body)) throw badRequest('Expected the body to be an object')
   const metadata = body['metadata'] ?? {}
   if (!isFields(metadata)) throw badRequest('Expected metadata to be an object')
-  for (const field of ['name', 'namespace', 'generateName', 'resourceVersion', 'uid']) if (metadata[field] !== undefined && typeof metadata[field] !== 'string') throw badRequest(`Expected metadata.${field} to be a string, got \`${JSON.stringify(metadata[field])}\``)
+  for (const field of ['name', 'namespace', 'generateName', 'resourceVersion', 'uid'])
+    if (metadata[field] !== undefined && typeof metadata[field] !== 'string')
+      throw badRequest(`Expected metadata.${field} to be a string, got \`${JSON.stringify(metadata[field])}\``)
   for (const field of ['labels', 'annotations']) if (metadata[field] === null) delete metadata[field]
   for (const field of ['spec', 'status']) {
     if (body[field] === null) delete body[field]

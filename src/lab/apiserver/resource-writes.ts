@@ -51,53 +51,115 @@ export class ResourceWrites {
     throw methodNotAllowed()
   }
 
-  #create(body: unknown, { resource, namespace, name, subresource }: Target, { dryRun, fieldValidation }: WriteOptions): Answer {
-    if (name !== undefined && namespace !== undefined && subresource === 'binding') return { code: 201, body: bindPod(this.#registry, namespace, name, asKind(body, { kind: 'Binding', apiVersion: 'v1' })), warnings: [] }
+  #create(
+    body: unknown,
+    { resource, namespace, name, subresource }: Target,
+    { dryRun, fieldValidation }: WriteOptions,
+  ): Answer {
+    if (name !== undefined && namespace !== undefined && subresource === 'binding')
+      return {
+        code: 201,
+        body: bindPod(this.#registry, namespace, name, asKind(body, { kind: 'Binding', apiVersion: 'v1' })),
+        warnings: [],
+      }
     if (name !== undefined || (resource.namespaced && namespace === undefined)) throw methodNotAllowed()
     const { object, warnings } = withKnownFields(resource, asObject(resource, body), fieldValidation)
     return { code: 201, body: this.#registry.create(resource, namespace, object, dryRun).object, warnings }
   }
 
   #replace(body: unknown, target: Target, options: WriteOptions): Answer {
-    const expected = target.subresource === 'scale' ? scaleKind : { kind: target.resource.kind, apiVersion: apiVersionOf(target.resource) }
+    const expected =
+      target.subresource === 'scale'
+        ? scaleKind
+        : { kind: target.resource.kind, apiVersion: apiVersionOf(target.resource) }
     const proposed = asKind(body, expected)
     return this.#update(target, () => proposed, options)
   }
 
   #patch(patcher: Patcher, patch: unknown, target: Target, options: WriteOptions): Answer {
-    const change = (current: KubeObject): KubeObject => asKind(patcher(current, patch), { kind: current.kind, apiVersion: current.apiVersion })
+    const change = (current: KubeObject): KubeObject =>
+      asKind(patcher(current, patch), { kind: current.kind, apiVersion: current.apiVersion })
     return this.#update(target, change, options)
   }
 
-  #update({ resource, namespace, name, subresource }: Target, change: (current: KubeObject) => KubeObject, { dryRun, fieldValidation }: WriteOptions): Answer {
+  #update(
+    { resource, namespace, name, subresource }: Target,
+    change: (current: KubeObject) => KubeObject,
+    { dryRun, fieldValidation }: WriteOptions,
+  ): Answer {
     if (name === undefined || subresource === 'binding' || subresource === 'log') throw methodNotAllowed()
-    if (subresource === 'scale') return { code: 200, body: updateScale(this.#registry, resource, namespace ?? '', name, change, dryRun), warnings: [] }
+    if (subresource === 'scale')
+      return {
+        code: 200,
+        body: updateScale(this.#registry, resource, namespace ?? '', name, change, dryRun),
+        warnings: [],
+      }
     let warnings: readonly string[] = []
     const checked = (current: KubeObject): KubeObject => {
       const known = withKnownFields(resource, change(current), fieldValidation)
       warnings = known.warnings
       return known.object
     }
-    const { object } = this.#registry.update(resource, namespace, name, subresource === 'status' ? 'status' : 'object', checked, dryRun)
+    const { object } = this.#registry.update(
+      resource,
+      namespace,
+      name,
+      subresource === 'status' ? 'status' : 'object',
+      checked,
+      dryRun,
+    )
     return { code: 200, body: object, warnings }
   }
 
-  #delete(body: unknown, { resource, namespace, name, subresource }: Target, query: URLSearchParams, { dryRun }: WriteOptions): Answer {
+  #delete(
+    body: unknown,
+    { resource, namespace, name, subresource }: Target,
+    query: URLSearchParams,
+    { dryRun }: WriteOptions,
+  ): Answer {
     if (subresource !== undefined) throw methodNotAllowed()
     const options = deleteOptions(body, query)
     if (name === undefined) return this.#deleteCollection(resource, namespace, query, options, dryRun)
-    const { object, gone } = dryRun ? { object: this.#registry.get(resource, namespace, name).object, gone: true } : this.#registry.delete(resource, namespace, name, options)
+    const { object, gone } = dryRun
+      ? { object: this.#registry.get(resource, namespace, name).object, gone: true }
+      : this.#registry.delete(resource, namespace, name, options)
     // A pod is always shown; of others only those that stay for a while.
     if (!gone || resource.kind === 'Pod') return { code: 200, body: object, warnings: [] }
     const { uid } = object.metadata
-    return { code: 200, body: successStatus({ ...detailsOf(resource, name), ...(uid === undefined ? {} : { uid }) }), warnings: [] }
+    return {
+      code: 200,
+      body: successStatus({ ...detailsOf(resource, name), ...(uid === undefined ? {} : { uid }) }),
+      warnings: [],
+    }
   }
 
-  #deleteCollection(resource: Resource, namespace: string | undefined, query: URLSearchParams, options: DeleteOptions, dryRun: boolean): Answer {
+  #deleteCollection(
+    resource: Resource,
+    namespace: string | undefined,
+    query: URLSearchParams,
+    options: DeleteOptions,
+    dryRun: boolean,
+  ): Answer {
     const { matches } = parseListOptions(resource, namespace, query, false)
-    const chosen = this.#store.table(resource).list().filter(({ object }) => matches(object))
-    const items = chosen.map(({ object }) => (dryRun ? object : this.#registry.delete(resource, object.metadata.namespace, object.metadata.name, options).object))
-    return { code: 200, body: { kind: `${resource.kind}List`, apiVersion: apiVersionOf(resource), metadata: { resourceVersion: String(this.#store.revision) }, items }, warnings: [] }
+    const chosen = this.#store
+      .table(resource)
+      .list()
+      .filter(({ object }) => matches(object))
+    const items = chosen.map(({ object }) =>
+      dryRun
+        ? object
+        : this.#registry.delete(resource, object.metadata.namespace, object.metadata.name, options).object,
+    )
+    return {
+      code: 200,
+      body: {
+        kind: `${resource.kind}List`,
+        apiVersion: apiVersionOf(resource),
+        metadata: { resourceVersion: String(this.#store.revision) },
+        items,
+      },
+      warnings: [],
+    }
   }
 }
 
@@ -105,7 +167,12 @@ export class ResourceWrites {
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaType(request)
   const patcher = Object.hasOwn(patchers, type) ? patchers[type] : undefined
-  if (patcher === undefined) throw new StatusError(415, 'UnsupportedMediaType', `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type}${type === 'application/apply-patch+yaml' ? '): the lab merges on the client alone; with kubectl, leave --server-side out' : ')'}`)
+  if (patcher === undefined)
+    throw new StatusError(
+      415,
+      'UnsupportedMediaType',
+      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type}${type === 'application/apply-patch+yaml' ? '): the lab merges on the client alone; with kubectl, leave --server-side out' : ')'}`,
+    )
   return patcher
 }
 
@@ -114,8 +181,12 @@ function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = isFields(body) ? body : {}
   const grace = given['gracePeriodSeconds'] ?? query.get('gracePeriodSeconds') ?? undefined
   const preconditions = isFields(given['preconditions']) ? given['preconditions'] : {}
-  if (grace !== undefined && !Number.isInteger(Number(grace))) throw badRequest(`Expected gracePeriodSeconds to be a whole number, got \`${JSON.stringify(grace)}\``)
-  return { gracePeriodSeconds: grace === undefined ? undefined : Number(grace), preconditions: { uid: textOf(preconditions['uid']), resourceVersion: textOf(preconditions['resourceVersion']) } }
+  if (grace !== undefined && !Number.isInteger(Number(grace)))
+    throw badRequest(`Expected gracePeriodSeconds to be a whole number, got \`${JSON.stringify(grace)}\``)
+  return {
+    gracePeriodSeconds: grace === undefined ? undefined : Number(grace),
+    preconditions: { uid: textOf(preconditions['uid']), resourceVersion: textOf(preconditions['resourceVersion']) },
+  }
 }
 
 function textOf(value: unknown): string | undefined {

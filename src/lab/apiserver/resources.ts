@@ -20,19 +20,73 @@ export type Subresource = 'status' | 'scale' | 'binding' | 'log' | 'exec' | 'att
 
 type Row = Partial<Omit<Resource, 'group' | 'version' | 'plural' | 'kind'>>
 
-const podFields = ['spec.nodeName', 'spec.restartPolicy', 'spec.schedulerName', 'spec.serviceAccountName', 'spec.hostNetwork', 'status.phase', 'status.podIP', 'status.nominatedNodeName']
-const eventFields = ['involvedObject.kind', 'involvedObject.namespace', 'involvedObject.name', 'involvedObject.uid', 'involvedObject.apiVersion', 'involvedObject.fieldPath', 'reason', 'reportingComponent', 'source', 'type']
+const podFields = [
+  'spec.nodeName',
+  'spec.restartPolicy',
+  'spec.schedulerName',
+  'spec.serviceAccountName',
+  'spec.hostNetwork',
+  'status.phase',
+  'status.podIP',
+  'status.nominatedNodeName',
+]
+const eventFields = [
+  'involvedObject.kind',
+  'involvedObject.namespace',
+  'involvedObject.name',
+  'involvedObject.uid',
+  'involvedObject.apiVersion',
+  'involvedObject.fieldPath',
+  'reason',
+  'reportingComponent',
+  'source',
+  'type',
+]
 
-export const namespaces = resource('', 'namespaces', 'Namespace', { shortNames: ['ns'], namespaced: false, subresources: ['status'], selectable: ['status.phase'] })
-export const nodes = resource('', 'nodes', 'Node', { shortNames: ['no'], namespaced: false, subresources: ['status'], selectable: ['spec.unschedulable'] })
-export const pods = resource('', 'pods', 'Pod', { shortNames: ['po'], subresources: ['status', 'binding', 'log', 'exec', 'attach', 'portforward'], inAll: true, selectable: podFields })
-export const services = resource('', 'services', 'Service', { shortNames: ['svc'], subresources: ['status'], inAll: true, selectable: ['spec.clusterIP', 'spec.type'] })
-export const deployments = resource('apps/v1', 'deployments', 'Deployment', { shortNames: ['deploy'], subresources: ['status', 'scale'], inAll: true })
-export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', { shortNames: ['rs'], subresources: ['status', 'scale'], inAll: true, selectable: ['status.replicas'] })
+export const namespaces = resource('', 'namespaces', 'Namespace', {
+  shortNames: ['ns'],
+  namespaced: false,
+  subresources: ['status'],
+  selectable: ['status.phase'],
+})
+export const nodes = resource('', 'nodes', 'Node', {
+  shortNames: ['no'],
+  namespaced: false,
+  subresources: ['status'],
+  selectable: ['spec.unschedulable'],
+})
+export const pods = resource('', 'pods', 'Pod', {
+  shortNames: ['po'],
+  subresources: ['status', 'binding', 'log', 'exec', 'attach', 'portforward'],
+  inAll: true,
+  selectable: podFields,
+})
+export const services = resource('', 'services', 'Service', {
+  shortNames: ['svc'],
+  subresources: ['status'],
+  inAll: true,
+  selectable: ['spec.clusterIP', 'spec.type'],
+})
+export const deployments = resource('apps/v1', 'deployments', 'Deployment', {
+  shortNames: ['deploy'],
+  subresources: ['status', 'scale'],
+  inAll: true,
+})
+export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', {
+  shortNames: ['rs'],
+  subresources: ['status', 'scale'],
+  inAll: true,
+  selectable: ['status.replicas'],
+})
 export const events = resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields })
 export const endpointSlices = resource('discovery.k8s.io/v1', 'endpointslices', 'EndpointSlice', {})
-export const serviceCidrs = resource('networking.k8s.io/v1', 'servicecidrs', 'ServiceCIDR', { namespaced: false, subresources: ['status'] })
-export const networkPolicies = resource('networking.k8s.io/v1', 'networkpolicies', 'NetworkPolicy', { shortNames: ['netpol'] })
+export const serviceCidrs = resource('networking.k8s.io/v1', 'servicecidrs', 'ServiceCIDR', {
+  namespaced: false,
+  subresources: ['status'],
+})
+export const networkPolicies = resource('networking.k8s.io/v1', 'networkpolicies', 'NetworkPolicy', {
+  shortNames: ['netpol'],
+})
 
 export const resources: readonly Resource[] = [
   namespaces,
@@ -80,5 +134,17 @@ export function hasStatus(resource: Resource): boolean {
 
 function resource(apiVersion: string, plural: string, kind: string, row: Row): Resource {
   const [group = '', version = 'v1'] = apiVersion.split('/')
-  return { group, version, plural, singular: kind.toLowerCase(), kind, shortNames: [], namespaced: true, subresources: [], inAll: false, selectable: [], ...row }
+  return {
+    group,
+    version,
+    plural,
+    singular: kind.toLowerCase(),
+    kind,
+    shortNames: [],
+    namespaced: true,
+    subresources: [],
+    inAll: false,
+    selectable: [],
+    ...row,
+  }
 }

@@ -20,7 +20,15 @@ export interface ScratchApiServer extends AsyncDisposable {
 
 export interface SeenEvent {
   readonly type: string
-  readonly object: { readonly metadata: { readonly name?: string; readonly resourceVersion?: string; readonly annotations?: Readonly<Record<string, string>> }; readonly code?: number; readonly reason?: string }
+  readonly object: {
+    readonly metadata: {
+      readonly name?: string
+      readonly resourceVersion?: string
+      readonly annotations?: Readonly<Record<string, string>>
+    }
+    readonly code?: number
+    readonly reason?: string
+  }
 }
 
 export interface WatchReader extends AsyncDisposable {
@@ -32,7 +40,14 @@ export interface WatchReader extends AsyncDisposable {
 
 export async function startScratchApiServer(options: Partial<ApiServerOptions> = {}): Promise<ScratchApiServer> {
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-apiserver-'))
-  const server = await startApiServer({ addresses: ['127.0.0.1'], port: 0, dir, nodes: ['node1'], log: pino({ level: 'silent' }), ...options })
+  const server = await startApiServer({
+    addresses: ['127.0.0.1'],
+    port: 0,
+    dir,
+    nodes: ['node1'],
+    log: pino({ level: 'silent' }),
+    ...options,
+  })
   const as = (user: UserName): ApiConnection => connectCluster({ kubeconfig: kubeconfigPath(dir, user) })
   const api = as('admin')
   return {
@@ -51,7 +66,9 @@ export async function startScratchApiServer(options: Partial<ApiServerOptions> =
 function watchReader(api: ApiConnection, path: string, query: Query): WatchReader {
   const abort = new AbortController()
   const limits = { signal: abort.signal, headersTimeoutMs: 20_000, deadlineMs: 60_000 }
-  const lines = api.stream(path, { watch: true, ...query }, limits).then((stream) => stream.lines[Symbol.asyncIterator]())
+  const lines = api
+    .stream(path, { watch: true, ...query }, limits)
+    .then((stream) => stream.lines[Symbol.asyncIterator]())
   // A test that ends while a read waits has no more interest in it.
   lines.catch(() => undefined)
   const next = async (): Promise<SeenEvent | undefined> => {

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import { pods } from './resources.ts'
 import { parseFieldSelector, parseLabelSelector } from './selectors.ts'
 
-const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a', namespace: 'shop', labels: { app: 'web', 'example.com/tier': 'front', empty: '' } }, spec: { nodeName: 'node1' } }
+const pod = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'a', namespace: 'shop', labels: { app: 'web', 'example.com/tier': 'front', empty: '' } },
+  spec: { nodeName: 'node1' },
+}
 
 test.each([
   ['', true],

@@ -1,4 +1,5 @@
-// Label and field selectors as they stand in a query: "app=web,tier in (a,b),!old" and "spec.nodeName=node1,metadata.name!=x".
+// Label and field selectors as they stand in a query: "app=web,tier in (a,b),!old" and
+// "spec.nodeName=node1,metadata.name!=x".
 import { type KubeObject, textAt } from './kube-object.ts'
 import type { Resource } from './resources.ts'
 import { badRequest } from './status-error.ts'
@@ -13,12 +14,15 @@ export function parseLabelSelector(text: string): Selector {
   return ({ metadata }) => tests.every((test) => test(metadata.labels ?? {}))
 }
 
-/** @throws StatusError 400 when the text is no field selector, or names a field that this resource is not selected by. */
+/**
+ * @throws StatusError 400 when the text is no field selector, or names a field that this resource is not selected by.
+ */
 export function parseFieldSelector(resource: Resource, text: string): Selector {
   const tests = splitRequirements(text).map((requirement) => {
     const [, path = '', operator = '', value = ''] = /^([\w./]+)\s*(==|!=|=)\s*(.*)$/.exec(requirement) ?? []
     if (path === '') throw badRequest(`Expected a field selector like spec.nodeName=node1, got \`${requirement}\``)
-    if (path !== 'metadata.name' && path !== 'metadata.namespace' && !resource.selectable.includes(path)) throw badRequest(`field label not supported: ${path}`)
+    if (path !== 'metadata.name' && path !== 'metadata.namespace' && !resource.selectable.includes(path))
+      throw badRequest(`field label not supported: ${path}`)
     return (object: KubeObject) => (textAt(object, path) === value) === (operator !== '!=')
   })
   return (object) => tests.every((test) => test(object))
@@ -29,9 +33,13 @@ function parseLabelRequirement(text: string): LabelTest {
   if (only !== undefined) return (labels) => only in labels === (not === '')
   const [, key = '', operator, value = ''] = /^([\w./-]+)\s*(==|!=|=)\s*([\w.-]*)$/.exec(text) ?? []
   // An object without the label satisfies != and notin too.
-  if (operator !== undefined) return operator === '!=' ? (labels) => labels[key] !== value : (labels) => labels[key] === value
+  if (operator !== undefined)
+    return operator === '!=' ? (labels) => labels[key] !== value : (labels) => labels[key] === value
   const [, name = '', set, list = ''] = /^([\w./-]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(text) ?? []
-  if (set === undefined) throw badRequest(`Expected a label requirement like app=web, app!=web, app in (web,db), app or !app, got \`${text}\``)
+  if (set === undefined)
+    throw badRequest(
+      `Expected a label requirement like app=web, app!=web, app in (web,db), app or !app, got \`${text}\``,
+    )
   const values = new Set(list.split(',').map((item) => item.trim()))
   return (labels) => {
     const label = labels[name]

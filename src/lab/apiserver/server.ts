@@ -1,5 +1,6 @@
-// The lab's API server: the part of Kubernetes' API that a node's agents, kubectl and the lab's own controllers need, over TLS with tokens. Requests go
-// api-handler -> resource-writes -> registry (what an object must be) -> store (what there is); list and watch read the store.
+// The lab's API server: the part of Kubernetes' API that a node's agents, kubectl and the lab's own controllers need,
+// over TLS with tokens. Requests go api-handler -> resource-writes -> registry (what an object must be) -> store (what
+// there is); list and watch read the store.
 import { mkdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -26,9 +27,15 @@ export interface ApiServerOptions {
   readonly addresses: readonly string[]
   /** 0: any free one. */
   readonly port: number
-  /** Certificates, the token key and USER.kubeconfig are written here (0600). Kept between runs, so that kubeconfigs stay good. */
+  /**
+   * Certificates, the token key and USER.kubeconfig are written here (0600). Kept between runs, so that kubeconfigs
+   * stay good.
+   */
   readonly dir: string
-  /** Each gets kubeconfigs for its agent and its kubelet, beside those of admin and controllers; later ones by {@link writeKubeconfig}. */
+  /**
+   * Each gets kubeconfigs for its agent and its kubelet, beside those of admin and controllers; later ones by {@link
+   * writeKubeconfig}.
+   */
   readonly nodes?: readonly string[]
   /** Other names for the certificate: "kubernetes.default.svc". */
   readonly names?: readonly string[]
@@ -61,7 +68,8 @@ export interface ApiServer extends AsyncDisposable {
 export async function startApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { addresses, dir, log } = options
   const [first] = addresses
-  if (first === undefined) throw new TypeError('Expected at least one address for the API server to listen on, got none')
+  if (first === undefined)
+    throw new TypeError('Expected at least one address for the API server to listen on, got none')
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const authority = await ensureAuthority(dir)
   const pair = await issueServerCertificate(authority, [...addresses, ...(options.names ?? [])])
@@ -75,7 +83,10 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   try {
     for (const host of addresses) {
       // keepAliveTimeout: longer than clients keep a connection for its next request, so that none is cut under one.
-      const server = createServer({ key: pair.key, cert: pair.certificate, keepAliveTimeout: 120_000, requestTimeout: 60_000 }, (request, response) => void handler.handle(request, response))
+      const server = createServer(
+        { key: pair.key, cert: pair.certificate, keepAliveTimeout: 120_000, requestTimeout: 60_000 },
+        (request, response) => void handler.handle(request, response),
+      )
       servers.push(server)
       await listen(server, host, servers.length === 1 ? options.port : portOf(servers[0]))
     }
@@ -95,11 +106,24 @@ function usersOf(nodes: readonly string[]): UserName[] {
 }
 
 async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandler; store: Store; end: () => void }> {
-  const { dir, log, eventWindow = 4096, bookmarkMs = 60_000, watchList = true, serviceCidrs = [parseCidr('10.254.0.0/16')] } = options
+  const {
+    dir,
+    log,
+    eventWindow = 4096,
+    bookmarkMs = 60_000,
+    watchList = true,
+    serviceCidrs = [parseCidr('10.254.0.0/16')],
+  } = options
   const store = new Store({ windowSize: eventWindow })
   const registry = new Registry(store, new ServiceAddresses(serviceCidrs, store.table(services)))
-  for (const name of systemNamespaces) registry.create(namespaces, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
-  registry.create(serviceCidrKind, undefined, { apiVersion: 'networking.k8s.io/v1', kind: 'ServiceCIDR', metadata: { name: 'kubernetes' }, spec: { cidrs: serviceCidrs.map(formatCidr) } })
+  for (const name of systemNamespaces)
+    registry.create(namespaces, undefined, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } })
+  registry.create(serviceCidrKind, undefined, {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'ServiceCIDR',
+    metadata: { name: 'kubernetes' },
+    spec: { cidrs: serviceCidrs.map(formatCidr) },
+  })
   for (const object of bootstrapObjects()) {
     const resource = resourceOfKind(object.apiVersion, object.kind)
     if (resource !== undefined) registry.create(resource, object.metadata.namespace, object)
@@ -110,7 +134,20 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
     forget()
     watchers.close()
   }
-  return { handler: new ApiHandler({ store, registry, lister: new Lister(store), watchers, tokenKey: await ensureTokenKey(dir), podLogs: options.podLogs, audit: new AuditLog(options.auditLog), log }), store, end }
+  return {
+    handler: new ApiHandler({
+      store,
+      registry,
+      lister: new Lister(store),
+      watchers,
+      tokenKey: await ensureTokenKey(dir),
+      podLogs: options.podLogs,
+      audit: new AuditLog(options.auditLog),
+      log,
+    }),
+    store,
+    end,
+  }
 }
 
 async function listen(server: Server, host: string, port: number): Promise<void> {

@@ -25,7 +25,10 @@ export class ServiceAddresses {
     })
   }
 
-  /** Fills in what the draft leaves open, keeping what the stored Service has. @throws StatusError 422 for an address or port that another has. */
+  /**
+   * Fills in what the draft leaves open, keeping what the stored Service has.
+   * @throws StatusError 422 for an address or port that another has.
+   */
   assign(draft: KubeObject, previous: KubeObject | undefined): void {
     const spec = (draft.spec ??= {})
     if (spec['type'] === 'ExternalName') {
@@ -37,8 +40,12 @@ export class ServiceAddresses {
   }
 
   #assignClusterIps(draft: KubeObject, spec: Fields, before: Fields): void {
-    const asked = Array.isArray(spec['clusterIPs']) && spec['clusterIPs'].length > 0 ? spec['clusterIPs'].map(String) : [textAt(spec, 'clusterIP')].filter(Boolean)
-    const kept = before['type'] !== 'ExternalName' && Array.isArray(before['clusterIPs']) ? before['clusterIPs'].map(String) : []
+    const asked =
+      Array.isArray(spec['clusterIPs']) && spec['clusterIPs'].length > 0
+        ? spec['clusterIPs'].map(String)
+        : [textAt(spec, 'clusterIP')].filter(Boolean)
+    const kept =
+      before['type'] !== 'ExternalName' && Array.isArray(before['clusterIPs']) ? before['clusterIPs'].map(String) : []
     const wanted = asked.length > 0 ? asked : kept
     const blocks = this.#blocksFor(draft, spec)
     spec['ipFamilyPolicy'] = textAt(spec, 'ipFamilyPolicy') || 'SingleStack'
@@ -48,11 +55,16 @@ export class ServiceAddresses {
       spec['clusterIPs'] = ['None']
       return
     }
-    if (kept.length > 0 && wanted[0] !== kept[0]) refuse(draft, 'spec.clusterIPs[0]', `Invalid value: "${wanted[0]}": may not change once set`)
+    if (kept.length > 0 && wanted[0] !== kept[0])
+      refuse(draft, 'spec.clusterIPs[0]', `Invalid value: "${wanted[0]}": may not change once set`)
     const addresses = blocks.map((block, i) => wanted[i] ?? this.#freeAddress(draft, block))
     for (const [i, address] of addresses.entries()) {
-      const holder = this.#holders.get(canonicalAddress(address) ?? refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": must be a valid IP address`))
-      if (holder !== undefined && holder !== ownKey(draft)) refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": provided IP is already allocated`)
+      const holder = this.#holders.get(
+        canonicalAddress(address) ??
+          refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": must be a valid IP address`),
+      )
+      if (holder !== undefined && holder !== ownKey(draft))
+        refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": provided IP is already allocated`)
     }
     spec['clusterIP'] = addresses[0]
     spec['clusterIPs'] = addresses
@@ -66,15 +78,26 @@ export class ServiceAddresses {
     const named = Array.isArray(spec['ipFamilies']) ? spec['ipFamilies'].map(String) : []
     const asked = canonicalAddress(textAt(spec, 'clusterIP'))
     if (named.length === 0) named.push(`IPv${asked === undefined ? main.family : familyOf(asked)}`)
-    if (policy === 'PreferDualStack' || policy === 'RequireDualStack') for (const { family } of this.#cidrs) if (!named.includes(`IPv${family}`)) named.push(`IPv${family}`)
-    if (policy === 'RequireDualStack' && named.length < 2) refuse(draft, 'spec.ipFamilyPolicy', 'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services')
-    const blocks = named.map((name, i) => this.#cidrs.find(({ family }) => name === `IPv${family}`) ?? refuse(draft, `spec.ipFamilies[${i}]`, `Invalid value: "${name}": not configured on this cluster`))
+    if (policy === 'PreferDualStack' || policy === 'RequireDualStack')
+      for (const { family } of this.#cidrs) if (!named.includes(`IPv${family}`)) named.push(`IPv${family}`)
+    if (policy === 'RequireDualStack' && named.length < 2)
+      refuse(
+        draft,
+        'spec.ipFamilyPolicy',
+        'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
+      )
+    const blocks = named.map(
+      (name, i) =>
+        this.#cidrs.find(({ family }) => name === `IPv${family}`) ??
+        refuse(draft, `spec.ipFamilies[${i}]`, `Invalid value: "${name}": not configured on this cluster`),
+    )
     return policy === '' || policy === 'SingleStack' ? blocks.slice(0, 1) : blocks
   }
 
   #freeAddress(draft: KubeObject, block: Cidr): Address {
     const size = cidrSize(block)
-    // The first addresses are left to Services that ask for theirs, as the real allocator does: min(max(16, size / 16), 256).
+    // The first addresses are left to Services that ask for theirs, as the real allocator does: min(max(16, size / 16),
+    // 256).
     const sixteenth = size / 16n
     const reserved = sixteenth < 16n ? 16n : sixteenth
     const first = (reserved > 256n ? 256n : reserved) + 1n
@@ -90,7 +113,9 @@ export class ServiceAddresses {
   }
 
   #assignNodePorts(draft: KubeObject, spec: Fields, before: Fields): void {
-    const exposed = spec['type'] === 'NodePort' || (spec['type'] === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false)
+    const exposed =
+      spec['type'] === 'NodePort' ||
+      (spec['type'] === 'LoadBalancer' && spec['allocateLoadBalancerNodePorts'] !== false)
     const old = listOfFields(before['ports'])
     for (const [i, port] of listOfFields(spec['ports']).entries()) {
       if (!exposed && spec['type'] !== 'LoadBalancer') delete port['nodePort']
@@ -99,12 +124,24 @@ export class ServiceAddresses {
       port['nodePort'] = port['nodePort'] || same?.['nodePort'] || this.#freePort(draft, textAt(port, 'protocol'))
       const held = `${textAt(port, 'protocol')} ${textAt(port, 'nodePort')}`
       const holder = this.#holders.get(held)
-      if (holder !== undefined && holder !== ownKey(draft)) refuse(draft, `spec.ports[${i}].nodePort`, `Invalid value: ${textAt(port, 'nodePort')}: provided port is already allocated`)
+      if (holder !== undefined && holder !== ownKey(draft))
+        refuse(
+          draft,
+          `spec.ports[${i}].nodePort`,
+          `Invalid value: ${textAt(port, 'nodePort')}: provided port is already allocated`,
+        )
       const number = Number(port['nodePort'])
-      if (number < nodePorts.first || number > nodePorts.last) refuse(draft, `spec.ports[${i}].nodePort`, `Invalid value: ${number}: provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${nodePorts.last}`)
+      if (number < nodePorts.first || number > nodePorts.last)
+        refuse(
+          draft,
+          `spec.ports[${i}].nodePort`,
+          `Invalid value: ${number}: provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${nodePorts.last}`,
+        )
     }
     const checked = spec['type'] === 'LoadBalancer' && spec['externalTrafficPolicy'] === 'Local'
-    if (checked) spec['healthCheckNodePort'] = spec['healthCheckNodePort'] || before['healthCheckNodePort'] || this.#freePort(draft, 'TCP')
+    if (checked)
+      spec['healthCheckNodePort'] =
+        spec['healthCheckNodePort'] || before['healthCheckNodePort'] || this.#freePort(draft, 'TCP')
     else delete spec['healthCheckNodePort']
   }
 
@@ -122,8 +159,12 @@ export class ServiceAddresses {
 
 function heldBy(stored: StoredObject | undefined): string[] {
   const spec = stored?.object.spec ?? {}
-  const addresses = Array.isArray(spec['clusterIPs']) ? spec['clusterIPs'].map((address) => canonicalAddress(String(address)) ?? '') : []
-  const ports = listOfFields(spec['ports']).map((port) => (port['nodePort'] === undefined ? '' : `${textAt(port, 'protocol')} ${textAt(port, 'nodePort')}`))
+  const addresses = Array.isArray(spec['clusterIPs'])
+    ? spec['clusterIPs'].map((address) => canonicalAddress(String(address)) ?? '')
+    : []
+  const ports = listOfFields(spec['ports']).map((port) =>
+    port['nodePort'] === undefined ? '' : `${textAt(port, 'protocol')} ${textAt(port, 'nodePort')}`,
+  )
   const check = spec['healthCheckNodePort'] === undefined ? '' : `TCP ${textAt(spec, 'healthCheckNodePort')}`
   return [...addresses, ...ports, check].filter(Boolean)
 }

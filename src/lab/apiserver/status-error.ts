@@ -1,4 +1,5 @@
-// What the API answers instead of an object: a Status (API conventions, "Response Status Kind"). Clients decide by code and reason; people read the message.
+// What the API answers instead of an object: a Status (API conventions, "Response Status Kind"). Clients decide by code
+// and reason; people read the message.
 import type { Resource } from './resources.ts'
 
 export interface StatusCause {
@@ -32,7 +33,16 @@ export class StatusError extends Error {
 
   /** The body to answer. */
   status(): object {
-    return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message: this.message, reason: this.reason, details: this.details, code: this.code }
+    return {
+      kind: 'Status',
+      apiVersion: 'v1',
+      metadata: {},
+      status: 'Failure',
+      message: this.message,
+      reason: this.reason,
+      details: this.details,
+      code: this.code,
+    }
   }
 }
 
@@ -59,21 +69,41 @@ export function noSuchPath(): StatusError {
 }
 
 export function alreadyExists(resource: Resource, name: string): StatusError {
-  return new StatusError(409, 'AlreadyExists', `${qualifiedName(resource)} "${name}" already exists`, detailsOf(resource, name))
+  return new StatusError(
+    409,
+    'AlreadyExists',
+    `${qualifiedName(resource)} "${name}" already exists`,
+    detailsOf(resource, name),
+  )
 }
 
 export function conflict(resource: Resource, name: string, why: string): StatusError {
-  return new StatusError(409, 'Conflict', `Operation cannot be fulfilled on ${qualifiedName(resource)} "${name}": ${why}`, detailsOf(resource, name))
+  return new StatusError(
+    409,
+    'Conflict',
+    `Operation cannot be fulfilled on ${qualifiedName(resource)} "${name}": ${why}`,
+    detailsOf(resource, name),
+  )
 }
 
 /** 422: the object itself is wrong. The first cause is the message; all are in the details. */
 export function invalid(resource: Resource, name: string, causes: readonly StatusCause[]): StatusError {
   const words = causes.map(({ field, message }) => (field === undefined ? message : `${field}: ${message}`)).join(', ')
-  return new StatusError(422, 'Invalid', `${resource.kind}${resource.group === '' ? '' : `.${resource.group}`} "${name}" is invalid: ${words}`, { name, group: resource.group, kind: resource.kind, causes })
+  return new StatusError(
+    422,
+    'Invalid',
+    `${resource.kind}${resource.group === '' ? '' : `.${resource.group}`} "${name}" is invalid: ${words}`,
+    { name, group: resource.group, kind: resource.kind, causes },
+  )
 }
 
 export function forbidden(resource: Resource, name: string, why: string): StatusError {
-  return new StatusError(403, 'Forbidden', `${qualifiedName(resource)} "${name}" is forbidden: ${why}`, detailsOf(resource, name))
+  return new StatusError(
+    403,
+    'Forbidden',
+    `${qualifiedName(resource)} "${name}" is forbidden: ${why}`,
+    detailsOf(resource, name),
+  )
 }
 
 export function badRequest(message: string): StatusError {
@@ -101,5 +131,8 @@ export function expired(message: string): StatusError {
 /** 504 with the cause by which client-go knows that its version comes from the future and lists anew. */
 export function tooLargeVersion(asked: number, current: number): StatusError {
   const causes = [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }]
-  return new StatusError(504, 'Timeout', `Too large resource version: ${asked}, current: ${current}`, { causes, retryAfterSeconds: 1 })
+  return new StatusError(504, 'Timeout', `Too large resource version: ${asked}, current: ${current}`, {
+    causes,
+    retryAfterSeconds: 1,
+  })
 }

@@ -1,5 +1,6 @@
-// Objects by resource, one revision counter over all of them, and the last events of each resource. All of it is synchronous: between two awaits
-// of a caller nothing changes, so read, decide and write is atomic without locks. Nothing is kept on disk: a restarted lab is a new cluster.
+// Objects by resource, one revision counter over all of them, and the last events of each resource. All of it is
+// synchronous: between two awaits of a caller nothing changes, so read, decide and write is atomic without locks.
+// Nothing is kept on disk: a restarted lab is a new cluster.
 import { EventWindow, StoreEvent } from './event-window.ts'
 import { type KubeObject, keyOf } from './kube-object.ts'
 import type { Resource } from './resources.ts'
@@ -9,8 +10,8 @@ export interface StoreOptions {
   /** Events kept per resource for watches to resume from. */
   readonly windowSize: number
   /**
-   * The first revision. By default from the clock, so that a restarted server (at fewer than 1,000 writes a second) is always ahead of its former
-   * life: a client that resumes from then is told to list anew and never misses a change.
+   * The first revision. By default from the clock, so that a restarted server (at fewer than 1,000 writes a second) is
+   * always ahead of its former life: a client that resumes from then is told to list anew and never misses a change.
    */
   readonly firstRevision?: number
 }
@@ -52,7 +53,10 @@ export class Table {
   readonly #window: EventWindow
   readonly #nextRevision: () => number
   readonly #listeners = new Set<(event: StoreEvent) => void>()
-  /** In key order; undefined once something changed. An array given out is never changed again: a paged list goes on in it. */
+  /**
+   * In key order; undefined once something changed. An array given out is never changed again: a paged list goes on in
+   * it.
+   */
   #sorted: readonly StoredObject[] | undefined
 
   constructor(resource: Resource, window: EventWindow, nextRevision: () => number) {

@@ -1,5 +1,6 @@
-// Strategic merge patch: a merge patch that knows which lists are really maps. The real server reads the merge keys from its Go types; here they stand
-// in one table, by the name of the list. A list that is not in it is replaced whole, as is right for atomic lists (endpoints of a slice, rules of a policy).
+// Strategic merge patch: a merge patch that knows which lists are really maps. The real server reads the merge keys
+// from its Go types; here they stand in one table, by the name of the list. A list that is not in it is replaced whole,
+// as is right for atomic lists (endpoints of a slice, rules of a policy).
 import { type Fields, isFields } from './kube-object.ts'
 import { badRequest } from './status-error.ts'
 
@@ -47,8 +48,10 @@ function mergeFields(target: Fields, patch: Fields): Fields | undefined {
   for (const [field, order] of Object.entries(patch)) {
     const [directive, list = ''] = field.split('/', 2)
     const value = result[list]
-    if (directive === '$deleteFromPrimitiveList' && Array.isArray(value) && Array.isArray(order)) result[list] = value.filter((item) => !order.includes(item))
-    if (directive === '$setElementOrder' && Array.isArray(value) && Array.isArray(order)) result[list] = inOrder(list, value, order)
+    if (directive === '$deleteFromPrimitiveList' && Array.isArray(value) && Array.isArray(order))
+      result[list] = value.filter((item) => !order.includes(item))
+    if (directive === '$setElementOrder' && Array.isArray(value) && Array.isArray(order))
+      result[list] = inOrder(list, value, order)
   }
   return result
 }
@@ -59,14 +62,18 @@ function mergeValue(field: string, target: unknown, patch: unknown): unknown {
   const old: unknown[] = Array.isArray(target) ? target : []
   if (mergedSets.has(field)) return [...new Set([...old, ...patch])]
   const key = mergeKeyOf(field, [...patch, ...old])
-  return key === undefined ? patch.map((item) => (isFields(item) ? withoutDirectives(item) : item)) : mergeList(field, key, old, patch)
+  return key === undefined
+    ? patch.map((item) => (isFields(item) ? withoutDirectives(item) : item))
+    : mergeList(field, key, old, patch)
 }
 
 function mergeList(field: string, key: string, old: readonly unknown[], patch: readonly unknown[]): unknown[] {
-  if (patch.some((item) => isFields(item) && item['$patch'] === 'replace')) return patch.filter((item) => !(isFields(item) && '$patch' in item))
+  if (patch.some((item) => isFields(item) && item['$patch'] === 'replace'))
+    return patch.filter((item) => !(isFields(item) && '$patch' in item))
   const result = [...old]
   for (const item of patch) {
-    if (!isFields(item) || item[key] === undefined) throw badRequest(`Expected each item of ${field} in a strategic merge patch to have its merge key ${key}`)
+    if (!isFields(item) || item[key] === undefined)
+      throw badRequest(`Expected each item of ${field} in a strategic merge patch to have its merge key ${key}`)
     const index = result.findIndex((other) => isFields(other) && other[key] === item[key])
     const same = result[index]
     const merged = mergeFields(isFields(same) ? same : {}, item)

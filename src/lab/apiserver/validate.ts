@@ -1,18 +1,36 @@
-// What an object must have before it is stored: names, and the fields that someone in the lab acts on. Every complaint is one sentence with its field.
+// What an object must have before it is stored: names, and the fields that someone in the lab acts on. Every complaint
+// is one sentence with its field.
 import { canonicalAddress } from '../../net/address.ts'
 import { parseCidr, parseInterfaceAddress } from '../../net/cidr.ts'
 import { type Fields, isFields, type KubeObject, listOfFields, textAt } from './kube-object.ts'
-import { deployments, endpointSlices, namespaces, networkPolicies, nodes, pods, type Resource, services } from './resources.ts'
+import {
+  deployments,
+  endpointSlices,
+  namespaces,
+  networkPolicies,
+  nodes,
+  pods,
+  type Resource,
+  services,
+} from './resources.ts'
 import { invalid, type StatusCause } from './status-error.ts'
 
 const subdomain = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/
 const label = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/
 const serviceName = /^[a-z]([a-z0-9-]{0,61}[a-z0-9])?$/
 
-/** @throws StatusError 422 that names every wrong field. @param previous the stored object, for what must not change. */
+/**
+ * @throws StatusError 422 that names every wrong field.
+ * @param previous the stored object, for what must not change.
+ */
 export function validate(resource: Resource, object: KubeObject, previous: KubeObject | undefined): void {
   const causes: StatusCause[] = []
-  const complain: Complain = (field, message) => void causes.push({ reason: message.startsWith('Required') ? 'FieldValueRequired' : 'FieldValueInvalid', field, message })
+  const complain: Complain = (field, message) =>
+    void causes.push({
+      reason: message.startsWith('Required') ? 'FieldValueRequired' : 'FieldValueInvalid',
+      field,
+      message,
+    })
   validateMetadata(resource, object, complain)
   const spec = object.spec ?? {}
   if (resource === pods) validatePodSpec(spec, 'spec', complain)
@@ -21,7 +39,8 @@ export function validate(resource: Resource, object: KubeObject, previous: KubeO
   else if (resource === nodes) validateNode(spec, complain)
   else if (resource === networkPolicies) validatePolicy(spec, complain)
   else if (resource === endpointSlices) validateSlice(object, complain)
-  if (previous !== undefined) for (const field of immutableFields(resource)) validateUnchanged(field, object, previous, complain)
+  if (previous !== undefined)
+    for (const field of immutableFields(resource)) validateUnchanged(field, object, previous, complain)
   if (causes.length > 0) throw invalid(resource, object.metadata.name, causes)
 }
 
@@ -30,17 +49,33 @@ type Complain = (field: string, message: string) => void
 function validateMetadata(resource: Resource, { metadata }: KubeObject, complain: Complain): void {
   const { name } = metadata
   if (resource.group === 'rbac.authorization.k8s.io') {
-    if (/[/%]/.test(name) || name === '.' || name === '..') complain('metadata.name', `Invalid value: "${name}": may not be "." or "..", nor contain "/" or "%"`)
+    if (/[/%]/.test(name) || name === '.' || name === '..')
+      complain('metadata.name', `Invalid value: "${name}": may not be "." or "..", nor contain "/" or "%"`)
   } else if (resource === services) {
-    if (!serviceName.test(name)) complain('metadata.name', `Invalid value: "${name}": a DNS-1035 label must consist of at most 63 lower case alphanumeric characters or "-", start with a letter and end with an alphanumeric character`)
+    if (!serviceName.test(name))
+      complain(
+        'metadata.name',
+        `Invalid value: "${name}": a DNS-1035 label must consist of at most 63 lower case alphanumeric characters or "-", start with a letter and end with an alphanumeric character`,
+      )
   } else if (resource === namespaces) {
-    if (!label.test(name)) complain('metadata.name', `Invalid value: "${name}": a lowercase RFC 1123 label must consist of at most 63 lower case alphanumeric characters or "-", and must start and end with an alphanumeric character`)
+    if (!label.test(name))
+      complain(
+        'metadata.name',
+        `Invalid value: "${name}": a lowercase RFC 1123 label must consist of at most 63 lower case alphanumeric characters or "-", and must start and end with an alphanumeric character`,
+      )
   } else if (!subdomain.test(name)) {
-    complain('metadata.name', `Invalid value: "${name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "-" or ".", and must start and end with an alphanumeric character`)
+    complain(
+      'metadata.name',
+      `Invalid value: "${name}": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, "-" or ".", and must start and end with an alphanumeric character`,
+    )
   }
   const labels: Fields = metadata.labels ?? {}
   for (const [key, value] of Object.entries(labels)) {
-    if (typeof value !== 'string' || !/^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/.test(value)) complain(`metadata.labels.${key}`, `Invalid value: ${JSON.stringify(value)}: a label must be at most 63 alphanumeric characters, "-", "_" or ".", and must start and end with an alphanumeric character`)
+    if (typeof value !== 'string' || !/^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/.test(value))
+      complain(
+        `metadata.labels.${key}`,
+        `Invalid value: ${JSON.stringify(value)}: a label must be at most 63 alphanumeric characters, "-", "_" or ".", and must start and end with an alphanumeric character`,
+      )
   }
 }
 
@@ -50,19 +85,29 @@ function validatePodSpec(spec: Fields, path: string, complain: Complain): void {
   for (const [i, container] of containers.entries()) {
     const name = textAt(container, 'name')
     if (name === '') complain(`${path}.containers[${i}].name`, 'Required value')
-    else if (!label.test(name)) complain(`${path}.containers[${i}].name`, `Invalid value: "${name}": a container's name must be a lowercase RFC 1123 label`)
+    else if (!label.test(name))
+      complain(
+        `${path}.containers[${i}].name`,
+        `Invalid value: "${name}": a container's name must be a lowercase RFC 1123 label`,
+      )
     if (textAt(container, 'image') === '') complain(`${path}.containers[${i}].image`, 'Required value')
     for (const [j, port] of listOfFields(container['ports']).entries()) {
       validatePort(port['containerPort'], `${path}.containers[${i}].ports[${j}].containerPort`, complain)
-      if (port['hostPort'] !== undefined && port['hostPort'] !== 0) validatePort(port['hostPort'], `${path}.containers[${i}].ports[${j}].hostPort`, complain)
+      if (port['hostPort'] !== undefined && port['hostPort'] !== 0)
+        validatePort(port['hostPort'], `${path}.containers[${i}].ports[${j}].hostPort`, complain)
     }
   }
 }
 
 function validateService(spec: Fields, complain: Complain): void {
   const type = textAt(spec, 'type')
-  if (!['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'].includes(type)) complain('spec.type', `Unsupported value: "${type}": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"`)
-  if (type === 'ExternalName') return void (textAt(spec, 'externalName') === '' && complain('spec.externalName', 'Required value'))
+  if (!['ClusterIP', 'NodePort', 'LoadBalancer', 'ExternalName'].includes(type))
+    complain(
+      'spec.type',
+      `Unsupported value: "${type}": supported values: "ClusterIP", "ExternalName", "LoadBalancer", "NodePort"`,
+    )
+  if (type === 'ExternalName')
+    return void (textAt(spec, 'externalName') === '' && complain('spec.externalName', 'Required value'))
   const ports = listOfFields(spec['ports'])
   if (ports.length === 0 && spec['clusterIP'] !== 'None') complain('spec.ports', 'Required value')
   const names = new Set<string>()
@@ -80,57 +125,79 @@ function validateDeployment(spec: Fields, complain: Complain): void {
   const { selector, template } = spec
   if (!isFields(selector)) return complain('spec.selector', 'Required value')
   if (!isFields(template)) return complain('spec.template', 'Required value')
-  const labels = isFields(template['metadata']) && isFields(template['metadata']['labels']) ? template['metadata']['labels'] : {}
+  const labels =
+    isFields(template['metadata']) && isFields(template['metadata']['labels']) ? template['metadata']['labels'] : {}
   const wanted = isFields(selector['matchLabels']) ? selector['matchLabels'] : {}
-  if (Object.entries(wanted).some(([key, value]) => labels[key] !== value)) complain('spec.template.metadata.labels', 'Invalid value: `selector` does not match template `labels`')
-  if (typeof spec['replicas'] !== 'number' || spec['replicas'] < 0) complain('spec.replicas', `Invalid value: ${textAt(spec, 'replicas')}: must be greater than or equal to 0`)
+  if (Object.entries(wanted).some(([key, value]) => labels[key] !== value))
+    complain('spec.template.metadata.labels', 'Invalid value: `selector` does not match template `labels`')
+  if (typeof spec['replicas'] !== 'number' || spec['replicas'] < 0)
+    complain('spec.replicas', `Invalid value: ${textAt(spec, 'replicas')}: must be greater than or equal to 0`)
   validatePodSpec(isFields(template['spec']) ? template['spec'] : {}, 'spec.template.spec', complain)
 }
 
 function validateNode(spec: Fields, complain: Complain): void {
   const cidrs = Array.isArray(spec['podCIDRs']) ? spec['podCIDRs'] : []
   for (const [i, cidr] of cidrs.entries()) validateCidr(cidr, `spec.podCIDRs[${i}]`, complain)
-  if (spec['podCIDR'] !== undefined && spec['podCIDR'] !== (cidrs[0] ?? spec['podCIDR'])) complain('spec.podCIDRs', 'Invalid value: podCIDRs[0] must be podCIDR')
+  if (spec['podCIDR'] !== undefined && spec['podCIDR'] !== (cidrs[0] ?? spec['podCIDR']))
+    complain('spec.podCIDRs', 'Invalid value: podCIDRs[0] must be podCIDR')
 }
 
 function validatePolicy(spec: Fields, complain: Complain): void {
-  for (const [direction, side] of [['ingress', 'from'], ['egress', 'to']] as const) {
+  for (const [direction, side] of [
+    ['ingress', 'from'],
+    ['egress', 'to'],
+  ] as const) {
     for (const [i, rule] of listOfFields(spec[direction]).entries()) {
       for (const [j, peer] of listOfFields(rule[side]).entries()) {
         const path = `spec.${direction}[${i}].${side}[${j}]`
         const block = peer['ipBlock']
         if (Object.keys(peer).length === 0) complain(path, 'Required value: must specify a peer')
         if (!isFields(block)) continue
-        if (peer['podSelector'] !== undefined || peer['namespaceSelector'] !== undefined) complain(path, 'Forbidden: may not specify both ipBlock and another peer')
+        if (peer['podSelector'] !== undefined || peer['namespaceSelector'] !== undefined)
+          complain(path, 'Forbidden: may not specify both ipBlock and another peer')
         // Host bits are let pass: clusters have such policies.
         validateCidr(block['cidr'], `${path}.ipBlock.cidr`, complain, parseInterfaceAddress)
-        if (Array.isArray(block['except'])) for (const [k, except] of block['except'].entries()) validateCidr(except, `${path}.ipBlock.except[${k}]`, complain, parseInterfaceAddress)
+        if (Array.isArray(block['except']))
+          for (const [k, except] of block['except'].entries())
+            validateCidr(except, `${path}.ipBlock.except[${k}]`, complain, parseInterfaceAddress)
       }
-      for (const [j, port] of listOfFields(rule['ports']).entries()) validateProtocol(port, `spec.${direction}[${i}].ports[${j}].protocol`, complain)
+      for (const [j, port] of listOfFields(rule['ports']).entries())
+        validateProtocol(port, `spec.${direction}[${i}].ports[${j}].protocol`, complain)
     }
   }
 }
 
 function validateSlice(object: KubeObject, complain: Complain): void {
   const type = textAt(object, 'addressType')
-  if (!['IPv4', 'IPv6', 'FQDN'].includes(type)) complain('addressType', `Unsupported value: "${type}": supported values: "IPv4", "IPv6", "FQDN"`)
+  if (!['IPv4', 'IPv6', 'FQDN'].includes(type))
+    complain('addressType', `Unsupported value: "${type}": supported values: "IPv4", "IPv6", "FQDN"`)
   for (const [i, endpoint] of listOfFields(object['endpoints']).entries()) {
     const addresses = Array.isArray(endpoint['addresses']) ? endpoint['addresses'] : []
     if (addresses.length === 0) complain(`endpoints[${i}].addresses`, 'Required value: must contain at least 1 address')
-    if (type !== 'FQDN') for (const [j, address] of addresses.entries()) if (canonicalAddress(String(address)) === undefined) complain(`endpoints[${i}].addresses[${j}]`, `Invalid value: "${String(address)}": must be a valid IP address`)
+    if (type !== 'FQDN')
+      for (const [j, address] of addresses.entries())
+        if (canonicalAddress(String(address)) === undefined)
+          complain(`endpoints[${i}].addresses[${j}]`, `Invalid value: "${String(address)}": must be a valid IP address`)
   }
 }
 
 function validatePort(value: unknown, field: string, complain: Complain): void {
-  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535) complain(field, `Invalid value: ${JSON.stringify(value) ?? 'nothing'}: must be between 1 and 65535, inclusive`)
+  if (typeof value !== 'number' || !Number.isInteger(value) || value < 1 || value > 65_535)
+    complain(field, `Invalid value: ${JSON.stringify(value) ?? 'nothing'}: must be between 1 and 65535, inclusive`)
 }
 
 function validateProtocol(port: Fields, field: string, complain: Complain): void {
   const protocol = textAt(port, 'protocol')
-  if (!['TCP', 'UDP', 'SCTP'].includes(protocol)) complain(field, `Unsupported value: "${protocol}": supported values: "SCTP", "TCP", "UDP"`)
+  if (!['TCP', 'UDP', 'SCTP'].includes(protocol))
+    complain(field, `Unsupported value: "${protocol}": supported values: "SCTP", "TCP", "UDP"`)
 }
 
-function validateCidr(value: unknown, field: string, complain: Complain, parse: (text: string) => unknown = parseCidr): void {
+function validateCidr(
+  value: unknown,
+  field: string,
+  complain: Complain,
+  parse: (text: string) => unknown = parseCidr,
+): void {
   try {
     parse(String(value))
   } catch (error) {
@@ -147,5 +214,6 @@ function immutableFields(resource: Resource): readonly string[] {
 
 function validateUnchanged(field: string, object: KubeObject, previous: KubeObject, complain: Complain): void {
   const was = textAt(previous, field)
-  if (was !== '' && was !== textAt(object, field)) complain(field, `Forbidden: may not be changed once set (it is "${was}")`)
+  if (was !== '' && was !== textAt(object, field))
+    complain(field, `Forbidden: may not be changed once set (it is "${was}")`)
 }

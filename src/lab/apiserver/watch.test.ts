@@ -7,7 +7,11 @@ async function put(server: ScratchApiServer, name: string, labels: Record<string
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, labels } }
   const known = await server.api.request<{ items: { metadata: { name: string } }[] }>('GET', path)
   const isNew = known.items.every(({ metadata }) => metadata.name !== name)
-  const written = await server.api.request<{ metadata: { resourceVersion: string } }>(isNew ? 'POST' : 'PUT', isNew ? path : `${path}/${name}`, { body })
+  const written = await server.api.request<{ metadata: { resourceVersion: string } }>(
+    isNew ? 'POST' : 'PUT',
+    isNew ? path : `${path}/${name}`,
+    { body },
+  )
   return written.metadata.resourceVersion
 }
 
@@ -31,7 +35,9 @@ test('a watch goes on from a version and misses nothing', async () => {
   const [added, deleted] = [await watch.next(), await watch.next()]
   expect([added?.type, deleted?.type]).toEqual(['ADDED', 'DELETED'])
   // A deletion carries its own version, from which the next watch goes on.
-  expect(Number(deleted?.object.metadata.resourceVersion)).toBeGreaterThan(Number(added?.object.metadata.resourceVersion))
+  expect(Number(deleted?.object.metadata.resourceVersion)).toBeGreaterThan(
+    Number(added?.object.metadata.resourceVersion),
+  )
   await using next = server.watch(path, { resourceVersion: deleted?.object.metadata.resourceVersion })
   await put(server, 'c')
   expect(await next.take(1)).toEqual(['ADDED c'])
@@ -59,29 +65,46 @@ test('a WatchList sends what there is, a bookmark that ends it, then what comes'
   const query = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true }
   await using watch = server.watch(path, query)
   expect(await watch.take(2)).toEqual(['ADDED a', 'ADDED b'])
-  expect(await watch.next()).toMatchObject({ type: 'BOOKMARK', object: { metadata: { resourceVersion: place, annotations: { 'k8s.io/initial-events-end': 'true' } } } })
+  expect(await watch.next()).toMatchObject({
+    type: 'BOOKMARK',
+    object: { metadata: { resourceVersion: place, annotations: { 'k8s.io/initial-events-end': 'true' } } },
+  })
   await put(server, 'c')
   expect(await watch.take(1)).toEqual(['ADDED c'])
-  await expect(server.api.request('GET', path, { query: { watch: true, sendInitialEvents: true } })).rejects.toMatchObject({ status: 422 })
+  await expect(
+    server.api.request('GET', path, { query: { watch: true, sendInitialEvents: true } }),
+  ).rejects.toMatchObject({ status: 422 })
 })
 
 test('an empty WatchList ends at once', async () => {
   await using server = await startScratchApiServer()
-  await using watch = server.watch(path, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true })
+  await using watch = server.watch(path, {
+    sendInitialEvents: true,
+    resourceVersionMatch: 'NotOlderThan',
+    allowWatchBookmarks: true,
+  })
   expect((await watch.next())?.type).toBe('BOOKMARK')
 })
 
 test('a server without WatchList says so before anything else', async () => {
   await using server = await startScratchApiServer({ watchList: false })
   const query = { watch: true, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }
-  await expect(server.api.request('GET', path, { query })).rejects.toMatchObject({ status: 422, message: expect.stringContaining('sendInitialEvents') })
+  await expect(server.api.request('GET', path, { query })).rejects.toMatchObject({
+    status: 422,
+    message: expect.stringContaining('sendInitialEvents'),
+  })
 })
 
 test('changes made while a long list is still being sent come after it', async () => {
   await using server = await startScratchApiServer()
   const data = { text: 'x'.repeat(200_000) }
-  for (let i = 0; i < 40; i++) await server.api.request('POST', path, { body: { metadata: { name: `big-${i}` }, data } })
-  await using watch = server.watch(path, { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true })
+  for (let i = 0; i < 40; i++)
+    await server.api.request('POST', path, { body: { metadata: { name: `big-${i}` }, data } })
+  await using watch = server.watch(path, {
+    sendInitialEvents: true,
+    resourceVersionMatch: 'NotOlderThan',
+    allowWatchBookmarks: true,
+  })
   // The first event is here, the rest waits for us to read on.
   await watch.next()
   await server.api.request('DELETE', `${path}/big-0`)
@@ -102,7 +125,10 @@ test('to a selector, entering is ADDED and leaving is DELETED with the last stat
   const place = await put(server, 'x', { app: 'db' })
   await put(server, 'y', { app: 'web' })
   expect(await watch.take(2)).toEqual(['ADDED x', 'MODIFIED x'])
-  expect(await watch.next()).toMatchObject({ type: 'DELETED', object: { metadata: { resourceVersion: place, labels: { app: 'web', more: 'yes' } } } })
+  expect(await watch.next()).toMatchObject({
+    type: 'DELETED',
+    object: { metadata: { resourceVersion: place, labels: { app: 'web', more: 'yes' } } },
+  })
   expect(await watch.take(1)).toEqual(['ADDED y'])
 })
 
@@ -110,11 +136,21 @@ test('a kubelet sees the pods of its node and no others', async () => {
   await using server = await startScratchApiServer()
   await using watch = server.watch('/api/v1/pods', { fieldSelector: 'spec.nodeName=node1' })
   const spec = { containers: [{ name: 'c', image: 'x' }] }
-  for (const [name, nodeName] of [['here', 'node1'], ['there', 'node2']]) await server.api.request('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name }, spec: { ...spec, nodeName } } })
+  for (const [name, nodeName] of [
+    ['here', 'node1'],
+    ['there', 'node2'],
+  ])
+    await server.api.request('POST', '/api/v1/namespaces/default/pods', {
+      body: { metadata: { name }, spec: { ...spec, nodeName } },
+    })
   await server.api.request('POST', '/api/v1/namespaces/default/pods', { body: { metadata: { name: 'bound' }, spec } })
-  await server.api.request('POST', '/api/v1/namespaces/default/pods/bound/binding', { body: { target: { kind: 'Node', name: 'node1' } } })
+  await server.api.request('POST', '/api/v1/namespaces/default/pods/bound/binding', {
+    body: { target: { kind: 'Node', name: 'node1' } },
+  })
   expect(await watch.take(2)).toEqual(['ADDED here', 'ADDED bound'])
-  await expect(server.api.request('GET', '/api/v1/pods', { query: { fieldSelector: 'spec.color=red' } })).rejects.toMatchObject({ status: 400, message: 'field label not supported: spec.color' })
+  await expect(
+    server.api.request('GET', '/api/v1/pods', { query: { fieldSelector: 'spec.color=red' } }),
+  ).rejects.toMatchObject({ status: 400, message: 'field label not supported: spec.color' })
 })
 
 test('a quiet watch is told the present version, only if it asked', async () => {
@@ -122,7 +158,11 @@ test('a quiet watch is told the present version, only if it asked', async () => 
   const since = await put(server, 'a')
   await using plain = server.watch(path, { resourceVersion: since })
   await using watch = server.watch(path, { resourceVersion: since, allowWatchBookmarks: true })
-  const place = (await server.api.request<{ metadata: { resourceVersion: string } }>('POST', '/api/v1/namespaces', { body: { metadata: { name: 'elsewhere' } } })).metadata.resourceVersion
+  const place = (
+    await server.api.request<{ metadata: { resourceVersion: string } }>('POST', '/api/v1/namespaces', {
+      body: { metadata: { name: 'elsewhere' } },
+    })
+  ).metadata.resourceVersion
   let event = await watch.next()
   while (event?.object.metadata.resourceVersion !== place) event = await watch.next()
   expect(event).toMatchObject({ type: 'BOOKMARK', object: { kind: 'ConfigMap', apiVersion: 'v1' } })

@@ -1,5 +1,6 @@
-// WATCH: one JSON event a line, for as long as the client asked. An event is written for all watchers of a selection as the same text, made once
-// (StoreEvent.line; Tables are made for each); what is left per watcher is one selector call and one write.
+// WATCH: one JSON event a line, for as long as the client asked. An event is written for all watchers of a selection as
+// the same text, made once (StoreEvent.line; Tables are made for each); what is left per watcher is one selector call
+// and one write.
 import type { ServerResponse } from 'node:http'
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import type { ListOptions } from './list-options.ts'
@@ -9,7 +10,9 @@ import type { Selector } from './selectors.ts'
 import { expired, invalid, type StatusError } from './status-error.ts'
 import type { Store, Table } from './store.ts'
 
-/** A watcher with more than this unread is cut off (bytes): it comes back and lists anew, and the others lose nothing. */
+/**
+ * A watcher with more than this unread is cut off (bytes): it comes back and lists anew, and the others lose nothing.
+ */
 const unreadLimit = 32 * 1024 * 1024
 
 export interface WatchSettings {
@@ -35,7 +38,10 @@ export class Watchers {
     return this.#open.size
   }
 
-  /** Serves the watch until it ends. @throws StatusError 422 before anything is written, when WatchList is asked for and off. */
+  /**
+   * Serves the watch until it ends.
+   * @throws StatusError 422 before anything is written, when WatchList is asked for and off.
+   */
   async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
     if (options.sendInitialEvents !== undefined && !this.#settings.watchList) {
       const message = 'Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled'
@@ -93,7 +99,8 @@ class Watcher {
     const since = fromNow || sendInitialEvents === true ? this.#store.revision : resourceVersion
     const missed = since <= this.#store.revision ? this.#table.eventsSince(since) : undefined
     // A version from the future is one of another server's life: the same answer, the client lists anew.
-    if (missed === undefined || (resourceVersion ?? 0) > this.#store.revision) return this.#fail(expired(`too old resource version: ${resourceVersion} (${this.#store.revision})`))
+    if (missed === undefined || (resourceVersion ?? 0) > this.#store.revision)
+      return this.#fail(expired(`too old resource version: ${resourceVersion} (${this.#store.revision})`))
 
     const stop = this.#table.onEvent((event) => this.#take(event))
     // The real server's default, 30 to 60 minutes, spread so that not all come back at once.
@@ -105,14 +112,16 @@ class Watcher {
     if (sendInitialEvents ?? fromNow) {
       if (!(await writeChunks(this.#response, this.#initialLines()))) return
     }
-    if (sendInitialEvents === true && this.#options.allowBookmarks) this.#write(this.#presentation.bookmark(since, true))
+    if (sendInitialEvents === true && this.#options.allowBookmarks)
+      this.#write(this.#presentation.bookmark(since, true))
     const behind = [...missed, ...(this.#waiting ?? [])]
     this.#waiting = undefined
     for (const event of behind) this.#take(event)
   }
 
   bookmark(): void {
-    if (this.#options.allowBookmarks && this.#waiting === undefined) this.#write(this.#presentation.bookmark(this.#store.revision, false))
+    if (this.#options.allowBookmarks && this.#waiting === undefined)
+      this.#write(this.#presentation.bookmark(this.#store.revision, false))
   }
 
   /** Ends the answer in good order, with a last bookmark so that the next watch starts late. */
@@ -123,7 +132,8 @@ class Watcher {
   }
 
   *#initialLines(): Iterable<string> {
-    for (const stored of this.#table.list()) if (this.#options.matches(stored.object)) yield watchLine('ADDED', this.#presentation.one(stored))
+    for (const stored of this.#table.list())
+      if (this.#options.matches(stored.object)) yield watchLine('ADDED', this.#presentation.one(stored))
   }
 
   #take(event: StoreEvent): void {
@@ -156,7 +166,10 @@ class Watcher {
   }
 }
 
-/** What a change is to one who sees only what matches: entering the selection is ADDED, leaving it DELETED, outside it nothing. */
+/**
+ * What a change is to one who sees only what matches: entering the selection is ADDED, leaving it DELETED, outside it
+ * nothing.
+ */
 function seenAs({ before, after }: StoreEvent, matches: Selector): WatchEventType | undefined {
   const was = before !== undefined && matches(before.object)
   const is = after !== undefined && matches(after.object)

@@ -16,6 +16,7 @@ export function parseWriteOptions(query: URLSearchParams, body?: unknown): Write
   const other = dryRun.find((value) => value !== 'All')
   if (other !== undefined) throw badRequest(`Expected dryRun to be All, got \`${JSON.stringify(other)}\``)
   const fieldValidation = query.get('fieldValidation') || 'Warn'
-  if (fieldValidation !== 'Strict' && fieldValidation !== 'Warn' && fieldValidation !== 'Ignore') throw badRequest(`Expected fieldValidation to be Strict, Warn or Ignore, got \`${fieldValidation}\``)
+  if (fieldValidation !== 'Strict' && fieldValidation !== 'Warn' && fieldValidation !== 'Ignore')
+    throw badRequest(`Expected fieldValidation to be Strict, Warn or Ignore, got \`${fieldValidation}\``)
   return { dryRun: dryRun.length > 0, fieldValidation }
 }

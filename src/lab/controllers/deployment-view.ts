@@ -23,7 +23,10 @@ export interface DeploymentView {
 }
 
 export interface PodTemplate {
-  readonly metadata: { readonly labels: Readonly<Record<string, string>>; readonly annotations: Readonly<Record<string, string>> }
+  readonly metadata: {
+    readonly labels: Readonly<Record<string, string>>
+    readonly annotations: Readonly<Record<string, string>>
+  }
   readonly spec: Readonly<Record<string, unknown>>
 }
 
@@ -41,16 +44,41 @@ const count = z.number().default(0)
 const share = z.union([z.number(), z.string().regex(/^\d+%$/)])
 
 const schema = z.object({
-  metadata: z.object({ name: z.string(), namespace: z.string(), uid: z.string(), generation: count, deletionTimestamp: z.string().optional() }),
+  metadata: z.object({
+    name: z.string(),
+    namespace: z.string(),
+    uid: z.string(),
+    generation: count,
+    deletionTimestamp: z.string().optional(),
+  }),
   spec: z.object({
     replicas: z.number().default(1),
-    strategy: z.object({ type: z.string().default('RollingUpdate'), rollingUpdate: z.object({ maxSurge: share.default('25%'), maxUnavailable: share.default('25%') }).prefault({}) }).prefault({}),
+    strategy: z
+      .object({
+        type: z.string().default('RollingUpdate'),
+        rollingUpdate: z.object({ maxSurge: share.default('25%'), maxUnavailable: share.default('25%') }).prefault({}),
+      })
+      .prefault({}),
     template: z.object({
-      metadata: z.object({ labels: z.record(z.string(), z.string()).default({}), annotations: z.record(z.string(), z.string()).default({}) }).prefault({}),
+      metadata: z
+        .object({
+          labels: z.record(z.string(), z.string()).default({}),
+          annotations: z.record(z.string(), z.string()).default({}),
+        })
+        .prefault({}),
       spec: z.record(z.string(), z.unknown()),
     }),
   }),
-  status: z.object({ observedGeneration: count, replicas: count, updatedReplicas: count, readyReplicas: count, availableReplicas: count, unavailableReplicas: count }).prefault({}),
+  status: z
+    .object({
+      observedGeneration: count,
+      replicas: count,
+      updatedReplicas: count,
+      readyReplicas: count,
+      availableReplicas: count,
+      unavailableReplicas: count,
+    })
+    .prefault({}),
 })
 
 export function projectDeployment(raw: unknown): readonly [key: string, deployment: DeploymentView] {
@@ -83,12 +111,18 @@ function sharesOf(text: number | string, replicas: number, round: (value: number
 /** Ten characters that make no words, the same for the same template whatever the order of its fields. */
 export function hashOf(value: unknown): string {
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
-  const digest = createHash('sha256').update(JSON.stringify(sorted(value))).digest()
+  const digest = createHash('sha256')
+    .update(JSON.stringify(sorted(value)))
+    .digest()
   return [...digest.subarray(0, 10)].map((byte) => alphabet[byte % alphabet.length]).join('')
 }
 
 function sorted(value: unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => sorted(item))
   if (typeof value !== 'object' || value === null) return value
-  return Object.fromEntries(Object.entries(value).toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([key, item]) => [key, sorted(item)]))
+  return Object.fromEntries(
+    Object.entries(value)
+      .toSorted(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, item]) => [key, sorted(item)]),
+  )
 }

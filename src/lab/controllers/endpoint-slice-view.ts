@@ -1,4 +1,5 @@
-// An EndpointSlice as the controller that keeps it has it: all that it writes, so that it can tell whether there is anything to write.
+// An EndpointSlice as the controller that keeps it has it: all that it writes, so that it can tell whether there is
+// anything to write.
 import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
@@ -8,7 +9,12 @@ export interface SliceEndpoint {
   readonly targetRef: { readonly kind: string; readonly namespace: string; readonly name: string; readonly uid: string }
   readonly nodeName?: string | undefined
   readonly zone?: string | undefined
-  readonly hints?: { readonly forZones?: readonly { readonly name: string }[] | undefined; readonly forNodes?: readonly { readonly name: string }[] | undefined } | undefined
+  readonly hints?:
+    | {
+        readonly forZones?: readonly { readonly name: string }[] | undefined
+        readonly forNodes?: readonly { readonly name: string }[] | undefined
+      }
+    | undefined
 }
 
 export interface SlicePort {
@@ -38,7 +44,14 @@ export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigge
 
 const named = z.array(z.object({ name: z.string() })).optional()
 const condition = z.boolean().default(false)
-const reference = z.object({ kind: z.string().default(''), namespace: z.string().default(''), name: z.string().default(''), uid: z.string().default('') }).prefault({})
+const reference = z
+  .object({
+    kind: z.string().default(''),
+    namespace: z.string().default(''),
+    name: z.string().default(''),
+    uid: z.string().default(''),
+  })
+  .prefault({})
 const schema = z.object({
   metadata: z.object({
     name: z.string(),
@@ -48,7 +61,16 @@ const schema = z.object({
     ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string() })).default([]),
   }),
   addressType: z.string(),
-  ports: z.array(z.object({ name: z.string().default(''), protocol: z.string().default('TCP'), port: z.number(), appProtocol: z.string().optional() })).nullish(),
+  ports: z
+    .array(
+      z.object({
+        name: z.string().default(''),
+        protocol: z.string().default('TCP'),
+        port: z.number(),
+        appProtocol: z.string().optional(),
+      }),
+    )
+    .nullish(),
   endpoints: z
     .array(
       z.object({
@@ -67,7 +89,19 @@ export function projectSlice(raw: unknown): readonly [key: string, slice: SliceV
   const { metadata, addressType, ports, endpoints } = schema.parse(raw)
   const { name, namespace, resourceVersion, labels, ownerReferences } = metadata
   const serviceUid = ownerReferences.find(({ kind }) => kind === 'Service')?.uid ?? ''
-  return [keyOf({ metadata: { name, namespace } }), Object.freeze({ namespace, name, resourceVersion, labels, serviceUid, addressType, ports: ports ?? [], endpoints: endpoints ?? [] })]
+  return [
+    keyOf({ metadata: { name, namespace } }),
+    Object.freeze({
+      namespace,
+      name,
+      resourceVersion,
+      labels,
+      serviceUid,
+      addressType,
+      ports: ports ?? [],
+      endpoints: endpoints ?? [],
+    }),
+  ]
 }
 
 export function slicesPath(namespace: string): string {

@@ -1,4 +1,5 @@
-// Keeps the EndpointSlices of every Service that has a selector. Those of others (no selector, another manager) are left alone.
+// Keeps the EndpointSlices of every Service that has a selector. Those of others (no selector, another manager) are
+// left alone.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
 import { managedByLabel, manager, type SliceView, slicesPath, triggerTimeAnnotation } from './endpoint-slice-view.ts'
@@ -37,13 +38,19 @@ export class EndpointSlices {
     for (const service of alive) {
       const own = slicesOf.get(service.uid) ?? []
       slicesOf.delete(service.uid)
-      if (service.selector !== undefined && service.type !== 'ExternalName') await this.#keep(service, podsOf.get(service.namespace) ?? [], nodes, own)
+      if (service.selector !== undefined && service.type !== 'ExternalName')
+        await this.#keep(service, podsOf.get(service.namespace) ?? [], nodes, own)
     }
     for (const slice of [...slicesOf.values()].flat()) await this.#remove(slice, 'its Service is gone')
     this.#triggers.keepOnly(new Set(alive.map(({ uid }) => uid)))
   }
 
-  async #keep(service: ServiceView, pods: readonly PodView[], nodes: ReadonlyMap<string, NodeView>, slices: readonly SliceView[]): Promise<void> {
+  async #keep(
+    service: ServiceView,
+    pods: readonly PodView[],
+    nodes: ReadonlyMap<string, NodeView>,
+    slices: readonly SliceView[],
+  ): Promise<void> {
     const groups = endpointGroups(service, pods, nodes)
     const named = new Set(groups.flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef.uid)))
     const members = pods.filter(({ uid }) => named.has(uid))
@@ -51,13 +58,31 @@ export class EndpointSlices {
     const plan = planSlices(service, groups, slices)
     // What is new before what goes: a pod that moves from slice to slice is never without one.
     const done: boolean[] = []
-    for (const content of plan.create) done.push(await this.#write('POST', slicesPath(service.namespace), service, content, since))
-    for (const { resourceVersion, ...content } of plan.update) done.push(await this.#write('PUT', `${slicesPath(service.namespace)}/${content.name}`, service, content, since, resourceVersion))
+    for (const content of plan.create)
+      done.push(await this.#write('POST', slicesPath(service.namespace), service, content, since))
+    for (const { resourceVersion, ...content } of plan.update)
+      done.push(
+        await this.#write(
+          'PUT',
+          `${slicesPath(service.namespace)}/${content.name}`,
+          service,
+          content,
+          since,
+          resourceVersion,
+        ),
+      )
     for (const slice of plan.remove) await this.#remove(slice, 'it has no endpoints')
     if (done.every(Boolean)) this.#triggers.told(service, members)
   }
 
-  async #write(method: 'POST' | 'PUT', path: string, service: ServiceView, content: SliceContent, since: number | undefined, resourceVersion?: string): Promise<boolean> {
+  async #write(
+    method: 'POST' | 'PUT',
+    path: string,
+    service: ServiceView,
+    content: SliceContent,
+    since: number | undefined,
+    resourceVersion?: string,
+  ): Promise<boolean> {
     const { api, log } = this.#settings
     const { name, labels, ...rest } = content
     const metadata = {
@@ -66,15 +91,30 @@ export class EndpointSlices {
       labels,
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
       ...(since === undefined ? {} : { annotations: { [triggerTimeAnnotation]: new Date(since).toISOString() } }),
-      ownerReferences: [{ apiVersion: 'v1', kind: 'Service', name: service.name, uid: service.uid, controller: true, blockOwnerDeletion: true }],
+      ownerReferences: [
+        {
+          apiVersion: 'v1',
+          kind: 'Service',
+          name: service.name,
+          uid: service.uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
     }
     const body = { apiVersion: 'discovery.k8s.io/v1', kind: 'EndpointSlice', metadata, ...rest }
-    return await attempt(log, `EndpointSlice ${service.namespace}/${name} of Service ${service.name}: ${rest.endpoints.length} endpoints`, () => api.request(method, path, { body }))
+    return await attempt(
+      log,
+      `EndpointSlice ${service.namespace}/${name} of Service ${service.name}: ${rest.endpoints.length} endpoints`,
+      () => api.request(method, path, { body }),
+    )
   }
 
   async #remove({ namespace, name, resourceVersion }: SliceView, because: string): Promise<void> {
     const { api, log } = this.#settings
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { resourceVersion } }
-    await attempt(log, `EndpointSlice ${namespace}/${name} is deleted: ${because}`, () => api.request('DELETE', `${slicesPath(namespace)}/${name}`, { body }))
+    await attempt(log, `EndpointSlice ${namespace}/${name} is deleted: ${because}`, () =>
+      api.request('DELETE', `${slicesPath(namespace)}/${name}`, { body }),
+    )
   }
 }

@@ -4,7 +4,13 @@ import type { SliceView } from './endpoint-slice-view.ts'
 import { announcements } from './load-balancer-routes.ts'
 import { nodeView, serviceView } from './scratch-views.ts'
 
-const nodes = new Map([nodeView('n2', { address: '10.0.0.2' }), nodeView('n1', { address: '10.0.0.1' }), nodeView('n3', { address: '10.0.0.3', ready: false })].map((node) => [node.name, node]))
+const nodes = new Map(
+  [
+    nodeView('n2', { address: '10.0.0.2' }),
+    nodeView('n1', { address: '10.0.0.1' }),
+    nodeView('n3', { address: '10.0.0.3', ready: false }),
+  ].map((node) => [node.name, node]),
+)
 const slice = (conditions: { ready: boolean }): SliceView => ({
   namespace: 'default',
   name: 'web-1',
@@ -13,10 +19,23 @@ const slice = (conditions: { ready: boolean }): SliceView => ({
   serviceUid: 'web-uid',
   addressType: 'IPv4',
   ports: [],
-  endpoints: [{ addresses: ['172.30.0.2'], conditions: { serving: true, terminating: false, ...conditions }, targetRef: { kind: 'Pod', namespace: 'default', name: 'a', uid: 'a' }, nodeName: 'n2' }],
+  endpoints: [
+    {
+      addresses: ['172.30.0.2'],
+      conditions: { serving: true, terminating: false, ...conditions },
+      targetRef: { kind: 'Pod', namespace: 'default', name: 'a', uid: 'a' },
+      nodeName: 'n2',
+    },
+  ],
 })
 const routes = (said: Parameters<typeof serviceView>[1], ready = true) =>
-  announcements(new Map([['default/web', serviceView('web', { type: 'LoadBalancer', loadBalancerAddresses: ['192.168.0.200'], ...said })]]), nodes, new Map([['default/web-1', slice({ ready })]]))
+  announcements(
+    new Map([
+      ['default/web', serviceView('web', { type: 'LoadBalancer', loadBalancerAddresses: ['192.168.0.200'], ...said })],
+    ]),
+    nodes,
+    new Map([['default/web-1', slice({ ready })]]),
+  )
 
 test('every ready node announces an address, and with policy Local every one that has a ready endpoint', () => {
   expect(routes({})).toEqual(new Map([['192.168.0.200', ['10.0.0.1', '10.0.0.2']]]))
@@ -26,7 +45,16 @@ test('every ready node announces an address, and with policy Local every one tha
 })
 
 test('only routes that differ are written, and one that nobody announces any more goes', () => {
-  const before = new Map([['a', ['1']], ['b', ['1', '2']], ['c', ['1']]])
-  const after = new Map([['a', ['1']], ['b', ['2']], ['c', []], ['d', []]])
+  const before = new Map([
+    ['a', ['1']],
+    ['b', ['1', '2']],
+    ['c', ['1']],
+  ])
+  const after = new Map([
+    ['a', ['1']],
+    ['b', ['2']],
+    ['c', []],
+    ['d', []],
+  ])
   expect(routeChanges(before, after)).toEqual(['route flush exact c/32', 'route replace b/32 nexthop via 2 dev eth0'])
 })

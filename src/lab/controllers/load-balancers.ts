@@ -24,8 +24,12 @@ export class LoadBalancers {
     const wanting = new Map([...services.values()].filter(isOurs).map((service) => [service.uid, service]))
     for (const uid of this.#given.keys()) if (!wanting.has(uid)) this.#given.delete(uid)
     for (const uid of this.#refused) if (!wanting.has(uid)) this.#refused.delete(uid)
-    for (const service of services.values()) if (service.type !== 'LoadBalancer' && service.loadBalancerAddresses.length > 0) await this.#report(service, [])
-    const held = new Set([...this.#given.values(), ...[...wanting.values()].flatMap(({ loadBalancerAddresses }) => loadBalancerAddresses)])
+    for (const service of services.values())
+      if (service.type !== 'LoadBalancer' && service.loadBalancerAddresses.length > 0) await this.#report(service, [])
+    const held = new Set([
+      ...this.#given.values(),
+      ...[...wanting.values()].flatMap(({ loadBalancerAddresses }) => loadBalancerAddresses),
+    ])
     for (const service of [...wanting.values()].toSorted(oldestFirst)) {
       if (service.loadBalancerAddresses.length === 0 && !this.#given.has(service.uid)) await this.#give(service, held)
     }
@@ -35,7 +39,10 @@ export class LoadBalancers {
     const { pool, log } = this.#settings
     const address = pool.find((candidate) => !held.has(candidate))
     if (address === undefined) {
-      if (!this.#refused.has(service.uid)) log.warn(`Service ${service.namespace}/${service.name} gets no load balancer address: all ${pool.length} are in use`)
+      if (!this.#refused.has(service.uid))
+        log.warn(
+          `Service ${service.namespace}/${service.name} gets no load balancer address: all ${pool.length} are in use`,
+        )
       this.#refused.add(service.uid)
       return
     }
@@ -47,7 +54,9 @@ export class LoadBalancers {
     const { api, log } = this.#settings
     const body = { metadata: { uid: service.uid }, status: { loadBalancer: { ingress } } }
     const what = `load balancer addresses of Service ${service.namespace}/${service.name}: ${ingress.length === 0 ? 'none' : JSON.stringify(ingress)}`
-    return await attempt(log, what, () => api.request('PATCH', `${servicePath(service)}/status`, { body, contentType: 'application/merge-patch+json' }))
+    return await attempt(log, what, () =>
+      api.request('PATCH', `${servicePath(service)}/status`, { body, contentType: 'application/merge-patch+json' }),
+    )
   }
 }
 

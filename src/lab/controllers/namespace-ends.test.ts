@@ -7,7 +7,14 @@ import { NamespaceEnds } from './namespace-ends.ts'
 const verbs = ['delete', 'get', 'list']
 const kinds: Readonly<Record<string, unknown>> = {
   '/apis': { groups: [{ preferredVersion: { groupVersion: 'apps/v1' } }] },
-  '/api/v1': { resources: [{ name: 'pods', namespaced: true, verbs }, { name: 'pods/status', namespaced: true, verbs }, { name: 'nodes', namespaced: false, verbs }, { name: 'bindings', namespaced: true, verbs: ['create'] }] },
+  '/api/v1': {
+    resources: [
+      { name: 'pods', namespaced: true, verbs },
+      { name: 'pods/status', namespaced: true, verbs },
+      { name: 'nodes', namespaced: false, verbs },
+      { name: 'bindings', namespaced: true, verbs: ['create'] },
+    ],
+  },
   '/apis/apps/v1': { resources: [{ name: 'deployments', namespaced: true, verbs }] },
 }
 
@@ -18,7 +25,8 @@ let finalized: unknown
 const api = {
   request: async (method: string, path: string, settings?: { body?: unknown }): Promise<unknown> => {
     if (method === 'GET' && path in kinds) return kinds[path]
-    if (method === 'GET' && path === '/api/v1/namespaces/old') return { metadata: { name: 'old', resourceVersion: '7' }, spec: { finalizers: ['kubernetes', 'other'] } }
+    if (method === 'GET' && path === '/api/v1/namespaces/old')
+      return { metadata: { name: 'old', resourceVersion: '7' }, spec: { finalizers: ['kubernetes', 'other'] } }
     if (method === 'PUT' && path === '/api/v1/namespaces/old/finalize') return void (finalized = settings?.body)
     if (method === 'GET') return { items: contents.get(path) ?? [] }
     asked.push(`${method} ${path}`)
@@ -27,13 +35,18 @@ const api = {
     const item = items.find(({ metadata }) => path.endsWith(`/${metadata.name}`))
     if (item === undefined) throw new ApiError({ status: 404, reason: 'NotFound', message: path })
     if (collection.endsWith('/pods')) item.metadata.deletionTimestamp = 'now'
-    else contents.set(collection, items.filter((other) => other !== item))
+    else
+      contents.set(
+        collection,
+        items.filter((other) => other !== item),
+      )
     return {}
   },
 } as Pick<ApiConnection, 'request'>
 
 const namespaceEnds = new NamespaceEnds({ api, log: pino({ level: 'silent' }) })
-const pass = async (deleted: boolean): Promise<void> => await namespaceEnds.pass(new Map([['old', { name: 'old', deleted }]]))
+const pass = async (deleted: boolean): Promise<void> =>
+  await namespaceEnds.pass(new Map([['old', { name: 'old', deleted }]]))
 
 beforeEach(() => {
   asked = []
@@ -53,7 +66,10 @@ test('a namespace that stays is not touched', async () => {
 test('all that is in it is deleted once; it goes when the last has gone, and keeps what other finalizers it has', async () => {
   await pass(true)
   await pass(true)
-  expect(asked).toEqual(['DELETE /api/v1/namespaces/old/pods/web', 'DELETE /apis/apps/v1/namespaces/old/deployments/web'])
+  expect(asked).toEqual([
+    'DELETE /api/v1/namespaces/old/pods/web',
+    'DELETE /apis/apps/v1/namespaces/old/deployments/web',
+  ])
   expect(finalized).toBeUndefined()
   contents.set('/api/v1/namespaces/old/pods', [])
   await pass(true)

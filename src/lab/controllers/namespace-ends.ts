@@ -10,8 +10,14 @@ export interface NamespaceEndsSettings {
 }
 
 const groups = z.object({ groups: z.array(z.object({ preferredVersion: z.object({ groupVersion: z.string() }) })) })
-const resources = z.object({ resources: z.array(z.object({ name: z.string(), namespaced: z.boolean(), verbs: z.array(z.string()) })) })
-const list = z.object({ items: z.array(z.object({ metadata: z.object({ name: z.string(), uid: z.string(), deletionTimestamp: z.string().optional() }) })) })
+const resources = z.object({
+  resources: z.array(z.object({ name: z.string(), namespaced: z.boolean(), verbs: z.array(z.string()) })),
+})
+const list = z.object({
+  items: z.array(
+    z.object({ metadata: z.object({ name: z.string(), uid: z.string(), deletionTimestamp: z.string().optional() }) }),
+  ),
+})
 const namespace = z.looseObject({ spec: z.looseObject({ finalizers: z.array(z.string()).default([]) }) })
 
 export class NamespaceEnds {
@@ -22,7 +28,8 @@ export class NamespaceEnds {
   }
 
   async pass(namespaces: ReadonlyMap<string, NamespaceView>): Promise<void> {
-    for (const { name, deleted } of namespaces.values()) if (deleted && (await this.#empty(name))) await this.#letGo(name)
+    for (const { name, deleted } of namespaces.values())
+      if (deleted && (await this.#empty(name))) await this.#letGo(name)
   }
 
   /** Deletes what is there; @returns whether nothing was. Some of it takes its time: a pod has its grace period. */
@@ -35,7 +42,9 @@ export class NamespaceEnds {
       for (const { metadata } of items) {
         if (metadata.deletionTimestamp !== undefined) continue
         const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: metadata.uid } }
-        await attempt(log, `${collection}/${metadata.name} is deleted: its namespace is`, () => api.request('DELETE', `${collection}/${metadata.name}`, { body }))
+        await attempt(log, `${collection}/${metadata.name} is deleted: its namespace is`, () =>
+          api.request('DELETE', `${collection}/${metadata.name}`, { body }),
+        )
       }
     }
     return empty
@@ -44,11 +53,16 @@ export class NamespaceEnds {
   /** Paths of all that can be in a namespace. Asked anew each time, since kinds can be added to a cluster. */
   async #collections(namespace: string): Promise<string[]> {
     const { api } = this.#settings
-    const named = groups.parse(await api.request('GET', '/apis')).groups.map(({ preferredVersion }) => `/apis/${preferredVersion.groupVersion}`)
+    const named = groups
+      .parse(await api.request('GET', '/apis'))
+      .groups.map(({ preferredVersion }) => `/apis/${preferredVersion.groupVersion}`)
     const collections: string[] = []
     for (const root of ['/api/v1', ...named]) {
       const found = resources.parse(await api.request('GET', root)).resources
-      const deletable = found.filter(({ name, namespaced, verbs }) => namespaced && !name.includes('/') && verbs.includes('list') && verbs.includes('delete'))
+      const deletable = found.filter(
+        ({ name, namespaced, verbs }) =>
+          namespaced && !name.includes('/') && verbs.includes('list') && verbs.includes('delete'),
+      )
       collections.push(...deletable.map(({ name }) => `${root}/namespaces/${namespace}/${name}`))
     }
     return collections
@@ -59,7 +73,10 @@ export class NamespaceEnds {
     const path = `/api/v1/namespaces/${name}`
     await attempt(log, `namespace ${name} is empty and goes`, async () => {
       const found = namespace.parse(await api.request('GET', path))
-      const body = { ...found, spec: { ...found.spec, finalizers: found.spec.finalizers.filter((finalizer) => finalizer !== 'kubernetes') } }
+      const body = {
+        ...found,
+        spec: { ...found.spec, finalizers: found.spec.finalizers.filter((finalizer) => finalizer !== 'kubernetes') },
+      }
       await api.request('PUT', `${path}/finalize`, { body })
     })
   }

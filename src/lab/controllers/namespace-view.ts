@@ -12,5 +12,8 @@ const schema = z.object({ metadata: z.object({ name: z.string(), deletionTimesta
 
 export function projectNamespace(raw: unknown): readonly [key: string, namespace: NamespaceView] {
   const { metadata } = schema.parse(raw)
-  return [keyOf({ metadata: { name: metadata.name } }), Object.freeze({ name: metadata.name, deleted: metadata.deletionTimestamp !== undefined })]
+  return [
+    keyOf({ metadata: { name: metadata.name } }),
+    Object.freeze({ name: metadata.name, deleted: metadata.deletionTimestamp !== undefined }),
+  ]
 }

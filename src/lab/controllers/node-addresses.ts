@@ -1,4 +1,5 @@
-// Gives every Node its podCIDRs, as the controller manager does with --allocate-node-cidrs: one block per family of the cluster's range.
+// Gives every Node its podCIDRs, as the controller manager does with --allocate-node-cidrs: one block per family of the
+// cluster's range.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { type Cidr, formatCidr, parseCidr } from '../../net/cidr.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
@@ -44,7 +45,9 @@ export class NodeAddresses {
     if (podCIDRs.length < blocks.length) return log.warn(`Node ${name} gets no podCIDR: the cluster's range is used up`)
     // With its uid, so that a Node that came back under the same name is not meant.
     const body = { metadata: { uid }, spec: { podCIDR: podCIDRs[0], podCIDRs } }
-    await attempt(log, `podCIDR ${podCIDRs.join(', ')} for node ${name}`, () => api.request('PATCH', `/api/v1/nodes/${name}`, { body, contentType: 'application/merge-patch+json' }))
+    await attempt(log, `podCIDR ${podCIDRs.join(', ')} for node ${name}`, () =>
+      api.request('PATCH', `/api/v1/nodes/${name}`, { body, contentType: 'application/merge-patch+json' }),
+    )
   }
 }
 

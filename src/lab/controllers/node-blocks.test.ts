@@ -10,7 +10,11 @@ const give = (blocks: NodeBlocks, owner: string): string | undefined => {
 
 test('the lowest block first, and the same one when asked again', () => {
   const blocks = new NodeBlocks(parseCidr('172.30.0.0/16'), 24)
-  expect([give(blocks, 'a'), give(blocks, 'b'), give(blocks, 'a')]).toEqual(['172.30.0.0/24', '172.30.1.0/24', '172.30.0.0/24'])
+  expect([give(blocks, 'a'), give(blocks, 'b'), give(blocks, 'a')]).toEqual([
+    '172.30.0.0/24',
+    '172.30.1.0/24',
+    '172.30.0.0/24',
+  ])
 })
 
 test('what a node has by hand is never given, whatever its size', () => {
@@ -25,7 +29,12 @@ test('a freed block comes last, the longest freed first', () => {
   for (const owner of ['a', 'b', 'c']) blocks.give(owner)
   blocks.keepOnly(new Set(['a', 'c']))
   blocks.keepOnly(new Set(['c']))
-  expect(['d', 'e', 'f', 'g'].map((owner) => give(blocks, owner))).toEqual(['10.0.3.0/24', '10.0.1.0/24', '10.0.0.0/24', undefined])
+  expect(['d', 'e', 'f', 'g'].map((owner) => give(blocks, owner))).toEqual([
+    '10.0.3.0/24',
+    '10.0.1.0/24',
+    '10.0.0.0/24',
+    undefined,
+  ])
 })
 
 test('never two nodes share an address, whoever comes and goes', () => {

@@ -2,8 +2,8 @@
 import { type Cidr, cidrOf, cidrsOverlap, cidrSize, formatCidr, nthAddress } from '../../net/cidr.ts'
 
 /**
- * Gives the lowest block that no node ever had; once all were given, the one freed longest ago. A freed block rests that long because other nodes and
- * long connections may still know it as its former owner's.
+ * Gives the lowest block that no node ever had; once all were given, the one freed longest ago. A freed block rests
+ * that long because other nodes and long connections may still know it as its former owner's.
  */
 export class NodeBlocks {
   readonly #cidr: Cidr
@@ -17,7 +17,8 @@ export class NodeBlocks {
 
   /** @throws {RangeError} when blocks of that prefix do not fit the range. */
   constructor(cidr: Cidr, prefix: number) {
-    if (prefix < cidr.prefix) throw new RangeError(`Expected a cluster range that holds blocks of /${prefix}, got ${formatCidr(cidr)}`)
+    if (prefix < cidr.prefix)
+      throw new RangeError(`Expected a cluster range that holds blocks of /${prefix}, got ${formatCidr(cidr)}`)
     this.#cidr = cidr
     this.#prefix = prefix
   }
@@ -32,13 +33,16 @@ export class NodeBlocks {
     for (const [owner, blocks] of this.#held) {
       if (owners.has(owner)) continue
       this.#held.delete(owner)
-      for (const block of blocks) if (block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block)) this.#freed.set(formatCidr(block), block)
+      for (const block of blocks)
+        if (block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block)) this.#freed.set(formatCidr(block), block)
     }
   }
 
   /** Undefined when no block is left. */
   give(owner: string): Cidr | undefined {
-    const known = this.#held.get(owner)?.find((block) => block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block))
+    const known = this.#held
+      .get(owner)
+      ?.find((block) => block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block))
     const block = known ?? this.#neverUsed() ?? this.#longestFreed()
     if (block !== undefined && known === undefined) this.#held.set(owner, [...(this.#held.get(owner) ?? []), block])
     return block
@@ -55,7 +59,12 @@ export class NodeBlocks {
     }
     while (this.#frontier < count) {
       const block = cidrOf(nthAddress(this.#cidr, this.#frontier++ * blockSize), this.#prefix)
-      if (!taken.has(block.network) && !this.#freed.has(formatCidr(block)) && !odd.some((other) => cidrsOverlap(other, block))) return block
+      if (
+        !taken.has(block.network) &&
+        !this.#freed.has(formatCidr(block)) &&
+        !odd.some((other) => cidrsOverlap(other, block))
+      )
+        return block
     }
     return undefined
   }

@@ -20,7 +20,13 @@ export interface NodeView {
 
 const schema = z.object({
   metadata: z.object({ name: z.string(), uid: z.string(), labels: z.record(z.string(), z.string()).default({}) }),
-  spec: z.object({ podCIDR: z.string().default(''), podCIDRs: z.array(z.string()).default([]), unschedulable: z.boolean().default(false) }).prefault({}),
+  spec: z
+    .object({
+      podCIDR: z.string().default(''),
+      podCIDRs: z.array(z.string()).default([]),
+      unschedulable: z.boolean().default(false),
+    })
+    .prefault({}),
   status: z
     .object({
       addresses: z.array(z.object({ type: z.string(), address: z.string() })).default([]),

@@ -1,4 +1,5 @@
-// Where a pod goes: pure. Nodes that fit, then the one with the fewest pods of the same owner, then with the fewest pods at all.
+// Where a pod goes: pure. Nodes that fit, then the one with the fewest pods of the same owner, then with the fewest
+// pods at all.
 import type { NodeView } from './node-view.ts'
 import type { PodView } from './pod-view.ts'
 
@@ -27,9 +28,17 @@ export class Placements {
       }
       const there = this.#on(node.name)
       const candidate = { node, siblings: there.filter((other) => areSiblings(pod, other)).length, pods: there.length }
-      if (best === undefined || candidate.siblings < best.siblings || (candidate.siblings === best.siblings && candidate.pods < best.pods)) best = candidate
+      if (
+        best === undefined ||
+        candidate.siblings < best.siblings ||
+        (candidate.siblings === best.siblings && candidate.pods < best.pods)
+      )
+        best = candidate
     }
-    if (best === undefined) return { because: `0/${this.#nodes.length} nodes are available${[...reasons].map(([reason, count], i) => `${i === 0 ? ': ' : ', '}${count} ${reason}`).join('')}.` }
+    if (best === undefined)
+      return {
+        because: `0/${this.#nodes.length} nodes are available${[...reasons].map(([reason, count], i) => `${i === 0 ? ': ' : ', '}${count} ${reason}`).join('')}.`,
+      }
     this.#put(pod, best.node.name)
     return { node: best.node.name }
   }
@@ -37,7 +46,8 @@ export class Placements {
   #unfit(node: NodeView, pod: PodView): string | undefined {
     if (!node.ready) return 'node(s) were not ready'
     if (node.unschedulable) return 'node(s) were unschedulable'
-    if (Object.entries(pod.nodeSelector).some(([key, value]) => node.labels[key] !== value)) return "node(s) didn't match Pod's node affinity/selector"
+    if (Object.entries(pod.nodeSelector).some(([key, value]) => node.labels[key] !== value))
+      return "node(s) didn't match Pod's node affinity/selector"
     return this.#on(node.name).length >= node.podCapacity ? 'Too many pods' : undefined
   }
 

@@ -5,7 +5,10 @@ import { attempt, type ControllerLog } from './attempt.ts'
 import type { NodeView } from './node-view.ts'
 import { podPath, type PodView } from './pod-view.ts'
 
-/** ms that a pod may name a node that we never saw, which may be about to join (kube-controller-manager's quarantineTime). */
+/**
+ * ms that a pod may name a node that we never saw, which may be about to join (kube-controller-manager's
+ * quarantineTime).
+ */
 const patienceMs = 40_000
 
 export interface PodGarbageSettings {
@@ -27,7 +30,10 @@ export class PodGarbage {
 
   async pass(nodes: ReadonlyMap<string, NodeView>, pods: ReadonlyMap<string, PodView>): Promise<void> {
     for (const name of nodes.keys()) this.#seen.add(name)
-    const homeless = Map.groupBy([...pods.values()].filter(({ nodeName }) => nodeName !== '' && !nodes.has(nodeName)), ({ nodeName }) => nodeName)
+    const homeless = Map.groupBy(
+      [...pods.values()].filter(({ nodeName }) => nodeName !== '' && !nodes.has(nodeName)),
+      ({ nodeName }) => nodeName,
+    )
     for (const node of this.#awaited.keys()) if (!homeless.has(node)) this.#awaited.delete(node)
     for (const [node, stranded] of homeless) {
       if (this.#isAwaited(node) || !(await this.#isGone(node))) continue
@@ -59,6 +65,8 @@ export class PodGarbage {
   async #remove(pod: PodView): Promise<void> {
     const { api, log } = this.#settings
     const body = { apiVersion: 'v1', kind: 'DeleteOptions', gracePeriodSeconds: 0, preconditions: { uid: pod.uid } }
-    await attempt(log, `pod ${pod.namespace}/${pod.name} is removed: node ${pod.nodeName} is gone`, () => api.request('DELETE', podPath(pod), { body }))
+    await attempt(log, `pod ${pod.namespace}/${pod.name} is removed: node ${pod.nodeName} is gone`, () =>
+      api.request('DELETE', podPath(pod), { body }),
+    )
   }
 }

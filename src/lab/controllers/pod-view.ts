@@ -40,10 +40,18 @@ export interface ContainerPort {
   readonly protocol: string
 }
 
-const containerPort = z.object({ name: z.string().default(''), containerPort: z.number(), protocol: z.string().default('TCP') })
+const containerPort = z.object({
+  name: z.string().default(''),
+  containerPort: z.number(),
+  protocol: z.string().default('TCP'),
+})
 
 const schema = z.object({
-  metadata: namespacedMetadata.extend({ ownerReferences: z.array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) })).default([]) }),
+  metadata: namespacedMetadata.extend({
+    ownerReferences: z
+      .array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().default(false) }))
+      .default([]),
+  }),
   spec: z.object({
     nodeName: z.string().default(''),
     nodeSelector: z.record(z.string(), z.string()).default({}),
@@ -54,7 +62,16 @@ const schema = z.object({
     .object({
       phase: z.string().default('Pending'),
       podIPs: z.array(z.object({ ip: z.string() })).default([]),
-      conditions: z.array(z.object({ type: z.string(), status: z.string(), message: z.string().default(''), lastTransitionTime: z.string().nullish() })).default([]),
+      conditions: z
+        .array(
+          z.object({
+            type: z.string(),
+            status: z.string(),
+            message: z.string().default(''),
+            lastTransitionTime: z.string().nullish(),
+          }),
+        )
+        .default([]),
     })
     .prefault({}),
 })
@@ -62,7 +79,8 @@ const schema = z.object({
 export function projectPod(raw: unknown): readonly [key: string, pod: PodView] {
   const { metadata, spec, status } = schema.parse(raw)
   const owner = metadata.ownerReferences.find(({ controller }) => controller)
-  const condition = (type: string, is: string) => status.conditions.find((one) => one.type === type && one.status === is)
+  const condition = (type: string, is: string) =>
+    status.conditions.find((one) => one.type === type && one.status === is)
   const view: PodView = {
     namespace: metadata.namespace,
     name: metadata.name,

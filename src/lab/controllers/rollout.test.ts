@@ -5,13 +5,17 @@ import type { PodView } from './pod-view.ts'
 import { nextStep, templateHashLabel } from './rollout.ts'
 import { deploymentView, podView } from './scratch-views.ts'
 
-const podOf = (name: string, hash: string, said: Partial<PodView> = {}): PodView => podView(name, { labels: { [templateHashLabel]: hash }, ready: true, nodeName: 'node1', ...said })
+const podOf = (name: string, hash: string, said: Partial<PodView> = {}): PodView =>
+  podView(name, { labels: { [templateHashLabel]: hash }, ready: true, nodeName: 'node1', ...said })
 const namesOf = (pods: Iterable<{ name: string }>): Set<string> => new Set([...pods].map(({ name }) => name))
 
 /** What the API server, the kubelets and the next snapshot make of a step. */
 function carryOut(deployment: DeploymentView, pods: readonly PodView[]): PodView[] {
   const { create, remove } = nextStep(deployment, pods, namesOf(pods))
-  return [...pods.filter((pod) => !remove.includes(pod)).map((pod) => ({ ...pod, ready: true })), ...create.map((name) => podOf(name, deployment.templateHash, { ready: false }))]
+  return [
+    ...pods.filter((pod) => !remove.includes(pod)).map((pod) => ({ ...pod, ready: true })),
+    ...create.map((name) => podOf(name, deployment.templateHash, { ready: false })),
+  ]
 }
 
 test('missing pods are created, the same ones when the snapshot is behind', () => {
@@ -27,7 +31,12 @@ test('missing pods are created, the same ones when the snapshot is behind', () =
 })
 
 test('of too many pods the least useful go', () => {
-  const pods = [podOf('a', 'new', { nodeName: 'node2' }), podOf('b', 'new'), podOf('c', 'new'), podOf('waiting', 'new', { nodeName: '', ready: false })]
+  const pods = [
+    podOf('a', 'new', { nodeName: 'node2' }),
+    podOf('b', 'new'),
+    podOf('c', 'new'),
+    podOf('waiting', 'new', { nodeName: '', ready: false }),
+  ]
   const { remove } = nextStep(deploymentView({ replicas: 2 }), pods, namesOf(pods))
   expect(remove.map(({ name }) => name)).toEqual(['waiting', 'b'])
 })
@@ -38,19 +47,31 @@ test('a finished pod is replaced', () => {
 })
 
 test('a rolling update keeps to its limits at every step and ends with new pods alone', () => {
-  const numbers = fc.record({ replicas: fc.integer({ min: 0, max: 8 }), maxSurge: fc.integer({ min: 0, max: 3 }), maxUnavailable: fc.integer({ min: 0, max: 3 }), before: fc.integer({ min: 0, max: 8 }) })
+  const numbers = fc.record({
+    replicas: fc.integer({ min: 0, max: 8 }),
+    maxSurge: fc.integer({ min: 0, max: 3 }),
+    maxUnavailable: fc.integer({ min: 0, max: 3 }),
+    before: fc.integer({ min: 0, max: 8 }),
+  })
   fc.assert(
-    fc.property(numbers.filter(({ maxSurge, maxUnavailable }) => maxSurge + maxUnavailable > 0), ({ replicas, maxSurge, maxUnavailable, before }) => {
-      const deployment = deploymentView({ replicas, maxSurge, maxUnavailable })
-      let pods = Array.from({ length: before }, (_, i) => podOf(`old-${i}`, 'old'))
-      const atLeast = Math.min(before, replicas - maxUnavailable)
-      for (let step = 0; step < 40; step++) {
-        const next = carryOut(deployment, pods)
-        if (next.length > Math.max(pods.length, replicas + maxSurge) || next.filter(({ ready }) => ready).length < atLeast) return false
-        pods = next
-      }
-      return pods.length === replicas && pods.every((pod) => pod.labels[templateHashLabel] === 'new')
-    }),
+    fc.property(
+      numbers.filter(({ maxSurge, maxUnavailable }) => maxSurge + maxUnavailable > 0),
+      ({ replicas, maxSurge, maxUnavailable, before }) => {
+        const deployment = deploymentView({ replicas, maxSurge, maxUnavailable })
+        let pods = Array.from({ length: before }, (_, i) => podOf(`old-${i}`, 'old'))
+        const atLeast = Math.min(before, replicas - maxUnavailable)
+        for (let step = 0; step < 40; step++) {
+          const next = carryOut(deployment, pods)
+          if (
+            next.length > Math.max(pods.length, replicas + maxSurge) ||
+            next.filter(({ ready }) => ready).length < atLeast
+          )
+            return false
+          pods = next
+        }
+        return pods.length === replicas && pods.every((pod) => pod.labels[templateHashLabel] === 'new')
+      },
+    ),
   )
 })
 
@@ -64,6 +85,18 @@ test('Recreate waits until the last old pod is gone', () => {
 })
 
 test('the status counts what is there', () => {
-  const pods = [podOf('a', 'new'), podOf('b', 'new', { ready: false }), podOf('c', 'old'), podOf('d', 'old', { deleted: true })]
-  expect(nextStep(deploymentView({ generation: 4 }), pods, namesOf(pods)).status).toEqual({ observedGeneration: 4, replicas: 3, updatedReplicas: 2, readyReplicas: 2, availableReplicas: 2, unavailableReplicas: 1 })
+  const pods = [
+    podOf('a', 'new'),
+    podOf('b', 'new', { ready: false }),
+    podOf('c', 'old'),
+    podOf('d', 'old', { deleted: true }),
+  ]
+  expect(nextStep(deploymentView({ generation: 4 }), pods, namesOf(pods)).status).toEqual({
+    observedGeneration: 4,
+    replicas: 3,
+    updatedReplicas: 2,
+    readyReplicas: 2,
+    availableReplicas: 2,
+    unavailableReplicas: 1,
+  })
 })

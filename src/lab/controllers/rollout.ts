@@ -1,4 +1,5 @@
-// How a Deployment's pods come to what it says: pure, one step at a time. Each step is right by itself, so the next one starts from whatever is there then.
+// How a Deployment's pods come to what it says: pure, one step at a time. Each step is right by itself, so the next one
+// starts from whatever is there then.
 import { type DeploymentStatus, type DeploymentView, hashOf } from './deployment-view.ts'
 import type { PodView } from './pod-view.ts'
 
@@ -12,14 +13,20 @@ export interface RolloutStep {
 }
 
 /** @param pods all that the Deployment owns. @param taken names of pods in its namespace. */
-export function nextStep(deployment: DeploymentView, pods: readonly PodView[], taken: ReadonlySet<string>): RolloutStep {
+export function nextStep(
+  deployment: DeploymentView,
+  pods: readonly PodView[],
+  taken: ReadonlySet<string>,
+): RolloutStep {
   const { replicas, recreate, maxSurge, maxUnavailable, templateHash } = deployment
   const active = pods.filter((pod) => !pod.deleted && !pod.finished)
   const current = active.filter((pod) => pod.labels[templateHashLabel] === templateHash)
   const old = active.filter((pod) => pod.labels[templateHashLabel] !== templateHash)
   const oldStillThere = pods.some((pod) => pod.labels[templateHashLabel] !== templateHash && !pod.finished)
 
-  const room = recreate ? (oldStillThere ? 0 : replicas) - current.length : replicas + (old.length > 0 ? maxSurge : 0) - active.length
+  const room = recreate
+    ? (oldStillThere ? 0 : replicas) - current.length
+    : replicas + (old.length > 0 ? maxSurge : 0) - active.length
   const missing = Math.max(0, Math.min(replicas - current.length, room))
   const surplus = leastUsefulFirst(current).slice(0, Math.max(0, current.length - replicas))
   const keptReady = current.filter((pod) => pod.ready && !surplus.includes(pod)).length
@@ -40,7 +47,13 @@ function outdated(old: readonly PodView[], needed: number): PodView[] {
 function leastUsefulFirst(pods: readonly PodView[]): PodView[] {
   const perNode = new Map<string, number>()
   for (const { nodeName } of pods) perNode.set(nodeName, (perNode.get(nodeName) ?? 0) + 1)
-  return pods.toSorted((a, b) => rank(a) - rank(b) || (perNode.get(b.nodeName) ?? 0) - (perNode.get(a.nodeName) ?? 0) || b.createdAt - a.createdAt || (a.name < b.name ? -1 : 1))
+  return pods.toSorted(
+    (a, b) =>
+      rank(a) - rank(b) ||
+      (perNode.get(b.nodeName) ?? 0) - (perNode.get(a.nodeName) ?? 0) ||
+      b.createdAt - a.createdAt ||
+      (a.name < b.name ? -1 : 1),
+  )
 }
 
 function rank({ nodeName, ready }: PodView): number {
@@ -49,8 +62,8 @@ function rank({ nodeName, ready }: PodView): number {
 }
 
 /**
- * The names follow from what is there, so that a step repeated on a snapshot that is behind asks for pods that exist already, which the API server refuses;
- * random names would make pods twice.
+ * The names follow from what is there, so that a step repeated on a snapshot that is behind asks for pods that exist
+ * already, which the API server refuses; random names would make pods twice.
  */
 function freeNames({ name, uid, templateHash }: DeploymentView, count: number, taken: ReadonlySet<string>): string[] {
   const names: string[] = []
@@ -61,7 +74,11 @@ function freeNames({ name, uid, templateHash }: DeploymentView, count: number, t
   return names
 }
 
-function statusOf({ generation, replicas }: DeploymentView, active: readonly PodView[], current: readonly PodView[]): DeploymentStatus {
+function statusOf(
+  { generation, replicas }: DeploymentView,
+  active: readonly PodView[],
+  current: readonly PodView[],
+): DeploymentStatus {
   const ready = active.filter((pod) => pod.ready).length
   return {
     observedGeneration: generation,

@@ -5,7 +5,13 @@ import type { Announcements } from './load-balancer-routes.ts'
 import { runControllers } from './run-controllers.ts'
 
 interface Pod {
-  metadata: { name: string; uid: string; deletionTimestamp?: string; labels: Record<string, string>; ownerReferences: { kind: string; name: string; controller: boolean }[] }
+  metadata: {
+    name: string
+    uid: string
+    deletionTimestamp?: string
+    labels: Record<string, string>
+    ownerReferences: { kind: string; name: string; controller: boolean }[]
+  }
   spec: { nodeName?: string; containers: { image: string }[] }
   status: { conditions?: { type: string; status: string; message?: string }[] }
 }
@@ -24,7 +30,15 @@ beforeAll(async () => {
   server = await startScratchApiServer()
   stop = new AbortController()
   const announce = (routes: Announcements) => Promise.resolve(void (announced = routes))
-  controllers = runControllers({ api: server.as('controllers'), clusterCidr: '172.30.0.0/16', endNamespaces: false, loadBalancerPool: ['192.168.0.200'], announce, log: pino({ level: 'silent' }), signal: stop.signal })
+  controllers = runControllers({
+    api: server.as('controllers'),
+    clusterCidr: '172.30.0.0/16',
+    endNamespaces: false,
+    loadBalancerPool: ['192.168.0.200'],
+    announce,
+    log: pino({ level: 'silent' }),
+    signal: stop.signal,
+  })
   for (const name of ['n1', 'n2']) await joinNode(name)
 })
 afterAll(async () => {
@@ -34,7 +48,12 @@ afterAll(async () => {
 })
 
 async function joinNode(name: string): Promise<void> {
-  await server.api.request('POST', '/api/v1/nodes', { body: { metadata: { name, labels: { 'kubernetes.io/hostname': name } }, status: { conditions: [{ type: 'Ready', status: 'True' }] } } })
+  await server.api.request('POST', '/api/v1/nodes', {
+    body: {
+      metadata: { name, labels: { 'kubernetes.io/hostname': name } },
+      status: { conditions: [{ type: 'Ready', status: 'True' }] },
+    },
+  })
 }
 
 async function podsOf(app: string): Promise<Pod[]> {
@@ -42,7 +61,10 @@ async function podsOf(app: string): Promise<Pod[]> {
 }
 
 async function nodesOf(app: string): Promise<string> {
-  return (await podsOf(app)).map(({ spec }) => spec.nodeName ?? '-').toSorted((a, b) => a.localeCompare(b)).join(' ')
+  return (await podsOf(app))
+    .map(({ spec }) => spec.nodeName ?? '-')
+    .toSorted((a, b) => a.localeCompare(b))
+    .join(' ')
 }
 
 /** Any address will do, but each pod needs one of its own. */
@@ -57,8 +79,23 @@ function addressOf(name: string): string {
 async function actAsKubelets(): Promise<void> {
   const { items } = await server.api.request<{ items: Pod[] }>('GET', podsPath)
   for (const { metadata, spec } of items) {
-    if (metadata.deletionTimestamp !== undefined) await server.api.request('DELETE', `${podsPath}/${metadata.name}`, { query: { gracePeriodSeconds: 0 } }).catch(() => undefined)
-    else if (spec.nodeName !== undefined) await server.api.request('PATCH', `${podsPath}/${metadata.name}/status`, { body: { status: { phase: 'Running', podIPs: [{ ip: addressOf(metadata.name) }], conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }] } }, contentType: mergePatch }).catch(() => undefined)
+    if (metadata.deletionTimestamp !== undefined)
+      await server.api
+        .request('DELETE', `${podsPath}/${metadata.name}`, { query: { gracePeriodSeconds: 0 } })
+        .catch(() => undefined)
+    else if (spec.nodeName !== undefined)
+      await server.api
+        .request('PATCH', `${podsPath}/${metadata.name}/status`, {
+          body: {
+            status: {
+              phase: 'Running',
+              podIPs: [{ ip: addressOf(metadata.name) }],
+              conditions: [{ type: 'Ready', status: 'True', lastTransitionTime: '2026-01-02T03:04:05Z' }],
+            },
+          },
+          contentType: mergePatch,
+        })
+        .catch(() => undefined)
   }
 }
 
@@ -73,11 +110,21 @@ const eventually = async (check: () => Promise<void>): Promise<void> => {
 }
 
 function deployment(name: string, replicas: number, image = 'one'): object {
-  return { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name }, spec: { replicas, selector: { matchLabels: { app: name } }, template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'c', image }] } } } }
+  return {
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name },
+    spec: {
+      replicas,
+      selector: { matchLabels: { app: name } },
+      template: { metadata: { labels: { app: name } }, spec: { containers: [{ name: 'c', image }] } },
+    },
+  }
 }
 
 test('every node gets a block of its own, also one that comes back under its old name', async () => {
-  const blockOf = async (node: string) => (await server.api.request<{ spec: { podCIDR?: string; podCIDRs?: string[] } }>('GET', `/api/v1/nodes/${node}`)).spec
+  const blockOf = async (node: string) =>
+    (await server.api.request<{ spec: { podCIDR?: string; podCIDRs?: string[] } }>('GET', `/api/v1/nodes/${node}`)).spec
   await eventually(async () => {
     expect(await blockOf('n1')).toEqual({ podCIDR: '172.30.0.0/24', podCIDRs: ['172.30.0.0/24'] })
     expect(await blockOf('n2')).toMatchObject({ podCIDR: '172.30.1.0/24' })
@@ -95,26 +142,55 @@ test('a Deployment becomes pods, spread over the nodes, and its status says so',
   await eventually(async () => {
     const pods = await podsOf('web')
     expect(await nodesOf('web')).toBe('n1 n1 n2 n2')
-    expect(pods[0]?.metadata).toMatchObject({ labels: { 'pod-template-hash': expect.any(String) }, ownerReferences: [{ kind: 'Deployment', name: 'web', controller: true }] })
-    expect(await server.api.request('GET', `${deploymentsPath}/web`)).toMatchObject({ status: { observedGeneration: 1, replicas: 4, readyReplicas: 4, updatedReplicas: 4 } })
+    expect(pods[0]?.metadata).toMatchObject({
+      labels: { 'pod-template-hash': expect.any(String) },
+      ownerReferences: [{ kind: 'Deployment', name: 'web', controller: true }],
+    })
+    expect(await server.api.request('GET', `${deploymentsPath}/web`)).toMatchObject({
+      status: { observedGeneration: 1, replicas: 4, readyReplicas: 4, updatedReplicas: 4 },
+    })
   })
 })
 
 test('it follows its scale, its template and its end', async () => {
   await server.api.request('POST', deploymentsPath, { body: deployment('shop', 3) })
   await eventually(async () => expect(await podsOf('shop')).toHaveLength(3))
-  await server.api.request('PATCH', `${deploymentsPath}/shop/scale`, { body: { spec: { replicas: 1 } }, contentType: mergePatch })
+  await server.api.request('PATCH', `${deploymentsPath}/shop/scale`, {
+    body: { spec: { replicas: 1 } },
+    contentType: mergePatch,
+  })
   await eventually(async () => expect(await podsOf('shop')).toHaveLength(1))
-  await server.api.request('PATCH', `${deploymentsPath}/shop`, { body: { spec: { replicas: 2, template: { spec: { containers: [{ name: 'c', image: 'two' }] } } } }, contentType: mergePatch })
-  await eventually(async () => expect((await podsOf('shop')).map(({ spec }) => spec.containers[0]?.image)).toEqual(['two', 'two']))
+  await server.api.request('PATCH', `${deploymentsPath}/shop`, {
+    body: { spec: { replicas: 2, template: { spec: { containers: [{ name: 'c', image: 'two' }] } } } },
+    contentType: mergePatch,
+  })
+  await eventually(async () =>
+    expect((await podsOf('shop')).map(({ spec }) => spec.containers[0]?.image)).toEqual(['two', 'two']),
+  )
   await server.api.request('DELETE', `${deploymentsPath}/shop`)
   await eventually(async () => expect(await podsOf('shop')).toEqual([]))
 })
 
 test('a pod that fits nowhere is told why, and goes where it can as soon as it can', async () => {
-  await server.api.request('POST', podsPath, { body: { metadata: { name: 'picky', labels: { app: 'picky' } }, spec: { nodeSelector: { disk: 'ssd' }, containers: [{ name: 'c', image: 'x' }] } } })
-  await eventually(async () => expect((await podsOf('picky'))[0]?.status.conditions).toMatchObject([{ type: 'PodScheduled', status: 'False', message: expect.stringContaining("didn't match Pod's node affinity/selector") }]))
-  await server.api.request('PATCH', '/api/v1/nodes/n2', { body: { metadata: { labels: { disk: 'ssd' } } }, contentType: mergePatch })
+  await server.api.request('POST', podsPath, {
+    body: {
+      metadata: { name: 'picky', labels: { app: 'picky' } },
+      spec: { nodeSelector: { disk: 'ssd' }, containers: [{ name: 'c', image: 'x' }] },
+    },
+  })
+  await eventually(async () =>
+    expect((await podsOf('picky'))[0]?.status.conditions).toMatchObject([
+      {
+        type: 'PodScheduled',
+        status: 'False',
+        message: expect.stringContaining("didn't match Pod's node affinity/selector"),
+      },
+    ]),
+  )
+  await server.api.request('PATCH', '/api/v1/nodes/n2', {
+    body: { metadata: { labels: { disk: 'ssd' } } },
+    contentType: mergePatch,
+  })
   await eventually(async () => expect((await podsOf('picky'))[0]?.spec.nodeName).toBe('n2'))
 })
 
@@ -137,35 +213,68 @@ test('pods of a node that has gone go too, and their Deployment has others elsew
 
 interface Slice {
   metadata: { name: string; annotations?: Record<string, string>; labels: Record<string, string> }
-  endpoints: { addresses: string[]; conditions: { ready: boolean; terminating: boolean }; targetRef: { name: string } }[]
+  endpoints: {
+    addresses: string[]
+    conditions: { ready: boolean; terminating: boolean }
+    targetRef: { name: string }
+  }[]
   ports: { port: number }[]
 }
 
 async function slicesOf(service: string): Promise<Slice[]> {
-  return (await server.api.request<{ items: Slice[] }>('GET', slicesPath, { query: { labelSelector: `kubernetes.io/service-name=${service}` } })).items
+  return (
+    await server.api.request<{ items: Slice[] }>('GET', slicesPath, {
+      query: { labelSelector: `kubernetes.io/service-name=${service}` },
+    })
+  ).items
 }
 
 test('a Service has the pods that its selector finds as endpoints, until it goes', async () => {
   await server.api.request('POST', deploymentsPath, { body: deployment('api', 2) })
-  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'api' }, spec: { selector: { app: 'api' }, ports: [{ port: 80, targetPort: 8080 }] } } })
+  await server.api.request('POST', servicesPath, {
+    body: { metadata: { name: 'api' }, spec: { selector: { app: 'api' }, ports: [{ port: 80, targetPort: 8080 }] } },
+  })
   await eventually(async () => {
     const [slice, ...others] = await slicesOf('api')
-    expect([slice?.endpoints.map(({ conditions }) => conditions.ready), slice?.ports, others]).toMatchObject([[true, true], [{ port: 8080 }], []])
-    expect(slice?.endpoints.map(({ addresses }) => addresses[0]).toSorted()).toEqual((await podsOf('api')).map(({ metadata }) => addressOf(metadata.name)).toSorted())
-    expect(slice?.metadata.annotations).toEqual({ 'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05.000Z' })
+    expect([slice?.endpoints.map(({ conditions }) => conditions.ready), slice?.ports, others]).toMatchObject([
+      [true, true],
+      [{ port: 8080 }],
+      [],
+    ])
+    expect(slice?.endpoints.map(({ addresses }) => addresses[0]).toSorted()).toEqual(
+      (await podsOf('api')).map(({ metadata }) => addressOf(metadata.name)).toSorted(),
+    )
+    expect(slice?.metadata.annotations).toEqual({
+      'endpoints.kubernetes.io/last-change-trigger-time': '2026-01-02T03:04:05.000Z',
+    })
   })
   const [gone] = await podsOf('api')
   await server.api.request('DELETE', `${podsPath}/${gone?.metadata.name}`)
-  await eventually(async () => expect((await slicesOf('api')).flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef.name)).includes(gone?.metadata.name ?? '')).toBe(false))
+  await eventually(async () =>
+    expect(
+      (await slicesOf('api'))
+        .flatMap(({ endpoints }) => endpoints.map(({ targetRef }) => targetRef.name))
+        .includes(gone?.metadata.name ?? ''),
+    ).toBe(false),
+  )
   await server.api.request('DELETE', `${servicesPath}/api`)
   await eventually(async () => expect(await slicesOf('api')).toEqual([]))
 })
 
 test('slices that someone else keeps are left alone', async () => {
-  const slice = { metadata: { name: 'database-1', labels: { 'kubernetes.io/service-name': 'database' } }, addressType: 'IPv4', ports: [{ port: 5432 }], endpoints: [{ addresses: ['192.168.0.100'] }] }
+  const slice = {
+    metadata: { name: 'database-1', labels: { 'kubernetes.io/service-name': 'database' } },
+    addressType: 'IPv4',
+    ports: [{ port: 5432 }],
+    endpoints: [{ addresses: ['192.168.0.100'] }],
+  }
   await server.api.request('POST', slicesPath, { body: slice })
-  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'database' }, spec: { ports: [{ port: 5432 }] } } })
-  await server.api.request('POST', servicesPath, { body: { metadata: { name: 'later' }, spec: { selector: { app: 'web' }, ports: [{ port: 80 }] } } })
+  await server.api.request('POST', servicesPath, {
+    body: { metadata: { name: 'database' }, spec: { ports: [{ port: 5432 }] } },
+  })
+  await server.api.request('POST', servicesPath, {
+    body: { metadata: { name: 'later' }, spec: { selector: { app: 'web' }, ports: [{ port: 80 }] } },
+  })
   await eventually(async () => expect(await slicesOf('later')).toHaveLength(1))
   expect(await slicesOf('database')).toMatchObject([slice])
   await server.api.request('DELETE', `${servicesPath}/later`)
@@ -173,13 +282,21 @@ test('slices that someone else keeps are left alone', async () => {
 
 test('a load balancer address is given once, announced by every node that can serve it, and given again when it is free', async () => {
   const balanced = (name: string) => ({ metadata: { name }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } })
-  const given = async (name: string) => (await server.api.request<{ status: { loadBalancer: { ingress?: object[] } } }>('GET', `${servicesPath}/${name}`)).status.loadBalancer.ingress ?? []
-  await server.api.request('PATCH', '/api/v1/nodes/n1/status', { body: { status: { addresses: [{ type: 'InternalIP', address: '192.168.0.21' }] } }, contentType: mergePatch })
+  const given = async (name: string) =>
+    (await server.api.request<{ status: { loadBalancer: { ingress?: object[] } } }>('GET', `${servicesPath}/${name}`))
+      .status.loadBalancer.ingress ?? []
+  await server.api.request('PATCH', '/api/v1/nodes/n1/status', {
+    body: { status: { addresses: [{ type: 'InternalIP', address: '192.168.0.21' }] } },
+    contentType: mergePatch,
+  })
   await server.api.request('POST', servicesPath, { body: balanced('first') })
   await eventually(async () => expect(await given('first')).toEqual([{ ip: '192.168.0.200', ipMode: 'VIP' }]))
   await eventually(() => Promise.resolve(expect(announced).toEqual(new Map([['192.168.0.200', ['192.168.0.21']]]))))
   await server.api.request('POST', servicesPath, { body: balanced('second') })
-  await server.api.request('PATCH', `${servicesPath}/first`, { body: { spec: { type: 'ClusterIP' } }, contentType: mergePatch })
+  await server.api.request('PATCH', `${servicesPath}/first`, {
+    body: { spec: { type: 'ClusterIP' } },
+    contentType: mergePatch,
+  })
   await eventually(async () => expect(await given('second')).toMatchObject([{ ip: '192.168.0.200' }]))
   expect(await given('first')).toEqual([])
 })

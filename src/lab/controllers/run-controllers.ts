@@ -1,5 +1,6 @@
-// The lab's controllers, each an ordinary client of the API: snapshots from reflectors, one loop each that looks at all of it again whenever something
-// changed. They share the snapshots and never talk to each other, so that any of them also works beside a real control plane.
+// The lab's controllers, each an ordinary client of the API: snapshots from reflectors, one loop each that looks at all
+// of it again whenever something changed. They share the snapshots and never talk to each other, so that any of them
+// also works beside a real control plane.
 import { isDeepStrictEqual } from 'node:util'
 import { ReconcileLoop } from '../../agent/reconcile-loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
@@ -26,11 +27,16 @@ export interface ControllersOptions {
   readonly api: ApiConnection
   /** Where podCIDRs come from; with dual-stack two, divided by a comma, the main family first. */
   readonly clusterCidr: string
-  /** Whether namespaces are ours to empty: the lab's own API server does it by itself, a real one leaves it to the controllers. */
+  /**
+   * Whether namespaces are ours to empty: the lab's own API server does it by itself, a real one leaves it to the
+   * controllers.
+   */
   readonly endNamespaces: boolean
   /** What Services of type LoadBalancer get their addresses from. */
   readonly loadBalancerPool: readonly string[]
-  /** Told which nodes the world beyond the cluster may reach each of those addresses through, whenever that has changed. */
+  /**
+   * Told which nodes the world beyond the cluster may reach each of those addresses through, whenever that has changed.
+   */
   readonly announce: (routes: Announcements) => Promise<void>
   readonly log: ControllerLog
   readonly signal: AbortSignal
@@ -46,14 +52,26 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const common = { api, equals: (a: unknown, b: unknown) => isDeepStrictEqual(a, b), log }
   const nodes = new Reflector<NodeView>({ ...common, path: '/api/v1/nodes', project: projectNode })
   const pods = new Reflector<PodView>({ ...common, path: '/api/v1/pods', project: projectPod })
-  const deployments = new Reflector<DeploymentView>({ ...common, path: '/apis/apps/v1/deployments', project: projectDeployment })
+  const deployments = new Reflector<DeploymentView>({
+    ...common,
+    path: '/apis/apps/v1/deployments',
+    project: projectDeployment,
+  })
   const namespaces = new Reflector<NamespaceView>({ ...common, path: '/api/v1/namespaces', project: projectNamespace })
   const services = new Reflector<ServiceView>({ ...common, path: '/api/v1/services', project: projectService })
-  const slices = new Reflector<SliceView>({ ...common, path: '/apis/discovery.k8s.io/v1/endpointslices', project: projectSlice })
+  const slices = new Reflector<SliceView>({
+    ...common,
+    path: '/apis/discovery.k8s.io/v1/endpointslices',
+    project: projectSlice,
+  })
 
   const nodeAddresses = new NodeAddresses({ api, clusterCidrs, log })
   const scheduler = new Scheduler({ api, events: new EventRecorder({ api, component: 'default-scheduler', log }), log })
-  const rollouts = new Deployments({ api, events: new EventRecorder({ api, component: 'deployment-controller', log }), log })
+  const rollouts = new Deployments({
+    api,
+    events: new EventRecorder({ api, component: 'deployment-controller', log }),
+    log,
+  })
   const garbage = new PodGarbage({ api, log })
   const namespaceEnds = new NamespaceEnds({ api, log })
   const endpoints = new EndpointSlices({ api, log })
@@ -61,13 +79,35 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   const controllers: readonly Controller[] = [
     { name: 'node addresses', sources: [nodes], pass: () => nodeAddresses.pass(nodes.snapshot) },
     { name: 'scheduler', sources: [nodes, pods], pass: () => scheduler.pass(nodes.snapshot, pods.snapshot) },
-    { name: 'deployments', sources: [deployments, pods], pass: () => rollouts.pass(deployments.snapshot, pods.snapshot) },
+    {
+      name: 'deployments',
+      sources: [deployments, pods],
+      pass: () => rollouts.pass(deployments.snapshot, pods.snapshot),
+    },
     { name: 'pod garbage', sources: [nodes, pods], pass: () => garbage.pass(nodes.snapshot, pods.snapshot) },
     // Pods are what a namespace waits for.
-    { name: 'namespace ends', sources: [namespaces, pods], pass: async () => (options.endNamespaces ? await namespaceEnds.pass(namespaces.snapshot) : undefined) },
-    { name: 'endpoint slices', sources: [services, pods, nodes, slices], pass: () => endpoints.pass({ services: services.snapshot, pods: pods.snapshot, nodes: nodes.snapshot, slices: slices.snapshot }) },
+    {
+      name: 'namespace ends',
+      sources: [namespaces, pods],
+      pass: async () => (options.endNamespaces ? await namespaceEnds.pass(namespaces.snapshot) : undefined),
+    },
+    {
+      name: 'endpoint slices',
+      sources: [services, pods, nodes, slices],
+      pass: () =>
+        endpoints.pass({
+          services: services.snapshot,
+          pods: pods.snapshot,
+          nodes: nodes.snapshot,
+          slices: slices.snapshot,
+        }),
+    },
     { name: 'load balancers', sources: [services], pass: () => loadBalancers.pass(services.snapshot) },
-    { name: 'load balancer routes', sources: [services, nodes, slices], pass: () => options.announce(announcements(services.snapshot, nodes.snapshot, slices.snapshot)) },
+    {
+      name: 'load balancer routes',
+      sources: [services, nodes, slices],
+      pass: () => options.announce(announcements(services.snapshot, nodes.snapshot, slices.snapshot)),
+    },
   ]
   const reflectors = [nodes, pods, deployments, namespaces, services, slices].map((reflector) => reflector.run(signal))
   await Promise.all([...reflectors, ...controllers.map((controller) => runController(controller, log, signal))])
@@ -81,7 +121,11 @@ interface Controller {
 
 type Source = Pick<Reflector<unknown>, 'onChange' | 'synced'>
 
-async function runController({ name, sources, pass }: Controller, log: ControllerLog, signal: AbortSignal): Promise<void> {
+async function runController(
+  { name, sources, pass }: Controller,
+  log: ControllerLog,
+  signal: AbortSignal,
+): Promise<void> {
   const loop = new ReconcileLoop({
     // Half a picture would look like pods without nodes and owners.
     pass: async () => (sources.every(({ synced }) => synced) ? await pass() : undefined),

@@ -1,4 +1,5 @@
-// Gives every pod that has no node one, by the binding subresource as the real scheduler does. A pod with spec.nodeName needs none of it.
+// Gives every pod that has no node one, by the binding subresource as the real scheduler does. A pod with spec.nodeName
+// needs none of it.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import type { EventRecorder } from '../event-recorder.ts'
 import { attempt, type ControllerLog } from './attempt.ts'
@@ -14,7 +15,10 @@ export interface SchedulerSettings {
 
 export class Scheduler {
   readonly #settings: SchedulerSettings
-  /** Bindings made that the snapshot does not show yet, by the pod's uid: they count where pods are counted, and are not made twice. */
+  /**
+   * Bindings made that the snapshot does not show yet, by the pod's uid: they count where pods are counted, and are not
+   * made twice.
+   */
   readonly #made = new Map<string, string>()
 
   constructor(settings: SchedulerSettings) {
@@ -35,7 +39,13 @@ export class Scheduler {
   }
 
   #isWaiting(pod: PodView): boolean {
-    return pod.nodeName === '' && !pod.deleted && !pod.finished && pod.schedulerName === 'default-scheduler' && !this.#made.has(pod.uid)
+    return (
+      pod.nodeName === '' &&
+      !pod.deleted &&
+      !pod.finished &&
+      pod.schedulerName === 'default-scheduler' &&
+      !this.#made.has(pod.uid)
+    )
   }
 
   #forgetSeen(pods: ReadonlyMap<string, PodView>): void {
@@ -46,10 +56,24 @@ export class Scheduler {
   async #bind(pod: PodView, node: string): Promise<void> {
     const { api, events, log } = this.#settings
     const { namespace, name, uid } = pod
-    const body = { apiVersion: 'v1', kind: 'Binding', metadata: { name, namespace, uid }, target: { apiVersion: 'v1', kind: 'Node', name: node } }
-    if (!(await attempt(log, `pod ${namespace}/${name} goes to ${node}`, () => api.request('POST', `${podPath(pod)}/binding`, { body })))) return
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Binding',
+      metadata: { name, namespace, uid },
+      target: { apiVersion: 'v1', kind: 'Node', name: node },
+    }
+    if (
+      !(await attempt(log, `pod ${namespace}/${name} goes to ${node}`, () =>
+        api.request('POST', `${podPath(pod)}/binding`, { body }),
+      ))
+    )
+      return
     this.#made.set(uid, node)
-    events.record(podSubject(pod), { type: 'Normal', reason: 'Scheduled', message: `Successfully assigned ${namespace}/${name} to ${node}` })
+    events.record(podSubject(pod), {
+      type: 'Normal',
+      reason: 'Scheduled',
+      message: `Successfully assigned ${namespace}/${name} to ${node}`,
+    })
   }
 
   /** Writes the reason into the pod, once per reason. */
@@ -57,9 +81,18 @@ export class Scheduler {
     if (pod.unscheduledBecause === because) return
     const { api, events, log } = this.#settings
     events.record(podSubject(pod), { type: 'Warning', reason: 'FailedScheduling', message: because })
-    const condition = { type: 'PodScheduled', status: 'False', reason: 'Unschedulable', message: because, lastProbeTime: null, lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z') }
+    const condition = {
+      type: 'PodScheduled',
+      status: 'False',
+      reason: 'Unschedulable',
+      message: because,
+      lastProbeTime: null,
+      lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
+    }
     const body = { metadata: { uid: pod.uid }, status: { conditions: [condition] } }
-    await attempt(log, `pod ${pod.namespace}/${pod.name} waits: ${because}`, () => api.request('PATCH', `${podPath(pod)}/status`, { body, contentType: 'application/strategic-merge-patch+json' }))
+    await attempt(log, `pod ${pod.namespace}/${pod.name} waits: ${because}`, () =>
+      api.request('PATCH', `${podPath(pod)}/status`, { body, contentType: 'application/strategic-merge-patch+json' }),
+    )
   }
 }
 

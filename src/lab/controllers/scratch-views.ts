@@ -5,7 +5,17 @@ import type { PodView } from './pod-view.ts'
 import type { ServiceView } from './service-view.ts'
 
 export function nodeView(name: string, said: Partial<NodeView> = {}): NodeView {
-  return { name, uid: `${name}-uid`, labels: {}, address: '', ready: true, unschedulable: false, podCapacity: 110, podCidrs: [], ...said }
+  return {
+    name,
+    uid: `${name}-uid`,
+    labels: {},
+    address: '',
+    ready: true,
+    unschedulable: false,
+    podCapacity: 110,
+    podCidrs: [],
+    ...said,
+  }
 }
 
 export function podView(name: string, said: Partial<PodView> = {}): PodView {
@@ -43,7 +53,14 @@ export function deploymentView(said: Partial<DeploymentView> = {}): DeploymentVi
     maxUnavailable: 0,
     template: { metadata: { labels: { app: 'web' }, annotations: {} }, spec: {} },
     templateHash: 'new',
-    status: { observedGeneration: 0, replicas: 0, updatedReplicas: 0, readyReplicas: 0, availableReplicas: 0, unavailableReplicas: 0 },
+    status: {
+      observedGeneration: 0,
+      replicas: 0,
+      updatedReplicas: 0,
+      readyReplicas: 0,
+      availableReplicas: 0,
+      unavailableReplicas: 0,
+    },
     ...said,
   }
 }

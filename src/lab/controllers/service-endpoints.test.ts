@@ -2,9 +2,14 @@ import { expect, test } from 'vitest'
 import { nodeView, podView, serviceView } from './scratch-views.ts'
 import { endpointGroups } from './service-endpoints.ts'
 
-const nodes = new Map([['n1', nodeView('n1', { labels: { 'topology.kubernetes.io/zone': 'east' } })], ['n2', nodeView('n2')]])
-const web = (name: string, said: Parameters<typeof podView>[1] = {}) => podView(name, { labels: { app: 'web' }, nodeName: 'n1', addresses: ['172.30.0.2'], ready: true, ...said })
-const only = (service: Parameters<typeof serviceView>[1], pod: ReturnType<typeof podView>) => endpointGroups(serviceView('web', service), [pod], nodes)[0]?.endpoints[0]
+const nodes = new Map([
+  ['n1', nodeView('n1', { labels: { 'topology.kubernetes.io/zone': 'east' } })],
+  ['n2', nodeView('n2')],
+])
+const web = (name: string, said: Parameters<typeof podView>[1] = {}) =>
+  podView(name, { labels: { app: 'web' }, nodeName: 'n1', addresses: ['172.30.0.2'], ready: true, ...said })
+const only = (service: Parameters<typeof serviceView>[1], pod: ReturnType<typeof podView>) =>
+  endpointGroups(serviceView('web', service), [pod], nodes)[0]?.endpoints[0]
 
 test('an endpoint says where its pod is, and which pod it is', () => {
   expect(only({}, web('a'))).toEqual({
@@ -21,8 +26,18 @@ test.each([
   ['not ready', {}, { ready: false }, { ready: false, serving: false, terminating: false }],
   ['ending while it still answers', {}, { deleted: true }, { ready: false, serving: true, terminating: true }],
   ['ending', {}, { deleted: true, ready: false }, { ready: false, serving: false, terminating: true }],
-  ['not ready but published', { publishNotReady: true }, { ready: false }, { ready: true, serving: false, terminating: false }],
-  ['ending but published', { publishNotReady: true }, { deleted: true, ready: false }, { ready: true, serving: false, terminating: true }],
+  [
+    'not ready but published',
+    { publishNotReady: true },
+    { ready: false },
+    { ready: true, serving: false, terminating: false },
+  ],
+  [
+    'ending but published',
+    { publishNotReady: true },
+    { deleted: true, ready: false },
+    { ready: true, serving: false, terminating: true },
+  ],
 ])('a pod that is %s', (_, service, pod, conditions) => {
   expect(only(service, web('a', pod))?.conditions).toEqual(conditions)
 })
@@ -38,10 +53,24 @@ test.each([
 })
 
 test('a named port has the number that each pod gives it, and a pod without it is left out', () => {
-  const service = serviceView('web', { ports: [{ name: 'http', protocol: 'TCP', port: 80, targetPort: 'web' }, { name: 'plain', protocol: 'UDP', port: 53, targetPort: 5353 }] })
+  const service = serviceView('web', {
+    ports: [
+      { name: 'http', protocol: 'TCP', port: 80, targetPort: 'web' },
+      { name: 'plain', protocol: 'UDP', port: 53, targetPort: 5353 },
+    ],
+  })
   const named = (containerPort: number, protocol = 'TCP') => ({ ports: [{ name: 'web', containerPort, protocol }] })
-  const groups = endpointGroups(service, [web('a', named(8080)), web('b', named(9090)), web('c', named(8080)), web('d', named(8080, 'UDP'))], nodes)
-  expect(groups.map(({ ports, endpoints }) => [ports.map(({ name, port }) => `${name} ${port}`).join(), endpoints.map(({ targetRef }) => targetRef.name).join()])).toEqual([
+  const groups = endpointGroups(
+    service,
+    [web('a', named(8080)), web('b', named(9090)), web('c', named(8080)), web('d', named(8080, 'UDP'))],
+    nodes,
+  )
+  expect(
+    groups.map(({ ports, endpoints }) => [
+      ports.map(({ name, port }) => `${name} ${port}`).join(),
+      endpoints.map(({ targetRef }) => targetRef.name).join(),
+    ]),
+  ).toEqual([
     ['http 8080,plain 5353', 'a,c'],
     ['http 9090,plain 5353', 'b'],
     ['plain 5353', 'd'],
@@ -49,8 +78,15 @@ test('a named port has the number that each pod gives it, and a pod without it i
 })
 
 test('each family has endpoints of its own', () => {
-  const groups = endpointGroups(serviceView('web', { families: ['IPv4', 'IPv6'] }), [web('a', { addresses: ['172.30.0.2', 'fd00::2'] })], nodes)
-  expect(groups.map(({ addressType, endpoints }) => [addressType, endpoints[0]?.addresses[0]])).toEqual([['IPv4', '172.30.0.2'], ['IPv6', 'fd00::2']])
+  const groups = endpointGroups(
+    serviceView('web', { families: ['IPv4', 'IPv6'] }),
+    [web('a', { addresses: ['172.30.0.2', 'fd00::2'] })],
+    nodes,
+  )
+  expect(groups.map(({ addressType, endpoints }) => [addressType, endpoints[0]?.addresses[0]])).toEqual([
+    ['IPv4', '172.30.0.2'],
+    ['IPv6', 'fd00::2'],
+  ])
 })
 
 test.each([

@@ -1,7 +1,8 @@
 // Which endpoints a Service has, as the real controller decides (kubernetes staging/src/k8s.io/endpointslice): pure.
 //
-// An endpoint is an address of a pod that the selector finds, whatever state the pod is in but finished: conditions say what may be sent to it. Endpoints
-// that answer on the same numbers stand together; a port that is named may have another number in each pod, and a pod without it has no endpoint there.
+// An endpoint is an address of a pod that the selector finds, whatever state the pod is in but finished: conditions say
+// what may be sent to it. Endpoints that answer on the same numbers stand together; a port that is named may have
+// another number in each pod, and a pod without it has no endpoint there.
 import type { SliceEndpoint, SlicePort } from './endpoint-slice-view.ts'
 import type { NodeView } from './node-view.ts'
 import type { PodView } from './pod-view.ts'
@@ -17,7 +18,11 @@ export interface EndpointGroup {
 const zoneLabel = 'topology.kubernetes.io/zone'
 
 /** @param pods those of the Service's namespace. Answers groups in a stable order. */
-export function endpointGroups(service: ServiceView, pods: readonly PodView[], nodes: ReadonlyMap<string, NodeView>): EndpointGroup[] {
+export function endpointGroups(
+  service: ServiceView,
+  pods: readonly PodView[],
+  nodes: ReadonlyMap<string, NodeView>,
+): EndpointGroup[] {
   const found = pods.filter((pod) => isEndpoint(pod, service)).toSorted((a, b) => (a.name < b.name ? -1 : 1))
   const groups = service.families.flatMap((addressType) => {
     const placed = found.flatMap((pod) => {
@@ -28,7 +33,11 @@ export function endpointGroups(service: ServiceView, pods: readonly PodView[], n
       return [{ ports, endpoint: endpointOf(service, pod, address, nodes.get(pod.nodeName)) }]
     })
     const byPorts = Map.groupBy(placed, ({ ports }) => JSON.stringify(ports))
-    return Array.from(byPorts.values(), (members): EndpointGroup => ({ addressType, ports: members[0]?.ports ?? [], endpoints: members.map(({ endpoint }) => endpoint) }))
+    return Array.from(byPorts.values(), (members): EndpointGroup => ({
+      addressType,
+      ports: members[0]?.ports ?? [],
+      endpoints: members.map(({ endpoint }) => endpoint),
+    }))
   })
   return groups.toSorted((a, b) => (groupKey(a) < groupKey(b) ? -1 : 1))
 }
@@ -74,7 +83,11 @@ function endpointOf(service: ServiceView, pod: PodView, address: string, node: N
 }
 
 /** trafficDistribution is made into hints, which is all that proxies read. */
-function hintsOf({ trafficDistribution }: ServiceView, nodeName: string, zone: string | undefined): SliceEndpoint['hints'] {
+function hintsOf(
+  { trafficDistribution }: ServiceView,
+  nodeName: string,
+  zone: string | undefined,
+): SliceEndpoint['hints'] {
   const forZones = zone === undefined ? {} : { forZones: [{ name: zone }] }
   if (trafficDistribution === 'PreferSameNode') return { ...forZones, forNodes: [{ name: nodeName }] }
   const sameZone = trafficDistribution === 'PreferClose' || trafficDistribution === 'PreferSameZone'

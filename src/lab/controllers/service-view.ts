@@ -60,7 +60,11 @@ const schema = z.object({
     externalTrafficPolicy: z.string().default('Cluster'),
     loadBalancerClass: z.string().default(''),
   }),
-  status: z.object({ loadBalancer: z.object({ ingress: z.array(z.object({ ip: z.string().default('') })).default([]) }).prefault({}) }).prefault({}),
+  status: z
+    .object({
+      loadBalancer: z.object({ ingress: z.array(z.object({ ip: z.string().default('') })).default([]) }).prefault({}),
+    })
+    .prefault({}),
 })
 
 export function projectService(raw: unknown): readonly [key: string, service: ServiceView] {

@@ -10,18 +10,34 @@ const nodes = new Map([['n1', nodeView('n1')]])
 
 /** Endpoints 0..n-1 answer on 8080, but for those in `other`, which answer on 9090. */
 function groupsOf(numbers: readonly number[], other: ReadonlySet<number> = new Set()) {
-  const pods = numbers.map((n) => podView(`p${n}`, { labels: { app: 'web' }, nodeName: 'n1', addresses: [`172.30.${n >> 8}.${n & 255}`], ready: true, ports: [{ name: 'web', containerPort: other.has(n) ? 9090 : 8080, protocol: 'TCP' }] }))
+  const pods = numbers.map((n) =>
+    podView(`p${n}`, {
+      labels: { app: 'web' },
+      nodeName: 'n1',
+      addresses: [`172.30.${n >> 8}.${n & 255}`],
+      ready: true,
+      ports: [{ name: 'web', containerPort: other.has(n) ? 9090 : 8080, protocol: 'TCP' }],
+    }),
+  )
   return endpointGroups(service, pods, nodes)
 }
 
 /** What the API server has after the plan. */
 function carriedOut(slices: readonly SliceView[], { create, update, remove }: SlicePlan): SliceView[] {
   const changed = new Map(update.map((slice) => [slice.name, slice]))
-  const kept = slices.filter((slice) => !remove.includes(slice)).map((slice) => ({ ...slice, ...changed.get(slice.name) }))
-  return [...kept, ...create.map((content) => ({ ...content, namespace: 'default', resourceVersion: '1', serviceUid: service.uid }))]
+  const kept = slices
+    .filter((slice) => !remove.includes(slice))
+    .map((slice) => ({ ...slice, ...changed.get(slice.name) }))
+  return [
+    ...kept,
+    ...create.map((content) => ({ ...content, namespace: 'default', resourceVersion: '1', serviceUid: service.uid })),
+  ]
 }
 
-const addressesIn = (slices: readonly SliceView[]) => slices.flatMap(({ endpoints, ports }) => endpoints.map(({ addresses }) => `${addresses[0]}:${ports[0]?.port}`)).toSorted()
+const addressesIn = (slices: readonly SliceView[]) =>
+  slices
+    .flatMap(({ endpoints, ports }) => endpoints.map(({ addresses }) => `${addresses[0]}:${ports[0]?.port}`))
+    .toSorted()
 
 test('whatever was there before: every endpoint stands once, on its own port, and no slice is empty or over its limit', () => {
   const numbers = fc.uniqueArray(fc.nat(350), { maxLength: 350 })
@@ -30,7 +46,9 @@ test('whatever was there before: every endpoint stands once, on its own port, an
       const there = carriedOut([], planSlices(service, groupsOf(before), []))
       const other = new Set(others)
       const then = carriedOut(there, planSlices(service, groupsOf(after, other), there))
-      expect(addressesIn(then)).toEqual(after.map((n) => `172.30.${n >> 8}.${n & 255}:${other.has(n) ? 9090 : 8080}`).toSorted())
+      expect(addressesIn(then)).toEqual(
+        after.map((n) => `172.30.${n >> 8}.${n & 255}:${other.has(n) ? 9090 : 8080}`).toSorted(),
+      )
       expect(then.every(({ endpoints }) => endpoints.length > 0 && endpoints.length <= maxEndpoints)).toBe(true)
       expect(new Set(then.map(({ name }) => name)).size).toBe(then.length)
       expect(planSlices(service, groupsOf(after, other), then)).toEqual({ create: [], update: [], remove: [] })
@@ -43,7 +61,11 @@ test('one pod more writes one slice, one that has room', () => {
   const there = carriedOut([], planSlices(service, groupsOf(Array.from({ length: 150 }, (_, n) => n)), []))
   expect(there.map(({ endpoints }) => endpoints.length)).toEqual([100, 50])
   const plan = planSlices(service, groupsOf(Array.from({ length: 151 }, (_, n) => n)), there)
-  expect([plan.create.length, plan.remove.length, plan.update.map(({ name, endpoints }) => [name, endpoints.length])]).toEqual([0, 0, [[there[1]?.name, 51]]])
+  expect([
+    plan.create.length,
+    plan.remove.length,
+    plan.update.map(({ name, endpoints }) => [name, endpoints.length]),
+  ]).toEqual([0, 0, [[there[1]?.name, 51]]])
 })
 
 test('the only pod replaced by another: its slice is used on', () => {

@@ -1,5 +1,6 @@
-// When what an EndpointSlice says became true: proxies count from there how long it took until packets followed (the network programming latency).
-// As the real controller does (endpointslice/trigger_time_tracker.go): the earliest of the changes that this write is the first to tell of.
+// When what an EndpointSlice says became true: proxies count from there how long it took until packets followed (the
+// network programming latency). As the real controller does (endpointslice/trigger_time_tracker.go): the earliest of
+// the changes that this write is the first to tell of.
 import type { PodView } from './pod-view.ts'
 import type { ServiceView } from './service-view.ts'
 
@@ -10,7 +11,9 @@ export class TriggerTimes {
   /** @returns ms since the epoch; undefined when nothing that has a time changed, such as a pod that went. */
   since(service: ServiceView, pods: readonly PodView[]): number | undefined {
     const before = this.#told.get(service.uid)
-    const changed = pods.filter(({ uid, readySince }) => readySince > (before?.get(uid) ?? 0)).map(({ readySince }) => readySince)
+    const changed = pods
+      .filter(({ uid, readySince }) => readySince > (before?.get(uid) ?? 0))
+      .map(({ readySince }) => readySince)
     if (before === undefined) changed.push(service.createdAt)
     return changed.length === 0 ? undefined : Math.min(...changed)
   }

@@ -1,4 +1,5 @@
-// The agent's process on a node, in place of its DaemonSet's pod: installed, started, started again, and stopped while the Node says so.
+// The agent's process on a node, in place of its DaemonSet's pod: installed, started, started again, and stopped while
+// the Node says so.
 import { spawn } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -85,7 +86,10 @@ export class AgentSupervisor {
   }
 }
 
-/** What `fairlead install` does on a real node: the CNI binary under its own name, and as `loopback` where there is none. */
+/**
+ * What `fairlead install` does on a real node: the CNI binary under its own name, and as `loopback` where there is
+ * none.
+ */
 function installPlugins(): void {
   installPlugin('fairlead-cni')
   if (!existsSync(join(pluginDirectory, 'loopback'))) installPlugin('loopback')

@@ -3,7 +3,9 @@ import { chooseConfigFile, parseNetworkConfig, requestConfig, runtimeConfigOf } 
 import { projectPodManifest } from './pod-manifest.ts'
 
 test('the first file by name is taken, and only files of the three kinds', () => {
-  expect(chooseConfigFile(['10-flannel.conflist', '05-fairlead.conflist.tmp', '05-fairlead.conflist', 'README'])).toBe('05-fairlead.conflist')
+  expect(chooseConfigFile(['10-flannel.conflist', '05-fairlead.conflist.tmp', '05-fairlead.conflist', 'README'])).toBe(
+    '05-fairlead.conflist',
+  )
   expect(chooseConfigFile(['README', '05-x.tmp'])).toBeUndefined()
 })
 
@@ -13,14 +15,31 @@ test.each([
   ['0.3.1', [], '0.3.1'],
   ['1.0.0', ['0.4.0'], '1.0.0'],
 ])('of %s and %j the runtime speaks %s', (cniVersion, cniVersions, expected) => {
-  expect(parseNetworkConfig(JSON.stringify({ cniVersion, cniVersions, name: 'n', plugins: [{ type: 'p' }] })).cniVersion).toBe(expected)
+  expect(
+    parseNetworkConfig(JSON.stringify({ cniVersion, cniVersions, name: 'n', plugins: [{ type: 'p' }] })).cniVersion,
+  ).toBe(expected)
 })
 
 test('a plugin is given what it declared, with the letters containerd writes', () => {
-  const config = parseNetworkConfig(JSON.stringify({ cniVersion: '1.0.0', name: 'pods', plugins: [{ type: 'p', mine: 1, capabilities: { portMappings: true, bandwidth: true } }] }))
+  const config = parseNetworkConfig(
+    JSON.stringify({
+      cniVersion: '1.0.0',
+      name: 'pods',
+      plugins: [{ type: 'p', mine: 1, capabilities: { portMappings: true, bandwidth: true } }],
+    }),
+  )
   const [, pod] = projectPodManifest({
-    metadata: { namespace: 'ns', name: 'a', uid: 'u', annotations: { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '1Ki' } },
-    spec: { containers: [{ name: 'c', ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }, { containerPort: 81 }] }] },
+    metadata: {
+      namespace: 'ns',
+      name: 'a',
+      uid: 'u',
+      annotations: { 'kubernetes.io/ingress-bandwidth': '10M', 'kubernetes.io/egress-bandwidth': '1Ki' },
+    },
+    spec: {
+      containers: [
+        { name: 'c', ports: [{ containerPort: 80, hostPort: 8080, protocol: 'UDP' }, { containerPort: 81 }] },
+      ],
+    },
   })
   expect(requestConfig(config, config.plugins[0]!, { runtimeConfig: runtimeConfigOf(pod, '10.254.0.2') })).toEqual({
     type: 'p',

@@ -6,7 +6,9 @@ const schema = z.object({
   cniVersion: z.string(),
   cniVersions: z.array(z.string()).default([]),
   name: z.string(),
-  plugins: z.array(z.looseObject({ type: z.string(), capabilities: z.record(z.string(), z.boolean()).default({}) })).min(1),
+  plugins: z
+    .array(z.looseObject({ type: z.string(), capabilities: z.record(z.string(), z.boolean()).default({}) }))
+    .min(1),
 })
 
 export interface NetworkConfig {
@@ -28,8 +30,14 @@ export function chooseConfigFile(names: readonly string[]): string | undefined {
 /** @throws {Error} when the text is no conflist. */
 export function parseNetworkConfig(text: string): NetworkConfig {
   const list = schema.parse(JSON.parse(text))
-  const versions = [list.cniVersion, ...list.cniVersions].filter((version) => compareVersions(version, newestVersion) <= 0)
-  return { cniVersion: versions.toSorted(compareVersions).at(-1) ?? list.cniVersion, name: list.name, plugins: list.plugins }
+  const versions = [list.cniVersion, ...list.cniVersions].filter(
+    (version) => compareVersions(version, newestVersion) <= 0,
+  )
+  return {
+    cniVersion: versions.toSorted(compareVersions).at(-1) ?? list.cniVersion,
+    name: list.name,
+    plugins: list.plugins,
+  }
 }
 
 export function compareVersions(a: string, b: string): number {
@@ -38,8 +46,14 @@ export function compareVersions(a: string, b: string): number {
 }
 
 /** The plugin's stdin: its object, the list's name, the version, and of the runtime's values those it asked for. */
-export function requestConfig(config: NetworkConfig, plugin: Plugin, extra: { runtimeConfig?: Readonly<Record<string, unknown>>; prevResult?: unknown } = {}): object {
-  const wanted = Object.entries(extra.runtimeConfig ?? {}).filter(([capability]) => plugin.capabilities[capability] === true)
+export function requestConfig(
+  config: NetworkConfig,
+  plugin: Plugin,
+  extra: { runtimeConfig?: Readonly<Record<string, unknown>>; prevResult?: unknown } = {},
+): object {
+  const wanted = Object.entries(extra.runtimeConfig ?? {}).filter(
+    ([capability]) => plugin.capabilities[capability] === true,
+  )
   return {
     ...plugin,
     name: config.name,
@@ -51,11 +65,26 @@ export function requestConfig(config: NetworkConfig, plugin: Plugin, extra: { ru
 
 /** What containerd hands to plugins about a pod. Its Go structs have no JSON names, hence the capital letters. */
 export function runtimeConfigOf(pod: PodManifest, dns: string): Record<string, unknown> {
-  const hostPorts = pod.containers.flatMap(({ ports }) => ports.filter(({ hostPort }) => hostPort !== undefined && hostPort > 0))
-  const [ingress, egress] = ['ingress', 'egress'].map((direction) => bitsOf(pod.annotations[`kubernetes.io/${direction}-bandwidth`]))
+  const hostPorts = pod.containers.flatMap(({ ports }) =>
+    ports.filter(({ hostPort }) => hostPort !== undefined && hostPort > 0),
+  )
+  const [ingress, egress] = ['ingress', 'egress'].map((direction) =>
+    bitsOf(pod.annotations[`kubernetes.io/${direction}-bandwidth`]),
+  )
   return {
-    ...(hostPorts.length === 0 ? {} : { portMappings: hostPorts.map((port) => ({ HostPort: port.hostPort, ContainerPort: port.containerPort, Protocol: port.protocol.toLowerCase(), HostIP: port.hostIP })) }),
-    ...(ingress === undefined && egress === undefined ? {} : { bandwidth: { ...rateOf('Ingress', ingress), ...rateOf('Egress', egress) } }),
+    ...(hostPorts.length === 0
+      ? {}
+      : {
+          portMappings: hostPorts.map((port) => ({
+            HostPort: port.hostPort,
+            ContainerPort: port.containerPort,
+            Protocol: port.protocol.toLowerCase(),
+            HostIP: port.hostIP,
+          })),
+        }),
+    ...(ingress === undefined && egress === undefined
+      ? {}
+      : { bandwidth: { ...rateOf('Ingress', ingress), ...rateOf('Egress', egress) } }),
     dns: { Servers: [dns], Searches: searchesOf(pod.namespace), Options: ['ndots:5'] },
     'io.kubernetes.cri.pod-annotations': pod.annotations,
   }
@@ -74,5 +103,8 @@ function rateOf(direction: 'Ingress' | 'Egress', rate: number | undefined): Reco
 function bitsOf(quantity: string | undefined): number | undefined {
   const [, number, suffix = ''] = /^(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?$/.exec(quantity ?? '') ?? []
   if (number === undefined) return undefined
-  return Math.round(Number(number) * (suffix.endsWith('i') ? 1024 : 1000) ** ['', 'k', 'M', 'G', 'T'].indexOf(suffix.charAt(0).replace('K', 'k')))
+  return Math.round(
+    Number(number) *
+      (suffix.endsWith('i') ? 1024 : 1000) ** ['', 'k', 'M', 'G', 'T'].indexOf(suffix.charAt(0).replace('K', 'k')),
+  )
 }

@@ -1,7 +1,14 @@
-// The node's CNI configuration, looked at again and again as a runtime does: its presence is what makes a node ready for pods.
+// The node's CNI configuration, looked at again and again as a runtime does: its presence is what makes a node ready
+// for pods.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { chooseConfigFile, compareVersions, type NetworkConfig, parseNetworkConfig, requestConfig } from './cni-config.ts'
+import {
+  chooseConfigFile,
+  compareVersions,
+  type NetworkConfig,
+  parseNetworkConfig,
+  requestConfig,
+} from './cni-config.ts'
 import { callPlugin } from './cni-plugin.ts'
 
 export type NetworkState =
@@ -9,15 +16,20 @@ export type NetworkState =
   /** `config` where a list is there and its plugin alone is not ready: enough to ask for a DEL. */
   | { readonly ready: false; readonly message: string; readonly config: NetworkConfig | undefined }
 
-/** @returns as containerd answers CRI Status: ready once a list is there and, from CNI 1.1.0 on, each plugin's STATUS succeeds. */
+/**
+ * @returns as containerd answers CRI Status: ready once a list is there and, from CNI 1.1.0 on, each plugin's STATUS
+ * succeeds.
+ */
 export async function readNetworkState(directory = '/etc/cni/net.d'): Promise<NetworkState> {
   let config: NetworkConfig | undefined
   try {
     const file = chooseConfigFile(await readdir(directory))
-    if (file === undefined) return { ready: false, message: `cni plugin not initialized: no configuration in ${directory}`, config }
+    if (file === undefined)
+      return { ready: false, message: `cni plugin not initialized: no configuration in ${directory}`, config }
     config = parseNetworkConfig(await readFile(join(directory, file), 'utf8'))
     if (compareVersions(config.cniVersion, '1.1.0') >= 0) {
-      for (const plugin of config.plugins) await callPlugin({ command: 'STATUS', type: plugin.type, stdin: requestConfig(config, plugin) })
+      for (const plugin of config.plugins)
+        await callPlugin({ command: 'STATUS', type: plugin.type, stdin: requestConfig(config, plugin) })
     }
     return { ready: true, config }
   } catch (error) {

@@ -17,7 +17,9 @@ function script(text: string): void {
 const container = { id: 'abc', netns: '/var/run/netns/x', interface: 'eth0', args: 'IgnoreUnknown=1' }
 
 test('a plugin finds the request in its environment and on stdin, and its answer is read', async () => {
-  script('printf \'{"env":"%s %s %s %s %s %s","stdin":%s}\' "$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_NETNS" "$CNI_IFNAME" "$CNI_ARGS" "$CNI_PATH" "$(cat)"')
+  script(
+    'printf \'{"env":"%s %s %s %s %s %s","stdin":%s}\' "$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_NETNS" "$CNI_IFNAME" "$CNI_ARGS" "$CNI_PATH" "$(cat)"',
+  )
   expect(await callPlugin({ command: 'ADD', type: 'plugin', stdin: { name: 'n' }, container }, directory)).toEqual({
     env: `ADD abc /var/run/netns/x eth0 IgnoreUnknown=1 ${directory}`,
     stdin: { name: 'n' },
@@ -30,7 +32,11 @@ test('a plugin may answer nothing', async () => {
 })
 
 test.each([
-  ['echo \'{"code":11,"msg":"not now","details":"busy"}\'; exit 1', 11, 'CNI ADD by plugin failed with code 11: not now; busy'],
+  [
+    'echo \'{"code":11,"msg":"not now","details":"busy"}\'; exit 1',
+    11,
+    'CNI ADD by plugin failed with code 11: not now; busy',
+  ],
   ['echo broken >&2; exit 1', 999, 'CNI ADD by plugin failed with code 999: broken'],
 ])('what a plugin says when it fails is told: %s', async (text, code, message) => {
   script(`cat >/dev/null; ${text}`)
@@ -40,5 +46,7 @@ test.each([
 })
 
 test('a plugin that is not installed is named', async () => {
-  await expect(callPlugin({ command: 'STATUS', type: 'plugin', stdin: {} }, directory)).rejects.toThrow(/plugin.*ENOENT/)
+  await expect(callPlugin({ command: 'STATUS', type: 'plugin', stdin: {} }, directory)).rejects.toThrow(
+    /plugin.*ENOENT/,
+  )
 })

@@ -8,7 +8,12 @@ export interface CniCall {
   readonly type: string
   readonly stdin: object
   /** Undefined for STATUS, which is about no container. */
-  readonly container?: { readonly id: string; readonly netns: string; readonly interface: string; readonly args: string }
+  readonly container?: {
+    readonly id: string
+    readonly netns: string
+    readonly interface: string
+    readonly args: string
+  }
 }
 
 export const pluginDirectory = '/opt/cni/bin'
@@ -29,9 +34,20 @@ export async function callPlugin(call: CniCall, directory = pluginDirectory): Pr
   const env = {
     CNI_COMMAND: call.command,
     CNI_PATH: directory,
-    ...(container === undefined ? {} : { CNI_CONTAINERID: container.id, CNI_NETNS: container.netns, CNI_IFNAME: container.interface, CNI_ARGS: container.args }),
+    ...(container === undefined
+      ? {}
+      : {
+          CNI_CONTAINERID: container.id,
+          CNI_NETNS: container.netns,
+          CNI_IFNAME: container.interface,
+          CNI_ARGS: container.args,
+        }),
   }
-  const { failed, stdout, stderr, shortMessage } = await execa(join(directory, call.type), [], { env, input: JSON.stringify(call.stdin), reject: false })
+  const { failed, stdout, stderr, shortMessage } = await execa(join(directory, call.type), [], {
+    env,
+    input: JSON.stringify(call.stdin),
+    reject: false,
+  })
   if (!failed) return stdout === '' ? undefined : JSON.parse(stdout)
   const { code, msg, details } = parseErrorDocument(stdout)
   throw new CniPluginError(call, code ?? 999, [msg ?? (stderr || shortMessage), details].filter(Boolean).join('; '))

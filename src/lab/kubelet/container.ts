@@ -49,7 +49,9 @@ export interface ContainerSettings {
 
 /** The kubelet starts at 10 s; a lab is for trying. A run of a minute makes it start over. */
 const backOffOptions: BackOffOptions = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
-/** How often a container that was never ready is asked, if its probe allows longer: what starts in a lab starts fast. */
+/**
+ * How often a container that was never ready is asked, if its probe allows longer: what starts in a lab starts fast.
+ */
 const startingProbeMs = 100
 
 export class ContainerRunner {
@@ -63,20 +65,33 @@ export class ContainerRunner {
     this.#container = container
     this.#settings = settings
     this.#probe = container.readinessProbe ?? echoProbe(container)
-    this.#state = { name: container.name, ready: false, restarts: 0, current: { kind: 'waiting', reason: 'ContainerCreating' }, last: undefined, finished: false }
+    this.#state = {
+      name: container.name,
+      ready: false,
+      restarts: 0,
+      current: { kind: 'waiting', reason: 'ContainerCreating' },
+      last: undefined,
+      finished: false,
+    }
   }
 
   get state(): ContainerState {
     return this.#state
   }
 
-  /** Runs it until it may not be started again or is stopped: then its preStop hook and SIGTERM, and SIGKILL when {@link kill} is called. */
+  /**
+   * Runs it until it may not be started again or is stopped: then its preStop hook and SIGTERM, and SIGKILL when {@link
+   * kill} is called.
+   */
   async run(stop: AbortSignal): Promise<void> {
     const backOff = new BackOff(backOffOptions)
     for (;;) {
       backOff.succeeded()
       const run = await this.#runOnce(stop)
-      const finished = stop.aborted || this.#settings.restartPolicy === 'Never' || (this.#settings.restartPolicy === 'OnFailure' && run.exitCode === 0)
+      const finished =
+        stop.aborted ||
+        this.#settings.restartPolicy === 'Never' ||
+        (this.#settings.restartPolicy === 'OnFailure' && run.exitCode === 0)
       this.#set({ current: run, ready: false, finished })
       if (finished) return
       this.#set({ current: { kind: 'waiting', reason: 'CrashLoopBackOff' }, last: run })
@@ -102,7 +117,10 @@ export class ContainerRunner {
     const { promise, resolve } = Promise.withResolvers<number>()
     const [file = '', ...args] = enterCommand(this.#settings.netns, commandOf(this.#container))
     const log = openSync(this.#settings.log, 'a', 0o644)
-    const env = { ...this.#settings.environment, ...Object.fromEntries(this.#container.env.map(({ name, value }) => [name, value ?? ''])) }
+    const env = {
+      ...this.#settings.environment,
+      ...Object.fromEntries(this.#container.env.map(({ name, value }) => [name, value ?? ''])),
+    }
     this.#child = spawn(file, args, { detached: true, cwd: '/', stdio: ['ignore', log, log], env })
     closeSync(log)
     this.#child.on('error', () => resolve(127))
@@ -129,8 +147,13 @@ export class ContainerRunner {
   }
 
   async #keepProbing(probe: Probe, ended: AbortSignal): Promise<void> {
-    const pause = async (ms: number): Promise<void> => await sleep(ms, undefined, { signal: ended }).catch(() => undefined)
-    const target = { host: this.#settings.host, ports: this.#container.ports, enter: (command: readonly string[]) => enterCommand(this.#settings.netns, command) }
+    const pause = async (ms: number): Promise<void> =>
+      await sleep(ms, undefined, { signal: ended }).catch(() => undefined)
+    const target = {
+      host: this.#settings.host,
+      ports: this.#container.ports,
+      enter: (command: readonly string[]) => enterCommand(this.#settings.netns, command),
+    }
     let [successes, failures, wasReady] = [0, 0, false]
     await pause(probe.initialDelaySeconds * 1000)
     while (!ended.aborted) {
@@ -164,14 +187,37 @@ function commandOf(container: Container): string[] {
 }
 
 function echoPorts(container: Container): Pick<ContainerPort, 'containerPort' | 'protocol'>[] {
-  return container.ports.length > 0 ? container.ports : [{ containerPort: 8080, protocol: 'TCP' }, { containerPort: 8080, protocol: 'UDP' }]
+  return container.ports.length > 0
+    ? container.ports
+    : [
+        { containerPort: 8080, protocol: 'TCP' },
+        { containerPort: 8080, protocol: 'UDP' },
+      ]
 }
 
 /** The echo is ready when it accepts connections. */
 function echoProbe(container: Container): Probe | undefined {
-  const port = container.command.length > 0 ? undefined : echoPorts(container).find(({ protocol }) => protocol === 'TCP')
-  return port && { tcpSocket: { port: port.containerPort }, initialDelaySeconds: 0, periodSeconds: 5, timeoutSeconds: 1, successThreshold: 1, failureThreshold: 3 }
+  const port =
+    container.command.length > 0 ? undefined : echoPorts(container).find(({ protocol }) => protocol === 'TCP')
+  return (
+    port && {
+      tcpSocket: { port: port.containerPort },
+      initialDelaySeconds: 0,
+      periodSeconds: 5,
+      timeoutSeconds: 1,
+      successThreshold: 1,
+      failureThreshold: 3,
+    }
+  )
 }
 
 /** What containers are given to find commands with: this Node first. */
-export const containerPath = [dirname(process.execPath), '/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(':')
+export const containerPath = [
+  dirname(process.execPath),
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+].join(':')

@@ -1,5 +1,5 @@
-// The kubelet stand-in: an ordinary API client that makes a namespace into a Kubernetes node. It registers the Node, keeps the agent running, calls the
-// real CNI binary as containerd does, and runs containers as processes.
+// The kubelet stand-in: an ordinary API client that makes a namespace into a Kubernetes node. It registers the Node,
+// keeps the agent running, calls the real CNI binary as containerd does, and runs containers as processes.
 //
 // It adopts nothing: whatever an earlier kubelet of the node left running is ended first, and the pods start anew.
 import { readdirSync, rmSync } from 'node:fs'
@@ -56,8 +56,22 @@ class Kubelet {
     this.#settings = settings
     this.#agent = new AgentSupervisor(agent, log)
     this.#events = new EventRecorder({ api, component: 'kubelet', host: node, log })
-    this.#pods = new Reflector({ api, path: '/api/v1/pods', selector: { field: `spec.nodeName=${node}` }, project: projectPodManifest, equals: podManifestsEqual, log })
-    this.#self = new Reflector({ api, path: '/api/v1/nodes', selector: { field: `metadata.name=${node}` }, project: projectAgentWanted, equals: Object.is, log })
+    this.#pods = new Reflector({
+      api,
+      path: '/api/v1/pods',
+      selector: { field: `spec.nodeName=${node}` },
+      project: projectPodManifest,
+      equals: podManifestsEqual,
+      log,
+    })
+    this.#self = new Reflector({
+      api,
+      path: '/api/v1/nodes',
+      selector: { field: `metadata.name=${node}` },
+      project: projectAgentWanted,
+      equals: Object.is,
+      log,
+    })
     this.#pods.onChange(() => this.#syncPods())
     this.#self.onChange(() => {
       this.#agent.wanted = this.#self.snapshot.get(node) ?? true
@@ -65,7 +79,12 @@ class Kubelet {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    await Promise.all([this.#agent.run(signal), this.#self.run(signal), this.#watchNetwork(signal), this.#pods.run(signal)])
+    await Promise.all([
+      this.#agent.run(signal),
+      this.#self.run(signal),
+      this.#watchNetwork(signal),
+      this.#pods.run(signal),
+    ])
   }
 
   #syncPods(): void {
@@ -83,13 +102,25 @@ class Kubelet {
     this.#workers.set(uid, started)
     started
       .run()
-      .catch((error: unknown) => this.#settings.log.warn(`${podLabel(pod)}: ${error instanceof Error ? error.stack : String(error)}`))
+      .catch((error: unknown) =>
+        this.#settings.log.warn(`${podLabel(pod)}: ${error instanceof Error ? error.stack : String(error)}`),
+      )
       .finally(() => this.#workers.delete(uid))
   }
 
   #context(): PodContext {
     const { api, node, address, dns, notes, logs, log } = this.#settings
-    return { api, node, nodeAddress: address(), dns, notes, logs, log, network: () => this.#network, events: this.#events }
+    return {
+      api,
+      node,
+      nodeAddress: address(),
+      dns,
+      notes,
+      logs,
+      log,
+      network: () => this.#network,
+      events: this.#events,
+    }
   }
 
   async #watchNetwork(signal: AbortSignal): Promise<void> {
@@ -99,7 +130,9 @@ class Kubelet {
       const current = address()
       this.#network = await readNetworkState()
       const { ready } = this.#network
-      const message = this.#network.ready ? 'kubelet is posting ready status' : `container runtime network not ready: ${this.#network.message}`
+      const message = this.#network.ready
+        ? 'kubelet is posting ready status'
+        : `container runtime network not ready: ${this.#network.message}`
       const status = `${current} ${message}`
       if (status !== written) {
         since = Date.now()
@@ -111,12 +144,17 @@ class Kubelet {
           log.warn(`the node's status cannot be written: ${messageOf(error)}`)
         }
       }
-      await sleep(ready && status === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(() => undefined)
+      await sleep(ready && status === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(
+        () => undefined,
+      )
     }
   }
 }
 
-/** Ends what an earlier kubelet left: its containers and agent, then their namespaces. The agent takes the addresses back when it finds the wires gone. */
+/**
+ * Ends what an earlier kubelet left: its containers and agent, then their namespaces. The agent takes the addresses
+ * back when it finds the wires gone.
+ */
 async function reclaim(notes: string): Promise<void> {
   killLeftovers()
   for (const note of readdirSync(notes)) rmSync(join(notes, note))

@@ -10,11 +10,19 @@ import { timeOf } from './pod-status.ts'
 const retryMs = 300
 
 /** Makes the Node object unless it is there. Retries until the API server has taken it. */
-export async function registerNode(api: ApiConnection, node: string, log: KubeletLog, signal: AbortSignal): Promise<void> {
+export async function registerNode(
+  api: ApiConnection,
+  node: string,
+  log: KubeletLog,
+  signal: AbortSignal,
+): Promise<void> {
   const labels = { 'kubernetes.io/hostname': node, 'kubernetes.io/os': 'linux' }
   while (!signal.aborted) {
     try {
-      await api.request('POST', '/api/v1/nodes', { body: { apiVersion: 'v1', kind: 'Node', metadata: { name: node, labels }, spec: {} }, signal })
+      await api.request('POST', '/api/v1/nodes', {
+        body: { apiVersion: 'v1', kind: 'Node', metadata: { name: node, labels }, spec: {} },
+        signal,
+      })
       return
     } catch (error) {
       if (error instanceof ApiError && error.status === 409) return
@@ -30,20 +38,40 @@ export interface Readiness {
 }
 
 /** Writes the node's status: addresses and the Ready condition. @throws {Error} when the API server did not take it. */
-export async function writeNodeStatus(api: ApiConnection, node: { name: string; address: string }, readiness: Readiness, since: number): Promise<void> {
+export async function writeNodeStatus(
+  api: ApiConnection,
+  node: { name: string; address: string },
+  readiness: Readiness,
+  since: number,
+): Promise<void> {
   const { ready, message } = readiness
-  const condition = { type: 'Ready', status: ready ? 'True' : 'False', reason: ready ? 'KubeletReady' : 'KubeletNotReady', message, lastHeartbeatTime: timeOf(Date.now()), lastTransitionTime: timeOf(since) }
+  const condition = {
+    type: 'Ready',
+    status: ready ? 'True' : 'False',
+    reason: ready ? 'KubeletReady' : 'KubeletNotReady',
+    message,
+    lastHeartbeatTime: timeOf(Date.now()),
+    lastTransitionTime: timeOf(since),
+  }
   const status = {
-    addresses: [{ type: 'InternalIP', address: node.address }, { type: 'Hostname', address: node.name }],
+    addresses: [
+      { type: 'InternalIP', address: node.address },
+      { type: 'Hostname', address: node.name },
+    ],
     conditions: [condition],
     capacity: { pods: '110' },
     allocatable: { pods: '110' },
     nodeInfo: { kubeletVersion: 'v0.0.0-lab', operatingSystem: 'linux', containerRuntimeVersion: 'fairlead-lab://1' },
   }
-  await api.request('PATCH', `/api/v1/nodes/${node.name}/status`, { body: { status }, contentType: 'application/merge-patch+json' })
+  await api.request('PATCH', `/api/v1/nodes/${node.name}/status`, {
+    body: { status },
+    contentType: 'application/merge-patch+json',
+  })
 }
 
-const schema = z.object({ metadata: z.object({ name: z.string(), annotations: z.record(z.string(), z.string()).default({}) }) })
+const schema = z.object({
+  metadata: z.object({ name: z.string(), annotations: z.record(z.string(), z.string()).default({}) }),
+})
 
 /** For a reflector: whether the node's agent is wanted. */
 export function projectAgentWanted(raw: unknown): readonly [name: string, wanted: boolean] {

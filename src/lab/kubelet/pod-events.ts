@@ -19,7 +19,11 @@ export class PodEvents {
   }
 
   noSandbox(message: string): void {
-    this.#pod({ type: 'Warning', reason: 'FailedCreatePodSandBox', message: `Failed to create pod sandbox: ${message}` })
+    this.#pod({
+      type: 'Warning',
+      reason: 'FailedCreatePodSandBox',
+      message: `Failed to create pod sandbox: ${message}`,
+    })
   }
 
   /** To be called with every change: tells each start and each pause between starts once. */
@@ -28,13 +32,21 @@ export class PodEvents {
       const state = current.kind === 'running' ? `running since ${current.startedAt}` : current.kind
       if (this.#told.get(name) === state) continue
       this.#told.set(name, state)
-      if (current.kind === 'running') this.#container(name, { type: 'Normal', reason: 'Started', message: `Started container ${name}` })
-      if (current.kind === 'waiting' && current.reason === 'CrashLoopBackOff') this.#container(name, { type: 'Warning', reason: 'BackOff', message: `Back-off restarting failed container ${name}` })
+      if (current.kind === 'running')
+        this.#container(name, { type: 'Normal', reason: 'Started', message: `Started container ${name}` })
+      if (current.kind === 'waiting' && current.reason === 'CrashLoopBackOff')
+        this.#container(name, {
+          type: 'Warning',
+          reason: 'BackOff',
+          message: `Back-off restarting failed container ${name}`,
+        })
     }
   }
 
   killing(containers: readonly ContainerState[]): void {
-    for (const { name, current } of containers) if (current.kind === 'running') this.#container(name, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` })
+    for (const { name, current } of containers)
+      if (current.kind === 'running')
+        this.#container(name, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` })
   }
 
   #pod(words: EventWords): void {

@@ -28,8 +28,13 @@ const container = z.object({
   env: z.array(z.object({ name: z.string(), value: z.string().optional() })).default([]),
   ports: z.array(port).default([]),
   readinessProbe: probe.optional(),
-  /** Of what may happen before SIGTERM, waiting alone: that is how a pod goes on serving while the world learns that it ends. */
-  lifecycle: z.object({ preStop: z.object({ sleep: z.object({ seconds: z.number() }).optional() }).optional() }).optional(),
+  /**
+   * Of what may happen before SIGTERM, waiting alone: that is how a pod goes on serving while the world learns that it
+   * ends.
+   */
+  lifecycle: z
+    .object({ preStop: z.object({ sleep: z.object({ seconds: z.number() }).optional() }).optional() })
+    .optional(),
 })
 const pod = z.object({
   metadata: z.object({

@@ -1,8 +1,12 @@
-// Processes by the network namespace they are in. The kubelet's /proc shows its node's processes alone: all of them are ours.
+// Processes by the network namespace they are in. The kubelet's /proc shows its node's processes alone: all of them are
+// ours.
 import { statSync } from 'node:fs'
 import { isRunning, pidsInProc } from '../processes.ts'
 
-/** Kills what is left in a pod's namespace: a process that left its container's process group would keep the namespace alive. */
+/**
+ * Kills what is left in a pod's namespace: a process that left its container's process group would keep the namespace
+ * alive.
+ */
 export function killProcessesIn(netns: string): void {
   const inode = inodeOf(`/run/netns/${netns}`)
   for (const pid of pidsInProc()) if (inode !== undefined && inodeOf(`/proc/${pid}/ns/net`) === inode) killQuietly(pid)

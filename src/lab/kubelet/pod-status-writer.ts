@@ -37,7 +37,12 @@ export class PodStatusWriter {
   /** Tells the API server that the pod has ended, so that the object goes too. Retries until it is told. */
   async confirmDeletion(): Promise<void> {
     await this.#writing
-    const body = { kind: 'DeleteOptions', apiVersion: 'v1', gracePeriodSeconds: 0, preconditions: { uid: this.#pod.uid } }
+    const body = {
+      kind: 'DeleteOptions',
+      apiVersion: 'v1',
+      gracePeriodSeconds: 0,
+      preconditions: { uid: this.#pod.uid },
+    }
     for (;;) {
       if (await this.#ask('DELETE', '', body, { gracePeriodSeconds: 0 })) return
       await sleep(retryMs)
@@ -49,16 +54,26 @@ export class PodStatusWriter {
       const status = this.#next(this.#conditions)
       this.#next = undefined
       this.#conditions = status.conditions
-      while (!this.#closed && !(await this.#ask('PATCH', '/status', { metadata: { uid: this.#pod.uid }, status }))) await sleep(retryMs)
+      while (!this.#closed && !(await this.#ask('PATCH', '/status', { metadata: { uid: this.#pod.uid }, status })))
+        await sleep(retryMs)
     }
     this.#writing = undefined
   }
 
   /** @returns whether there is nothing left to do about it: done, or the object is gone or another's by now. */
-  async #ask(method: 'PATCH' | 'DELETE', part: '' | '/status', body: object, query: Readonly<Record<string, number>> = {}): Promise<boolean> {
+  async #ask(
+    method: 'PATCH' | 'DELETE',
+    part: '' | '/status',
+    body: object,
+    query: Readonly<Record<string, number>> = {},
+  ): Promise<boolean> {
     const { namespace, name } = this.#pod
     try {
-      await this.#api.request(method, `/api/v1/namespaces/${namespace}/pods/${name}${part}`, { query, body, ...(method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {}) })
+      await this.#api.request(method, `/api/v1/namespaces/${namespace}/pods/${name}${part}`, {
+        query,
+        body,
+        ...(method === 'PATCH' ? { contentType: 'application/merge-patch+json' } : {}),
+      })
       return true
     } catch (error) {
       if (error instanceof ApiError && (error.status === 404 || error.status === 409)) return true

@@ -3,10 +3,33 @@ import type { ContainerState } from './container.ts'
 import { projectPodManifest } from './pod-manifest.ts'
 import { podStatusOf, type PodFacts } from './pod-status.ts'
 
-const [, pod] = projectPodManifest({ metadata: { namespace: 'ns', name: 'a', uid: 'u' }, spec: { containers: [{ name: 'c' }] } })
-const facts: PodFacts = { pod, nodeAddress: '192.168.0.21', addresses: ['172.30.1.2'], containers: [], problem: undefined, startTime: 0, now: 5000 }
-const running: ContainerState = { name: 'c', ready: true, restarts: 0, current: { kind: 'running', startedAt: 1000 }, last: undefined, finished: false }
-const ended = (exitCode: number, finished: boolean): ContainerState => ({ ...running, ready: false, current: { kind: 'terminated', exitCode, startedAt: 0, finishedAt: 0 }, finished })
+const [, pod] = projectPodManifest({
+  metadata: { namespace: 'ns', name: 'a', uid: 'u' },
+  spec: { containers: [{ name: 'c' }] },
+})
+const facts: PodFacts = {
+  pod,
+  nodeAddress: '192.168.0.21',
+  addresses: ['172.30.1.2'],
+  containers: [],
+  problem: undefined,
+  startTime: 0,
+  now: 5000,
+}
+const running: ContainerState = {
+  name: 'c',
+  ready: true,
+  restarts: 0,
+  current: { kind: 'running', startedAt: 1000 },
+  last: undefined,
+  finished: false,
+}
+const ended = (exitCode: number, finished: boolean): ContainerState => ({
+  ...running,
+  ready: false,
+  current: { kind: 'terminated', exitCode, startedAt: 0, finishedAt: 0 },
+  finished,
+})
 
 test.each<[string, readonly ContainerState[]]>([
   ['Pending', []],

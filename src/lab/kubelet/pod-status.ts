@@ -31,13 +31,25 @@ export interface PodStatus {
 export function podStatusOf(facts: PodFacts, previous: readonly PodCondition[]): PodStatus {
   const { addresses, containers, nodeAddress } = facts
   const ready = containers.length > 0 && containers.every((container) => container.ready)
-  // A pod that is told to end stays ready for as long as it answers: it goes on serving whom it serves (EndpointSlices call it serving, no longer ready).
-  const holds = { PodScheduled: true, PodReadyToStartContainers: addresses.length > 0, Initialized: true, ContainersReady: ready, Ready: ready }
+  // A pod that is told to end stays ready for as long as it answers: it goes on serving whom it serves (EndpointSlices
+  // call it serving, no longer ready).
+  const holds = {
+    PodScheduled: true,
+    PodReadyToStartContainers: addresses.length > 0,
+    Initialized: true,
+    ContainersReady: ready,
+    Ready: ready,
+  }
   const conditions = Object.entries(holds).map(([type, held]): PodCondition => {
     const status = held ? 'True' : 'False'
     const before = previous.find((condition) => condition.type === type && condition.status === status)
     const message = type === 'PodReadyToStartContainers' && !held ? facts.problem : undefined
-    return { type, status, lastTransitionTime: before?.lastTransitionTime ?? timeOf(facts.now), ...(message === undefined ? {} : { message }) }
+    return {
+      type,
+      status,
+      lastTransitionTime: before?.lastTransitionTime ?? timeOf(facts.now),
+      ...(message === undefined ? {} : { message }),
+    }
   })
   return {
     phase: phaseOf(containers),
@@ -60,9 +72,17 @@ export function podStatusOf(facts: PodFacts, previous: readonly PodCondition[]):
 }
 
 function phaseOf(containers: readonly ContainerState[]): PodStatus['phase'] {
-  if (containers.length === 0 || containers.some(({ current, restarts }) => current.kind === 'waiting' && current.reason === 'ContainerCreating' && restarts === 0)) return 'Pending'
+  if (
+    containers.length === 0 ||
+    containers.some(
+      ({ current, restarts }) => current.kind === 'waiting' && current.reason === 'ContainerCreating' && restarts === 0,
+    )
+  )
+    return 'Pending'
   if (!containers.every(({ finished }) => finished)) return 'Running'
-  return containers.every(({ current }) => current.kind === 'terminated' && current.exitCode === 0) ? 'Succeeded' : 'Failed'
+  return containers.every(({ current }) => current.kind === 'terminated' && current.exitCode === 0)
+    ? 'Succeeded'
+    : 'Failed'
 }
 
 function stateOf(state: ContainerState['current']): object {
@@ -77,7 +97,12 @@ function stateOf(state: ContainerState['current']): object {
 }
 
 function terminatedOf({ exitCode, startedAt, finishedAt }: Terminated): object {
-  return { exitCode, reason: exitCode === 0 ? 'Completed' : 'Error', startedAt: timeOf(startedAt), finishedAt: timeOf(finishedAt) }
+  return {
+    exitCode,
+    reason: exitCode === 0 ? 'Completed' : 'Error',
+    startedAt: timeOf(startedAt),
+    finishedAt: timeOf(finishedAt),
+  }
 }
 
 /** RFC 3339 in whole seconds, as the API has times. */

@@ -1,4 +1,5 @@
-// One pod, from its first sight to its last: sandbox, containers, status, end. One worker each, so that a slow pod holds up no other.
+// One pod, from its first sight to its last: sandbox, containers, status, end. One worker each, so that a slow pod
+// holds up no other.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -88,7 +89,7 @@ export class PodWorker {
   /** Makes the sandbox, trying again until it is there or the pod is not wanted any more. */
   async #enterNetwork(): Promise<boolean> {
     const { network, dns, log } = this.#context
-    for (let retry = firstRetryMs; !this.#stop.signal.aborted; ) {
+    for (let retry = firstRetryMs; !this.#stop.signal.aborted;) {
       const state = network()
       if (!state.ready) {
         const problem = `network is not ready: ${state.message}`
@@ -117,7 +118,13 @@ export class PodWorker {
     const { logs } = this.#context
     const environment = this.#environment()
     mkdirSync(logs, { recursive: true })
-    const settings = { netns: this.#sandbox?.netns ?? '', host: this.#addresses()[0] ?? '127.0.0.1', environment, restartPolicy: pod.restartPolicy, onChange: () => this.#post() }
+    const settings = {
+      netns: this.#sandbox?.netns ?? '',
+      host: this.#addresses()[0] ?? '127.0.0.1',
+      environment,
+      restartPolicy: pod.restartPolicy,
+      onChange: () => this.#post(),
+    }
     this.#containers = pod.containers.map((container) => {
       const log = join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`)
       // What an earlier pod of that name printed is not this one's.
@@ -140,7 +147,9 @@ export class PodWorker {
     await aborted(AbortSignal.any([this.#stop.signal, ended]))
     if (ended.aborted) return
     this.#events.killing(this.#containers.map(({ state }) => state))
-    await sleep(this.#pod.gracePeriod * 1000, undefined, { signal: AbortSignal.any([this.#kill.signal, ended]) }).catch(() => undefined)
+    await sleep(this.#pod.gracePeriod * 1000, undefined, { signal: AbortSignal.any([this.#kill.signal, ended]) }).catch(
+      () => undefined,
+    )
     if (!ended.aborted) for (const container of this.#containers) container.kill('SIGKILL')
   }
 
@@ -151,13 +160,16 @@ export class PodWorker {
     for (let retry = firstRetryMs; ; retry = Math.min(retry * 2, longestRetryMs)) {
       try {
         const state = this.#context.network()
-        // Without a configuration there is nobody to ask; with one whose agent is away DEL works, and STATUS alone says no.
+        // Without a configuration there is nobody to ask; with one whose agent is away DEL works, and STATUS alone says
+        // no.
         if (state.config === undefined) throw new Error(state.ready ? 'no configuration' : state.message)
         await removeSandbox(sandbox, this.#pod, state.config)
         this.#sandbox = undefined
         return
       } catch (error) {
-        this.#context.log.warn(`the sandbox of ${podLabel(this.#pod)} cannot be removed: ${messageOf(error)}; next try in ${retry} ms`)
+        this.#context.log.warn(
+          `the sandbox of ${podLabel(this.#pod)} cannot be removed: ${messageOf(error)}; next try in ${retry} ms`,
+        )
         await sleep(retry)
       }
     }
@@ -165,7 +177,15 @@ export class PodWorker {
 
   #environment(): Record<string, string> {
     const { namespace, name } = this.#pod
-    return { PATH: containerPath, HOME: '/root', HOSTNAME: name, POD_NAME: name, POD_NAMESPACE: namespace, POD_IP: this.#addresses()[0] ?? '', NODE_NAME: this.#context.node }
+    return {
+      PATH: containerPath,
+      HOME: '/root',
+      HOSTNAME: name,
+      POD_NAME: name,
+      POD_NAMESPACE: namespace,
+      POD_IP: this.#addresses()[0] ?? '',
+      NODE_NAME: this.#context.node,
+    }
   }
 
   #addresses(): readonly string[] {
@@ -180,8 +200,19 @@ export class PodWorker {
 
   #post(): void {
     this.#events.observe(this.#containers.map(({ state }) => state))
-    const facts = { pod: this.#pod, nodeAddress: this.#context.nodeAddress, problem: this.#problem, startTime: this.#startTime, now: Date.now() }
-    this.#status.write((conditions) => podStatusOf({ ...facts, addresses: this.#addresses(), containers: this.#containers.map(({ state }) => state) }, conditions))
+    const facts = {
+      pod: this.#pod,
+      nodeAddress: this.#context.nodeAddress,
+      problem: this.#problem,
+      startTime: this.#startTime,
+      now: Date.now(),
+    }
+    this.#status.write((conditions) =>
+      podStatusOf(
+        { ...facts, addresses: this.#addresses(), containers: this.#containers.map(({ state }) => state) },
+        conditions,
+      ),
+    )
   }
 
   async #pause(ms: number): Promise<void> {

@@ -15,8 +15,10 @@ export interface ProbeTarget {
 export async function runProbe(probe: Probe, target: ProbeTarget): Promise<boolean> {
   const limit = probe.timeoutSeconds * 1000
   if (probe.exec !== undefined) return await runsWell(target.enter(probe.exec.command), limit)
-  if (probe.httpGet !== undefined) return await answersHttp(target.host, portNumber(probe.httpGet.port, target.ports), probe.httpGet.path, limit)
-  if (probe.tcpSocket !== undefined) return await acceptsTcp(target.host, portNumber(probe.tcpSocket.port, target.ports), limit)
+  if (probe.httpGet !== undefined)
+    return await answersHttp(target.host, portNumber(probe.httpGet.port, target.ports), probe.httpGet.path, limit)
+  if (probe.tcpSocket !== undefined)
+    return await acceptsTcp(target.host, portNumber(probe.tcpSocket.port, target.ports), limit)
   return true
 }
 
@@ -35,7 +37,10 @@ async function acceptsTcp(host: string, port: number, limit: number): Promise<bo
 
 async function answersHttp(host: string, port: number, path: string, limit: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
-  const request = http.get({ host, port, path, agent: false, signal: AbortSignal.timeout(limit) }, ({ statusCode = 0 }) => resolve(statusCode >= 200 && statusCode < 400))
+  const request = http.get(
+    { host, port, path, agent: false, signal: AbortSignal.timeout(limit) },
+    ({ statusCode = 0 }) => resolve(statusCode >= 200 && statusCode < 400),
+  )
   request.on('error', () => resolve(false))
   return await promise.finally(() => request.destroy())
 }

@@ -1,4 +1,5 @@
-// A pod's network namespace, from its creation and the CNI ADD to the DEL and its removal, in the order and with the arguments containerd uses.
+// A pod's network namespace, from its creation and the CNI ADD to the DEL and its removal, in the order and with the
+// arguments containerd uses.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -18,14 +19,21 @@ export interface Sandbox {
   readonly result: unknown
 }
 
-const loopback: NetworkConfig = { cniVersion: '0.3.1', name: 'cni-loopback', plugins: [{ type: 'loopback', capabilities: {} }] }
+const loopback: NetworkConfig = {
+  cniVersion: '0.3.1',
+  name: 'cni-loopback',
+  plugins: [{ type: 'loopback', capabilities: {} }],
+}
 const podInterface = 'eth0'
 const resultSchema = z.object({
   interfaces: z.array(z.object({ name: z.string(), sandbox: z.string().optional() })).default([]),
   ips: z.array(z.object({ address: z.string(), interface: z.number().optional() })).default([]),
 })
 
-/** @throws {Error} when an ADD failed; what it had done is undone then, and the next attempt starts anew with another id. */
+/**
+ * @throws {Error} when an ADD failed; what it had done is undone then, and the next attempt starts anew with another
+ * id.
+ */
 export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns: string): Promise<Sandbox> {
   const id = randomBytes(32).toString('hex')
   const netns = `cni-${randomUUID()}`
@@ -34,7 +42,10 @@ export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns
   const sandbox = { id, netns }
   try {
     // containerd attaches both networks at the same time, and waits for both before it looks at either.
-    const [lo, eth0] = await Promise.allSettled([add(sandbox, pod, { config: loopback, interface: 'lo' }), add(sandbox, pod, { config, interface: podInterface, runtimeConfig: runtimeConfigOf(pod, dns) })])
+    const [lo, eth0] = await Promise.allSettled([
+      add(sandbox, pod, { config: loopback, interface: 'lo' }),
+      add(sandbox, pod, { config, interface: podInterface, runtimeConfig: runtimeConfigOf(pod, dns) }),
+    ])
     if (lo.status === 'rejected') throw lo.reason
     if (eth0.status === 'rejected') throw eth0.reason
     return { ...sandbox, addresses: addressesOf(eth0.value), result: eth0.value }
@@ -44,7 +55,10 @@ export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns
   }
 }
 
-/** DEL with the configuration of now, then the namespace. @throws {CniPluginError} when a DEL failed: the namespace stays for the next try. */
+/**
+ * DEL with the configuration of now, then the namespace.
+ * @throws {CniPluginError} when a DEL failed: the namespace stays for the next try.
+ */
 export async function removeSandbox(sandbox: Sandbox, pod: PodManifest, config: NetworkConfig): Promise<void> {
   for (const plugin of config.plugins.toReversed()) {
     const stdin = requestConfig(config, plugin, { runtimeConfig: runtimeConfigOf(pod, ''), prevResult: sandbox.result })
@@ -58,32 +72,68 @@ export async function removeNamespace(netns: string): Promise<void> {
   await rm(`/etc/netns/${netns}`, { recursive: true, force: true })
 }
 
-async function add(sandbox: { id: string; netns: string }, pod: PodManifest, network: { config: NetworkConfig; interface: string; runtimeConfig?: Record<string, unknown> }): Promise<unknown> {
+async function add(
+  sandbox: { id: string; netns: string },
+  pod: PodManifest,
+  network: { config: NetworkConfig; interface: string; runtimeConfig?: Record<string, unknown> },
+): Promise<unknown> {
   let prevResult: unknown
   for (const plugin of network.config.plugins) {
-    const stdin = requestConfig(network.config, plugin, { ...(network.runtimeConfig === undefined ? {} : { runtimeConfig: network.runtimeConfig }), prevResult })
-    prevResult = await callPlugin({ command: 'ADD', type: plugin.type, stdin, container: containerOf(sandbox, pod, network.interface) })
+    const stdin = requestConfig(network.config, plugin, {
+      ...(network.runtimeConfig === undefined ? {} : { runtimeConfig: network.runtimeConfig }),
+      prevResult,
+    })
+    prevResult = await callPlugin({
+      command: 'ADD',
+      type: plugin.type,
+      stdin,
+      container: containerOf(sandbox, pod, network.interface),
+    })
   }
   return prevResult
 }
 
-function containerOf(sandbox: { id: string; netns: string }, pod: PodManifest, name: string): { id: string; netns: string; interface: string; args: string } {
-  const args = { IgnoreUnknown: '1', K8S_POD_NAMESPACE: pod.namespace, K8S_POD_NAME: pod.name, K8S_POD_INFRA_CONTAINER_ID: sandbox.id, K8S_POD_UID: pod.uid }
+function containerOf(
+  sandbox: { id: string; netns: string },
+  pod: PodManifest,
+  name: string,
+): { id: string; netns: string; interface: string; args: string } {
+  const args = {
+    IgnoreUnknown: '1',
+    K8S_POD_NAMESPACE: pod.namespace,
+    K8S_POD_NAME: pod.name,
+    K8S_POD_INFRA_CONTAINER_ID: sandbox.id,
+    K8S_POD_UID: pod.uid,
+  }
   const path = `/var/run/netns/${sandbox.netns}`
   // A namespace that is gone is an empty CNI_NETNS.
-  return { id: sandbox.id, netns: existsSync(path) ? path : '', interface: name, args: Object.entries(args).map(([key, value]) => `${key}=${value}`).join(';') }
+  return {
+    id: sandbox.id,
+    netns: existsSync(path) ? path : '',
+    interface: name,
+    args: Object.entries(args)
+      .map(([key, value]) => `${key}=${value}`)
+      .join(';'),
+  }
 }
 
-/** The pod's own addresses, without prefix. @throws {Error} as containerd does, when the interface asked for has none. */
+/**
+ * The pod's own addresses, without prefix.
+ * @throws {Error} as containerd does, when the interface asked for has none.
+ */
 function addressesOf(result: unknown): string[] {
   const { interfaces, ips } = resultSchema.parse(result)
   const own = ips.filter((ip) => ip.interface === undefined || interfaces[ip.interface]?.name === podInterface)
-  if (own.length === 0) throw new Error(`failed to find network info for sandbox: ${podInterface} has no address in the CNI result`)
+  if (own.length === 0)
+    throw new Error(`failed to find network info for sandbox: ${podInterface} has no address in the CNI result`)
   return own.map(({ address }) => address.replace(/\/.*/, ''))
 }
 
 /** `ip netns exec` binds this file over /etc/resolv.conf. */
 async function writeResolvConf(netns: string, pod: PodManifest, dns: string): Promise<void> {
   await mkdir(`/etc/netns/${netns}`, { recursive: true })
-  await writeFile(`/etc/netns/${netns}/resolv.conf`, `search ${searchesOf(pod.namespace).join(' ')}\nnameserver ${dns}\noptions ndots:5\n`)
+  await writeFile(
+    `/etc/netns/${netns}/resolv.conf`,
+    `search ${searchesOf(pod.namespace).join(' ')}\nnameserver ${dns}\noptions ndots:5\n`,
+  )
 }

@@ -1,4 +1,5 @@
-// What the lab's users may do on a real API server: what they may on the lab's own, and what falls to the controllers here alone.
+// What the lab's users may do on a real API server: what they may on the lab's own, and what falls to the controllers
+// here alone.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { userOf } from '../apiserver/authentication.ts'
 import { controllersAndAgents } from '../apiserver/bootstrap-roles.ts'

@@ -1,5 +1,5 @@
-// How etcd and kube-apiserver are told to run: as Kubernetes' envtest starts them, but with the authorization of a real cluster.
-
+// How etcd and kube-apiserver are told to run: as Kubernetes' envtest starts them, but with the authorization of a real
+// cluster.
 
 export interface ControlPlaneNetwork {
   /** Where the API server listens. */
@@ -55,8 +55,8 @@ export function apiServerArguments(files: ApiServerFiles, network: ControlPlaneN
     `--service-cluster-ip-range=${network.serviceCidr}`,
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
-    // Both wait for a part of the controller manager that nobody plays here: one for the account that every namespace gets, which no pod of the lab uses,
-    // the other for taking a new node's not-ready taint off again.
+    // Both wait for a part of the controller manager that nobody plays here: one for the account that every namespace
+    // gets, which no pod of the lab uses, the other for taking a new node's not-ready taint off again.
     '--disable-admission-plugins=ServiceAccount,TaintNodesByCondition',
     '--allow-privileged=true',
   ]

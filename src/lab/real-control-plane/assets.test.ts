@@ -9,7 +9,11 @@ const folder = mkdtempSync(join(tmpdir(), 'fairlead-assets-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
 test('both programs, or one sentence that says what is missing', () => {
-  expect(() => findAssets({})).toThrow(new ConfigError('--control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver'))
+  expect(() => findAssets({})).toThrow(
+    new ConfigError(
+      '--control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver',
+    ),
+  )
   expect(() => findAssets({ KUBEBUILDER_ASSETS: folder })).toThrow(`found no program ${folder}/etcd`)
   writeFileSync(join(folder, 'etcd'), '', { mode: 0o755 })
   writeFileSync(join(folder, 'kube-apiserver'), '', { mode: 0o644 })
@@ -17,5 +21,8 @@ test('both programs, or one sentence that says what is missing', () => {
   expect(() => findAssets({ KUBEBUILDER_ASSETS: folder })).toThrow(`found no program ${folder}/kube-apiserver`)
   rmSync(join(folder, 'kube-apiserver'))
   writeFileSync(join(folder, 'kube-apiserver'), '', { mode: 0o755 })
-  expect(findAssets({ KUBEBUILDER_ASSETS: folder })).toEqual({ etcd: join(folder, 'etcd'), apiServer: join(folder, 'kube-apiserver') })
+  expect(findAssets({ KUBEBUILDER_ASSETS: folder })).toEqual({
+    etcd: join(folder, 'etcd'),
+    apiServer: join(folder, 'kube-apiserver'),
+  })
 })

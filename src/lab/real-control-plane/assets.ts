@@ -1,4 +1,5 @@
-// Where the real control plane's programs are, by the convention of Kubernetes' envtest: KUBEBUILDER_ASSETS names a folder with etcd and kube-apiserver.
+// Where the real control plane's programs are, by the convention of Kubernetes' envtest: KUBEBUILDER_ASSETS names a
+// folder with etcd and kube-apiserver.
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../agent/config.ts'
@@ -11,7 +12,10 @@ export interface Assets {
 /** @throws {ConfigError} when the variable is not set, or names a folder without them. */
 export function findAssets(environment: NodeJS.ProcessEnv): Assets {
   const folder = environment['KUBEBUILDER_ASSETS'] ?? ''
-  if (folder === '') throw new ConfigError('--control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver')
+  if (folder === '')
+    throw new ConfigError(
+      '--control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver',
+    )
   return { etcd: program(folder, 'etcd'), apiServer: program(folder, 'kube-apiserver') }
 }
 
@@ -20,7 +24,10 @@ function program(folder: string, name: string): string {
   try {
     accessSync(file, constants.X_OK)
   } catch (error) {
-    throw new ConfigError(`Expected KUBEBUILDER_ASSETS to name a folder with etcd and kube-apiserver, found no program ${file}`, { cause: error })
+    throw new ConfigError(
+      `Expected KUBEBUILDER_ASSETS to name a folder with etcd and kube-apiserver, found no program ${file}`,
+      { cause: error },
+    )
   }
   return file
 }

@@ -14,7 +14,11 @@ export async function writeApiServerFiles(dir: string, address: string): Promise
   await mkdir(directory, { recursive: true, mode: 0o700 })
   const pair = await issueServerCertificate(await ensureAuthority(dir), [address, 'kubernetes.default.svc'])
   // SEC 1: in PKCS #8 the API server finds the private key but not the public one.
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: { type: 'sec1', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } })
+  const { privateKey } = generateKeyPairSync('ec', {
+    namedCurve: 'P-256',
+    privateKeyEncoding: { type: 'sec1', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+  })
   const write = async (name: string, text: string): Promise<string> => {
     const file = join(directory, name)
     await writeSecret(file, text)

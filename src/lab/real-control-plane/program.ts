@@ -30,19 +30,28 @@ export class Program implements AsyncDisposable {
     const child = spawn(file, args, { cwd: '/', stdio: ['ignore', output, output] })
     closeSync(output)
     child.on('error', ({ message }) => resolve(new Error(`${name} does not start: ${message}`)))
-    child.on('exit', (code, signal) => resolve(new Error(`${name} ended (${signal ?? `exit code ${code}`}): see ${log}`)))
+    child.on('exit', (code, signal) =>
+      resolve(new Error(`${name} ended (${signal ?? `exit code ${code}`}): see ${log}`)),
+    )
     this.ended = promise
     this.#kill = (signal) => void child.kill(signal)
   }
 
-  /** Returns when the question is answered without an error. @throws {Error} when it ended before, or is not ready in time. */
+  /**
+   * Returns when the question is answered without an error.
+   * @throws {Error} when it ended before, or is not ready in time.
+   */
   async untilReady(ask: () => Promise<unknown>, withinMs: number): Promise<void> {
     const deadline = Date.now() + withinMs
     for (;;) {
       try {
         return void (await ask())
       } catch (error) {
-        if (Date.now() > deadline) throw new Error(`${this.#settings.name} was not ready within ${withinMs / 1000} s (${error instanceof Error ? error.message : String(error)}): see ${this.#settings.log}`, { cause: error })
+        if (Date.now() > deadline)
+          throw new Error(
+            `${this.#settings.name} was not ready within ${withinMs / 1000} s (${error instanceof Error ? error.message : String(error)}): see ${this.#settings.log}`,
+            { cause: error },
+          )
       }
       const ended = await Promise.race([this.ended, sleep(pollMs)])
       if (ended !== undefined) throw ended

@@ -34,7 +34,8 @@ export async function startScratchRealApiServer(): Promise<ScratchRealApiServer>
   const options = { assets, network, directory: dir, logs: dir }
   const url = `https://127.0.0.1:${port}`
   const files = await writeApiServerFiles(dir, network.address)
-  const as = async (user: UserName): Promise<ApiConnection> => connectCluster({ kubeconfig: await writeKubeconfig({ dir, url, user }) })
+  const as = async (user: UserName): Promise<ApiConnection> =>
+    connectCluster({ kubeconfig: await writeKubeconfig({ dir, url, user }) })
   const api = await as('admin')
 
   await using started = new AsyncDisposableStack()

@@ -10,6 +10,8 @@ test('every user that can ever be is there with the token and groups that the la
     return uid
   })
   expect(users).toHaveLength(new Set(users).size)
-  expect(users).toEqual(expect.arrayContaining(['admin', 'controllers', 'agent-node1', 'kubelet-node1', 'agent-node64', 'kubelet-node64']))
+  expect(users).toEqual(
+    expect.arrayContaining(['admin', 'controllers', 'agent-node1', 'kubelet-node1', 'agent-node64', 'kubelet-node64']),
+  )
   expect(lines[0]).toMatch(/,kubernetes-admin,admin,"system:masters,/)
 })

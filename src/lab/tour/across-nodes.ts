@@ -14,13 +14,19 @@ export const acrossNodes: Step = {
 
 /** One pod asks another on another node; shows the way there and the way back. */
 export async function askAcross(tour: Tour, client: PodView, server: PodView): Promise<Evidence> {
-  const [overTcp, overUdp] = [await tour.ask(client, server.address, 8080), await tour.ask(client, server.address, 8080, 'UDP')]
+  const [overTcp, overUdp] = [
+    await tour.ask(client, server.address, 8080),
+    await tour.ask(client, server.address, 8080, 'UDP'),
+  ]
   const [from, to] = [nodeOf(client), nodeOf(server)]
   return {
     ok: [overTcp, overUdp].every((answer) => answer.pod === server.name && answer.client === client.address),
     tried: `${describe(client)} asks ${describe(server)} over TCP and UDP`,
     happened: `${overTcp.pod} answered, and saw ${overTcp.client} over TCP and ${overUdp.client} over UDP`,
-    exhibits: [...(await wayToPeer(tour, from, await tour.node(to))), ...(await wayToPeer(tour, to, await tour.node(from)))],
+    exhibits: [
+      ...(await wayToPeer(tour, from, await tour.node(to))),
+      ...(await wayToPeer(tour, to, await tour.node(from))),
+    ],
   }
 }
 
@@ -37,12 +43,17 @@ const routeSchema = z.tuple([z.object({ prefsrc: z.string() })])
 /** A node has an address on each of its networks; the route to the pod says which of them is to be seen. */
 async function askFromNode(tour: Tour, server: PodView): Promise<Evidence> {
   const node = nodeOf(tour.pod('tour-a'))
-  const [{ prefsrc }] = routeSchema.parse(JSON.parse(await tour.run(node, ['ip', '-j', 'route', 'get', server.address])))
+  const [{ prefsrc }] = routeSchema.parse(
+    JSON.parse(await tour.run(node, ['ip', '-j', 'route', 'get', server.address])),
+  )
   const answer = await tour.ask(node, server.address, 8080)
   return {
     ok: answer.pod === server.name && answer.client === prefsrc,
     tried: `${node} asks ${describe(server)}`,
     happened: `${answer.pod} answered, and saw ${answer.client}`,
-    exhibits: [await tour.show(node, ['ip', 'route', 'get', server.address], /src/), await tour.show(node, ['ip', '-brief', 'address'], new RegExp(prefsrc.replaceAll('.', String.raw`\.`)))],
+    exhibits: [
+      await tour.show(node, ['ip', 'route', 'get', server.address], /src/),
+      await tour.show(node, ['ip', '-brief', 'address'], new RegExp(prefsrc.replaceAll('.', String.raw`\.`))),
+    ],
   }
 }

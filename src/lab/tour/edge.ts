@@ -17,7 +17,10 @@ export const podToOutside: Step = {
       ok: answer.pod === 'outside' && answer.client === address,
       tried: `${describe(client)} asks the server outside (${underlay.outside})`,
       happened: `it answered, and saw ${answer.client}`,
-      exhibits: [await natRules(tour, node, /MASQUERADE|FAIRLEAD-.*-[sd] /), await connections(tour, node, ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', underlay.outside])],
+      exhibits: [
+        await natRules(tour, node, /MASQUERADE|FAIRLEAD-.*-[sd] /),
+        await connections(tour, node, ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', underlay.outside]),
+      ],
     }
   },
 }
@@ -33,7 +36,14 @@ export const hostPort: Step = {
       ok: answer.pod === server.name && answer.client === underlay.outside,
       tried: `the client outside (${underlay.outside}) asks ${address}:${tourHostPort}, a host port of ${describe(server)}`,
       happened: `${answer.pod} answered, and saw ${answer.client}`,
-      exhibits: [await natRules(tour, node, new RegExp(`${tourHostPort}|${server.address.replaceAll('.', String.raw`\.`)}:8080`)), await connections(tour, node, ['-p', 'tcp', '--orig-src', underlay.outside, '--orig-dst', address])],
+      exhibits: [
+        await natRules(
+          tour,
+          node,
+          new RegExp(`${tourHostPort}|${server.address.replaceAll('.', String.raw`\.`)}:8080`),
+        ),
+        await connections(tour, node, ['-p', 'tcp', '--orig-src', underlay.outside, '--orig-dst', address]),
+      ],
     }
   },
 }

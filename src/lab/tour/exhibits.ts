@@ -6,13 +6,24 @@ import type { Tour } from './tour.ts'
 
 const overlayDevice = 'fairlead.1'
 
-/** How a node reaches the pods of a peer: the route, and where it leads through the tunnel, the neighbour and FDB entry that it needs. */
-export async function wayToPeer(tour: Tour, from: NodeName, peer: { podCidr: string; address: string }): Promise<Exhibit[]> {
+/**
+ * How a node reaches the pods of a peer: the route, and where it leads through the tunnel, the neighbour and FDB entry
+ * that it needs.
+ */
+export async function wayToPeer(
+  tour: Tour,
+  from: NodeName,
+  peer: { podCidr: string; address: string },
+): Promise<Exhibit[]> {
   const route = await tour.show(from, ['ip', 'route', 'show', peer.podCidr])
   if (!route.lines.some((line) => line.includes(overlayDevice))) return [route]
   const [network = ''] = peer.podCidr.split('/')
   const neighbour = await tour.show(from, ['ip', 'neighbour', 'show', network, 'dev', overlayDevice])
-  const fdb = await tour.show(from, ['bridge', 'fdb', 'show', 'dev', overlayDevice], new RegExp(`dst ${escape(peer.address)} `))
+  const fdb = await tour.show(
+    from,
+    ['bridge', 'fdb', 'show', 'dev', overlayDevice],
+    new RegExp(`dst ${escape(peer.address)} `),
+  )
   return [route, neighbour, fdb]
 }
 

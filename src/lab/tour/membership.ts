@@ -36,20 +36,30 @@ export const nodeRemoved: Step = {
     const peer = await tour.node(guest)
     const before = await wayToPeer(tour, watcher, peer)
     const left = Date.now()
-    const gone = await tour.api.request('DELETE', `/api/v1/nodes/${guest}`).then(async () => await timeUntilForgotten(tour, watcher, peer, left))
+    const gone = await tour.api
+      .request('DELETE', `/api/v1/nodes/${guest}`)
+      .then(async () => await timeUntilForgotten(tour, watcher, peer, left))
     await retireNode(tour.lab, guest, tour.api, () => undefined)
     tour.guest = undefined
     const after = await wayToPeer(tour, watcher, peer)
     return {
       ok: gone !== undefined && gone <= forgottenWithinMs,
       tried: `Node ${guest} (${peer.podCidr}) is deleted; what ${watcher} holds for it is looked at again and again`,
-      happened: gone === undefined ? `it was still there after ${lookedForMs} ms` : `route, neighbour and FDB entry were gone after ${gone} ms`,
+      happened:
+        gone === undefined
+          ? `it was still there after ${lookedForMs} ms`
+          : `route, neighbour and FDB entry were gone after ${gone} ms`,
       exhibits: [...before, ...after],
     }
   },
 }
 
-async function timeUntilForgotten(tour: Tour, watcher: NodeName, peer: { podCidr: string; address: string }, since: number): Promise<number | undefined> {
+async function timeUntilForgotten(
+  tour: Tour,
+  watcher: NodeName,
+  peer: { podCidr: string; address: string },
+  since: number,
+): Promise<number | undefined> {
   const [network = ''] = peer.podCidr.split('/')
   const look = `ip route show ${peer.podCidr}; ip neighbour show ${network}; bridge fdb show | grep -F "dst ${peer.address} " || true`
   while (Date.now() - since < lookedForMs) {

@@ -21,13 +21,20 @@ export const sameNode: Step = {
   title: 'Pod to pod on one node: over the bridge, without NAT',
   async run(tour) {
     const [client, server] = [tour.pod('tour-a'), tour.pod('tour-b')]
-    const [overTcp, overUdp] = [await tour.ask(client, server.address, 8080), await tour.ask(client, server.address, 8080, 'UDP')]
+    const [overTcp, overUdp] = [
+      await tour.ask(client, server.address, 8080),
+      await tour.ask(client, server.address, 8080, 'UDP'),
+    ]
     const node = nodeOf(server)
     return {
       ok: [overTcp, overUdp].every((answer) => answer.pod === server.name && answer.client === client.address),
       tried: `${describe(client)} asks ${describe(server)} over TCP and UDP`,
       happened: `${overTcp.pod} answered, and saw ${overTcp.client} over TCP and ${overUdp.client} over UDP`,
-      exhibits: [...(await wireOf(tour, client, node)), ...(await wireOf(tour, server, node)), await bridgePorts(tour, node)],
+      exhibits: [
+        ...(await wireOf(tour, client, node)),
+        ...(await wireOf(tour, server, node)),
+        await bridgePorts(tour, node),
+      ],
     }
   },
 }

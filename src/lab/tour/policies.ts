@@ -14,13 +14,24 @@ const [admitted, excepted, secondAddress] = ['192.168.0.0/24', '192.168.0.144/28
 
 /** The pods that only the third part needs; its other clients are the first part's. */
 export async function createPolicyPods(tour: Tour): Promise<void> {
-  const dns = { name: 'dns', ports: [{ containerPort: 53, protocol: 'UDP' }, { containerPort: 53, protocol: 'TCP' }] }
+  const dns = {
+    name: 'dns',
+    ports: [
+      { containerPort: 53, protocol: 'UDP' },
+      { containerPort: 53, protocol: 'TCP' },
+    ],
+  }
   await Promise.all([
     tour.createPod('tour-db', 'node1', { labels: { app: 'db' } }),
     tour.createPod('tour-data', 'node2', { labels: { tier: 'data' } }),
     tour.createPod('tour-front', 'node1', { labels: { tier: 'front' } }),
     tour.createPod('tour-dns', 'node2', { labels: { 'k8s-app': 'kube-dns' }, containers: [dns] }),
-    tour.create({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'dns' }, spec: { selector: { 'k8s-app': 'kube-dns' }, ports: [{ name: 'dns', protocol: 'UDP', port: 53 }] } }),
+    tour.create({
+      apiVersion: 'v1',
+      kind: 'Service',
+      metadata: { name: 'dns' },
+      spec: { selector: { 'k8s-app': 'kube-dns' }, ports: [{ name: 'dns', protocol: 'UDP', port: 53 }] },
+    }),
   ])
 }
 
@@ -28,11 +39,21 @@ export const databaseForDataTier: Step = {
   title: 'NetworkPolicy: a database that only the data tier may reach',
   async run(tour) {
     const [database, data, front] = [tour.pod('tour-db'), tour.pod('tour-data'), tour.pod('tour-front')]
-    const spec = { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from: [{ podSelector: { matchLabels: { tier: 'data' } } }], ports: [{ port: 8080 }] }] }
+    const spec = {
+      podSelector: { matchLabels: { app: 'db' } },
+      ingress: [{ from: [{ podSelector: { matchLabels: { tier: 'data' } } }], ports: [{ port: 8080 }] }],
+    }
     return await withPolicies(tour, { database: spec }, async () => {
       const verdicts = await verdictsOf(tour, database, 'ingress', ['database'])
-      const parts = [await answered(tour, data, describe(data), database.address, 8080), await denied(tour, front, describe(front), database.address, 8080)]
-      const why = await tour.show(nodeOf(database), ['fairlead', 'trace', '--from', `${front.namespace}/${front.name}`, '--to', `${database.address}:8080`], /denied by/)
+      const parts = [
+        await answered(tour, data, describe(data), database.address, 8080),
+        await denied(tour, front, describe(front), database.address, 8080),
+      ]
+      const why = await tour.show(
+        nodeOf(database),
+        ['fairlead', 'trace', '--from', `${front.namespace}/${front.name}`, '--to', `${database.address}:8080`],
+        /denied by/,
+      )
       return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, database, 'ingress'), why] }
     })
   },
@@ -42,7 +63,13 @@ export const defaultDeny: Step = {
   title: 'NetworkPolicy: default deny for a whole namespace, with DNS allowed',
   async run(tour) {
     const [client, dns, database] = [tour.pod('tour-front'), tour.pod('tour-dns'), tour.pod('tour-db')]
-    const [dnsPods, ports] = [{ matchLabels: { 'k8s-app': 'kube-dns' } }, [{ protocol: 'UDP', port: 53 }, { protocol: 'TCP', port: 53 }]]
+    const [dnsPods, ports] = [
+      { matchLabels: { 'k8s-app': 'kube-dns' } },
+      [
+        { protocol: 'UDP', port: 53 },
+        { protocol: 'TCP', port: 53 },
+      ],
+    ]
     const { clusterIp } = await settledService(tour, 'dns', 1)
     const policies = {
       'allow-dns': { podSelector: {}, policyTypes: ['Egress'], egress: [{ to: [{ podSelector: dnsPods }], ports }] },
@@ -54,8 +81,16 @@ export const defaultDeny: Step = {
       const entering = await verdictsOf(tour, dns, 'ingress', ['default-deny', 'serve-dns'])
       // The Service's address is translated before policies are asked: they see the pod's.
       const resolved = await tour.ask(client, clusterIp, 53, 'UDP')
-      const asked: Evidence = { ok: resolved.pod === dns.name, tried: `${describe(client)} asks ${clusterIp}:53, the Service of ${describe(dns)}, over UDP`, happened: `${resolved.pod} answered, and saw ${resolved.client}`, exhibits: [] }
-      return { ...allOf([asked, await denied(tour, client, describe(client), database.address, 8080)]), exhibits: [...leaving, ...entering, await denialsOf(tour, client, 'egress')] }
+      const asked: Evidence = {
+        ok: resolved.pod === dns.name,
+        tried: `${describe(client)} asks ${clusterIp}:53, the Service of ${describe(dns)}, over UDP`,
+        happened: `${resolved.pod} answered, and saw ${resolved.client}`,
+        exhibits: [],
+      }
+      return {
+        ...allOf([asked, await denied(tour, client, describe(client), database.address, 8080)]),
+        exhibits: [...leaving, ...entering, await denialsOf(tour, client, 'egress')],
+      }
     })
   },
 }
@@ -66,7 +101,10 @@ export const blockWithExcept: Step = {
     const server = tour.pod('tour-c')
     const { nodePort } = await settledService(tour, 'local', 1)
     const { address: node } = await tour.node('node2')
-    const spec = { podSelector: { matchLabels: { place: 'node2' } }, ingress: [{ from: [{ ipBlock: { cidr: admitted, except: [excepted] } }] }] }
+    const spec = {
+      podSelector: { matchLabels: { place: 'node2' } },
+      ingress: [{ from: [{ ipBlock: { cidr: admitted, except: [excepted] } }] }],
+    }
     await tour.run('outside', ['ip', 'address', 'replace', `${secondAddress}/32`, 'dev', 'eth0'])
     try {
       return await withPolicies(tour, { block: spec }, async () => {
@@ -87,10 +125,22 @@ export const egressLimits: Step = {
   title: 'NetworkPolicy: a pod that may go to one address and port outside, and nowhere else',
   async run(tour) {
     const [client, other] = [tour.pod('tour-front'), tour.pod('tour-a')]
-    const spec = { podSelector: { matchLabels: { tier: 'front' } }, policyTypes: ['Egress'], egress: [{ to: [{ ipBlock: { cidr: `${underlay.outside}/32` } }], ports: [{ port: outsidePort, endPort: outsidePort + 9 }] }] }
+    const spec = {
+      podSelector: { matchLabels: { tier: 'front' } },
+      policyTypes: ['Egress'],
+      egress: [
+        {
+          to: [{ ipBlock: { cidr: `${underlay.outside}/32` } }],
+          ports: [{ port: outsidePort, endPort: outsidePort + 9 }],
+        },
+      ],
+    }
     return await withPolicies(tour, { 'way-out': spec }, async () => {
       const verdicts = await verdictsOf(tour, client, 'egress', ['way-out'])
-      const parts = [await answered(tour, client, describe(client), underlay.outside, outsidePort), await denied(tour, client, describe(client), other.address, 8080)]
+      const parts = [
+        await answered(tour, client, describe(client), underlay.outside, outsidePort),
+        await denied(tour, client, describe(client), other.address, 8080),
+      ]
       return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, client, 'egress')] }
     })
   },

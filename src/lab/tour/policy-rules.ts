@@ -1,4 +1,5 @@
-// A NetworkPolicy in the tour's namespace, and what a node's nftables have of it: from the pod's address to a chain, and on to the sets that its rules name.
+// A NetworkPolicy in the tour's namespace, and what a node's nftables have of it: from the pod's address to a chain,
+// and on to the sets that its rules name.
 import type { Manifest } from '../objects.ts'
 import type { PodView } from '../views.ts'
 import type { Exhibit } from './step.ts'
@@ -7,8 +8,17 @@ import { namespace, nodeOf, type Tour } from './tour.ts'
 export type Direction = 'ingress' | 'egress'
 
 /** The policies are there while the body runs, and gone when it ends. */
-export async function withPolicies<T>(tour: Tour, specs: Readonly<Record<string, object>>, body: () => Promise<T>): Promise<T> {
-  const policies = Object.entries(specs).map(([name, spec]): Manifest => ({ apiVersion: 'networking.k8s.io/v1', kind: 'NetworkPolicy', metadata: { name }, spec }))
+export async function withPolicies<T>(
+  tour: Tour,
+  specs: Readonly<Record<string, object>>,
+  body: () => Promise<T>,
+): Promise<T> {
+  const policies = Object.entries(specs).map(([name, spec]): Manifest => ({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name },
+    spec,
+  }))
   try {
     for (const policy of policies) await tour.create(policy)
     return await body()
@@ -17,16 +27,34 @@ export async function withPolicies<T>(tour: Tour, specs: Readonly<Record<string,
   }
 }
 
-/** The pod's verdicts in this direction, once they are of exactly these policies. @throws {Error} when they are not within 10 s. */
-export async function verdictsOf(tour: Tour, pod: PodView, direction: Direction, policies: readonly string[]): Promise<Exhibit[]> {
+/**
+ * The pod's verdicts in this direction, once they are of exactly these policies.
+ * @throws {Error} when they are not within 10 s.
+ */
+export async function verdictsOf(
+  tour: Tour,
+  pod: PodView,
+  direction: Direction,
+  policies: readonly string[],
+): Promise<Exhibit[]> {
   return await tour.eventually(`${direction} of ${pod.name} is judged by ${policies.join(' and ')}`, async () => {
     const element = await lookUp(tour, pod, direction)
     const chain = / : jump (\S+)/.exec(element.lines[0] ?? '')?.[1]
     if (chain === undefined) return undefined
     const rules = await show(tour, pod, ['chain', 'inet', 'fairlead', chain], /comment|accept|return|goto/)
-    if (!rules.lines.some((line) => line.includes(`comment "${namespace}: ${policies.toSorted().join(', ')}"`))) return undefined
+    if (!rules.lines.some((line) => line.includes(`comment "${namespace}: ${policies.toSorted().join(', ')}"`)))
+      return undefined
     const sets = new Set(rules.lines.flatMap((line) => Array.from(line.matchAll(/@(\S+)/g), ([, name]) => name ?? '')))
-    return [element, rules, ...(await Promise.all(Array.from(sets, async (set) => await show(tour, pod, ['set', 'inet', 'fairlead', set], /comment|elements|^\s+[\d.]/))))]
+    return [
+      element,
+      rules,
+      ...(await Promise.all(
+        Array.from(
+          sets,
+          async (set) => await show(tour, pod, ['set', 'inet', 'fairlead', set], /comment|elements|^\s+[\d.]/),
+        ),
+      )),
+    ]
   })
 }
 
@@ -43,7 +71,13 @@ export async function denialsOf(tour: Tour, pod: PodView, direction: Direction):
 /** nft lists all elements as one list: of it, the pod's alone. */
 function oneElement(exhibit: Exhibit, { address }: PodView): Exhibit {
   const elements = /elements = \{([^}]*)\}/.exec(exhibit.lines.join(' '))?.[1] ?? ''
-  return { ...exhibit, lines: elements.split(',').map((element) => element.trim().replaceAll(/\s+/g, ' ')).filter((element) => element.startsWith(`${address} `)) }
+  return {
+    ...exhibit,
+    lines: elements
+      .split(',')
+      .map((element) => element.trim().replaceAll(/\s+/g, ' '))
+      .filter((element) => element.startsWith(`${address} `)),
+  }
 }
 
 async function show(tour: Tour, pod: PodView, what: readonly string[], match = /./): Promise<Exhibit> {

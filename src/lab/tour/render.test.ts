@@ -3,7 +3,15 @@ import { renderResult, renderSummary, type Result, resultAsJson } from './render
 
 const good: Result = {
   title: 'Pod to pod',
-  outcome: { ok: true, tried: 'a asks b', happened: 'b answered', exhibits: [{ where: 'node1', command: 'ip route', lines: ['10.0.0.0/24 dev x '] }, { where: 'node2', command: 'ip neigh', lines: [] }] },
+  outcome: {
+    ok: true,
+    tried: 'a asks b',
+    happened: 'b answered',
+    exhibits: [
+      { where: 'node1', command: 'ip route', lines: ['10.0.0.0/24 dev x '] },
+      { where: 'node2', command: 'ip neigh', lines: [] },
+    ],
+  },
 }
 const bad: Result = { title: 'Pod to outside', outcome: new Error('no answer') }
 

@@ -11,13 +11,31 @@ import { localhost, sameNode } from './one-node.ts'
 import { blockWithExcept, createPolicyPods, databaseForDataTier, defaultDeny, egressLimits } from './policies.ts'
 import { renderResult, renderSummary, type Result, resultAsJson, succeeded } from './render.ts'
 import { draining, udpEndpointDies } from './services-changing.ts'
-import { affinity, externalDatabase, hairpin, namedPorts, nodeToClusterIp, noEndpoints, podToClusterIp } from './services-inside.ts'
+import {
+  affinity,
+  externalDatabase,
+  hairpin,
+  namedPorts,
+  nodeToClusterIp,
+  noEndpoints,
+  podToClusterIp,
+} from './services-inside.ts'
 import { loadBalancer, localPolicy, nodePort, throughExternalIp } from './services-outside.ts'
 import type { Step } from './step.ts'
 import { createServicePods, createTourServices } from './tour-services.ts'
 import { Tour } from './tour.ts'
 
-const podNetwork: readonly Step[] = [localhost, sameNode, acrossNodes, nodeToPod, podToOutside, hostPort, nodeAdded, nodeRemoved, addressRest]
+const podNetwork: readonly Step[] = [
+  localhost,
+  sameNode,
+  acrossNodes,
+  nodeToPod,
+  podToOutside,
+  hostPort,
+  nodeAdded,
+  nodeRemoved,
+  addressRest,
+]
 const services: readonly Step[] = [
   podToClusterIp,
   hairpin,
@@ -37,9 +55,14 @@ const policies: readonly Step[] = [databaseForDataTier, defaultDeny, blockWithEx
 const steps: readonly Step[] = [...podNetwork, ...services, ...policies]
 
 /** @returns whether every step went as it should. @throws {Error} when the lab is not fit for a tour. */
-export async function runTour(lab: Lab, api: ApiConnection, output: { json: boolean; print: (text: string) => void }): Promise<boolean> {
+export async function runTour(
+  lab: Lab,
+  api: ApiConnection,
+  output: { json: boolean; print: (text: string) => void },
+): Promise<boolean> {
   const ready = (await listNodes(api)).filter((node) => node.ready)
-  if (!['node1', 'node2'].every((name) => ready.some((node) => node.name === name))) throw new Error(`the tour needs node1 and node2 to be ready: 'fairlead lab up' makes them so`)
+  if (!['node1', 'node2'].every((name) => ready.some((node) => node.name === name)))
+    throw new Error(`the tour needs node1 and node2 to be ready: 'fairlead lab up' makes them so`)
   const tour = new Tour(lab, api)
   const colour = process.stdout.isTTY && !output.json
   const results: Result[] = []
@@ -52,7 +75,9 @@ export async function runTour(lab: Lab, api: ApiConnection, output: { json: bool
       if (!output.json) output.print(`${renderResult({ title, outcome }, results.length, colour)}\n`)
     }
   } finally {
-    await leave(tour).catch((error: unknown) => results.push({ title: 'The lab is left as it was', outcome: errorOf(error) }))
+    await leave(tour).catch((error: unknown) =>
+      results.push({ title: 'The lab is left as it was', outcome: errorOf(error) }),
+    )
   }
   output.print(output.json ? JSON.stringify(results.map(resultAsJson), undefined, 2) : renderSummary(results, colour))
   return results.every(succeeded)
@@ -63,11 +88,18 @@ async function setUp(tour: Tour): Promise<void> {
   await tour.clean()
   await tour.createNamespace()
   await Promise.all([
-    tour.createPod('tour-pair', 'node1', { containers: [{ name: 'one', ports: [{ containerPort: 8080 }] }, { name: 'two', ports: [{ containerPort: 8081 }] }] }),
+    tour.createPod('tour-pair', 'node1', {
+      containers: [
+        { name: 'one', ports: [{ containerPort: 8080 }] },
+        { name: 'two', ports: [{ containerPort: 8081 }] },
+      ],
+    }),
     tour.createPod('tour-a', 'node1', { labels: { app: 'web' } }),
     tour.createPod('tour-b', 'node1', { labels: { app: 'web' } }),
     tour.createPod('tour-c', 'node2', { labels: { app: 'web', place: 'node2' } }),
-    tour.createPod('tour-host', 'node2', { containers: [{ name: 'echo', ports: [{ containerPort: 8080, hostPort: tourHostPort }] }] }),
+    tour.createPod('tour-host', 'node2', {
+      containers: [{ name: 'echo', ports: [{ containerPort: 8080, hostPort: tourHostPort }] }],
+    }),
     createServicePods(tour),
     createTourServices(tour),
     createPolicyPods(tour),

@@ -5,7 +5,10 @@ import { serviceRules, settledService } from './service-rules.ts'
 import type { Step } from './step.ts'
 import { describe, namespace, nodeOf } from './tour.ts'
 
-/** UDP has no end of a connection: as long as a client goes on sending, the kernel goes on sending it to the endpoint that has gone, unless told otherwise. */
+/**
+ * UDP has no end of a connection: as long as a client goes on sending, the kernel goes on sending it to the endpoint
+ * that has gone, unless told otherwise.
+ */
 const longestSilenceMs = 1000
 const localPort = 40_000
 
@@ -24,7 +27,17 @@ export const udpEndpointDies: Step = {
       ok: stream.pods.length === 2 && silenceMs <= longestSilenceMs,
       tried: `${describe(client)} sends to ${service.clusterIp}:53 from port ${localPort} every 10 ms, and ${victim}, which answers, is deleted`,
       happened: `${stream.pods.join(', then ')} answered; the longest silence was ${silenceMs} ms`,
-      exhibits: [await serviceRules(tour, nodeOf(client), 'udp', /KUBE-(SVC|SEP)/), await connections(tour, nodeOf(client), ['-p', 'udp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
+      exhibits: [
+        await serviceRules(tour, nodeOf(client), 'udp', /KUBE-(SVC|SEP)/),
+        await connections(tour, nodeOf(client), [
+          '-p',
+          'udp',
+          '--orig-src',
+          client.address,
+          '--orig-dst',
+          service.clusterIp,
+        ]),
+      ],
     }
   },
 }
@@ -37,14 +50,23 @@ export const draining: Step = {
     const service = await settledService(tour, 'draining', 1)
     const path = `/api/v1/namespaces/${namespace}/pods/${name}`
     await tour.api.request('DELETE', path)
-    await tour.eventually('the EndpointSlice says that the pod is terminating', async () => ((await terminating(tour.api.request('GET', slicesPath, { query: { labelSelector: 'kubernetes.io/service-name=draining' } }))) ? true : undefined))
+    await tour.eventually('the EndpointSlice says that the pod is terminating', async () =>
+      (await terminating(
+        tour.api.request('GET', slicesPath, { query: { labelSelector: 'kubernetes.io/service-name=draining' } }),
+      ))
+        ? true
+        : undefined,
+    )
     const during = await tour.askMany(client, service.clusterIp, 80, 5)
     const rules = await serviceRules(tour, nodeOf(client), 'draining')
     await tour.deletePod(name)
     await settledService(tour, 'draining', 0)
     const after = await tour.askMany(client, service.clusterIp, 80, 3)
     return {
-      ok: during.failures.length === 0 && after.answers.length === 0 && after.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
+      ok:
+        during.failures.length === 0 &&
+        after.answers.length === 0 &&
+        after.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
       tried: `${describe(client)} asks ${service.clusterIp}:80 while its only endpoint, ${name}, ends (it waits a second before it does), and after`,
       happened: `while it ended ${said(during)}; after that ${said(after)}`,
       exhibits: [rules, await serviceRules(tour, nodeOf(client), 'draining', /REJECT/, 'filter')],
@@ -55,6 +77,8 @@ export const draining: Step = {
 const slicesPath = `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices`
 
 async function terminating(list: Promise<unknown>): Promise<boolean> {
-  const { items } = (await list) as { items: { endpoints: { conditions: { terminating: boolean; serving: boolean } }[] }[] }
+  const { items } = (await list) as {
+    items: { endpoints: { conditions: { terminating: boolean; serving: boolean } }[] }[]
+  }
   return items.some(({ endpoints }) => endpoints.some(({ conditions }) => conditions.terminating && conditions.serving))
 }

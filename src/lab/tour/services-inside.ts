@@ -18,7 +18,11 @@ export const podToClusterIp: Step = {
     const counts = countsByPod(many)
     const { chiSquare, probability } = spreadOf([...counts.values()])
     return {
-      ok: counts.size === 3 && many.failures.length === 0 && probability > believable && many.answers.every((answer) => answer.client === client.address),
+      ok:
+        counts.size === 3 &&
+        many.failures.length === 0 &&
+        probability > believable &&
+        many.answers.every((answer) => answer.client === client.address),
       tried: `${describe(client)} asks ${service.clusterIp}:80 on ${connectionsAsked} connections`,
       happened: `${said(many)}; so uneven, or more so, by chance: probability ${probability.toPrecision(2)} (chi-square ${chiSquare.toFixed(2)})`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'web', /-A KUBE-(SERVICES.*cluster IP|SVC|SEP)/)],
@@ -34,10 +38,22 @@ export const hairpin: Step = {
     const many = await tour.askMany(client, service.clusterIp, 80, 5)
     return {
       // Its own address as source would make the answer never leave the pod: it is given the bridge's.
-      ok: many.failures.length === 0 && many.answers.every((answer) => answer.pod === client.name && answer.client !== client.address),
+      ok:
+        many.failures.length === 0 &&
+        many.answers.every((answer) => answer.pod === client.name && answer.client !== client.address),
       tried: `${describe(client)}, the only endpoint of ${service.clusterIp}:80, asks it`,
       happened: said(many),
-      exhibits: [await serviceRules(tour, nodeOf(client), 'local', /-A KUBE-SEP/), await connections(tour, nodeOf(client), ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
+      exhibits: [
+        await serviceRules(tour, nodeOf(client), 'local', /-A KUBE-SEP/),
+        await connections(tour, nodeOf(client), [
+          '-p',
+          'tcp',
+          '--orig-src',
+          client.address,
+          '--orig-dst',
+          service.clusterIp,
+        ]),
+      ],
     }
   },
 }
@@ -51,7 +67,10 @@ export const nodeToClusterIp: Step = {
       ok: many.failures.length === 0 && countsByPod(many).size === 3,
       tried: `node1 asks ${service.clusterIp}:80 thirty times`,
       happened: said(many),
-      exhibits: [await tour.show('node1', ['ip', 'route', 'get', service.clusterIp], /src/), await serviceRules(tour, 'node1', 'web', /-A KUBE-SVC.*MARK-MASQ/)],
+      exhibits: [
+        await tour.show('node1', ['ip', 'route', 'get', service.clusterIp], /src/),
+        await serviceRules(tour, 'node1', 'web', /-A KUBE-SVC.*MARK-MASQ/),
+      ],
     }
   },
 }
@@ -62,16 +81,32 @@ export const noEndpoints: Step = {
     const service = await settledService(tour, 'empty', 0)
     const client = tour.pod('tour-a')
     const node = await tour.node('node2')
-    const refused = async (from: Parameters<Tour['askMany']>[0], address: string, port: number, who: string): Promise<Evidence> => {
+    const refused = async (
+      from: Parameters<Tour['askMany']>[0],
+      address: string,
+      port: number,
+      who: string,
+    ): Promise<Evidence> => {
       const many = await tour.askMany(from, address, port, 3, 3000)
-      return { ok: many.failures.length > 0 && many.answers.length === 0 && many.failures.every(({ reason }) => reason.includes('ECONNREFUSED')), tried: `${who} asks ${address}:${port}`, happened: said(many), exhibits: [] }
+      return {
+        ok:
+          many.failures.length > 0 &&
+          many.answers.length === 0 &&
+          many.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
+        tried: `${who} asks ${address}:${port}`,
+        happened: said(many),
+        exhibits: [],
+      }
     }
     const [pod, host, outside] = await Promise.all([
       refused(client, service.clusterIp, 80, describe(client)),
       refused('node1', service.clusterIp, 80, 'node1'),
       refused('outside', node.address, service.nodePort, 'the client outside'),
     ])
-    return { ...allOf([pod, host, outside]), exhibits: [await serviceRules(tour, nodeOf(client), 'empty', /REJECT/, 'filter')] }
+    return {
+      ...allOf([pod, host, outside]),
+      exhibits: [await serviceRules(tour, nodeOf(client), 'empty', /REJECT/, 'filter')],
+    }
   },
 }
 
@@ -80,10 +115,20 @@ export const namedPorts: Step = {
   async run(tour) {
     const client = tour.pod('tour-a')
     const service = await settledService(tour, 'named', 4)
-    const [http, admin] = [await tour.askMany(client, service.clusterIp, 80, 40), await tour.askMany(client, service.clusterIp, 81, 40)]
-    const listened = (many: ManyAnswers) => many.answers.map(({ pod, port }) => `${pod}:${port}`).toSorted().join(' ')
+    const [http, admin] = [
+      await tour.askMany(client, service.clusterIp, 80, 40),
+      await tour.askMany(client, service.clusterIp, 81, 40),
+    ]
+    const listened = (many: ManyAnswers) =>
+      many.answers
+        .map(({ pod, port }) => `${pod}:${port}`)
+        .toSorted()
+        .join(' ')
     return {
-      ok: listened(http) === 'tour-named-1:8080 tour-named-2:8081' && listened(admin) === 'tour-named-1:9090 tour-named-2:9091' && [http, admin].every(({ failures }) => failures.length === 0),
+      ok:
+        listened(http) === 'tour-named-1:8080 tour-named-2:8081' &&
+        listened(admin) === 'tour-named-1:9090 tour-named-2:9091' &&
+        [http, admin].every(({ failures }) => failures.length === 0),
       tried: `${describe(client)} asks ${service.clusterIp} at ports 80 (web) and 81 (adm), forty times each`,
       happened: `at 80 answered ${listened(http)}; at 81 ${listened(admin)}`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'named', /-A KUBE-SERVICES|DNAT/)],
@@ -127,7 +172,10 @@ export const externalDatabase: Step = {
       ok: answer.pod === 'outside' && answer.client === (await tour.node(node)).address,
       tried: `${describe(client)} asks ${service.clusterIp}:5432, whose endpoint is ${underlay.outside}:${outsidePort}`,
       happened: `${answer.pod} answered, and saw ${answer.client}`,
-      exhibits: [await serviceRules(tour, node, 'database', /DNAT/), await connections(tour, node, ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', service.clusterIp])],
+      exhibits: [
+        await serviceRules(tour, node, 'database', /DNAT/),
+        await connections(tour, node, ['-p', 'tcp', '--orig-src', client.address, '--orig-dst', service.clusterIp]),
+      ],
     }
   },
 }

@@ -19,7 +19,12 @@ export const nodePort: Step = {
       nodes.map(async (name) => {
         const { address } = await tour.node(name)
         const many = await tour.askMany('outside', address, service.nodePort, 30)
-        return { ok: answeredBy(many, 3) && !seenFrom(many, underlay.outside), tried: `the client outside asks ${address}:${service.nodePort} thirty times`, happened: said(many), exhibits: [await serviceRules(tour, name, 'web', /-A KUBE-(NODEPORTS|EXT)/)] }
+        return {
+          ok: answeredBy(many, 3) && !seenFrom(many, underlay.outside),
+          tried: `the client outside asks ${address}:${service.nodePort} thirty times`,
+          happened: said(many),
+          exhibits: [await serviceRules(tour, name, 'web', /-A KUBE-(NODEPORTS|EXT)/)],
+        }
       }),
     )
     return allOf(parts)
@@ -41,7 +46,14 @@ export const localPolicy: Step = {
       happened: `${said(kept)}; from node1 ${said(dropped)}`,
       exhibits: [
         await serviceRules(tour, 'node2', 'local', /-A KUBE-(NODEPORTS|EXT|SVL)/),
-        await connections(tour, 'node2', ['-p', 'tcp', '--orig-src', underlay.outside, '--orig-port-dst', String(service.nodePort)]),
+        await connections(tour, 'node2', [
+          '-p',
+          'tcp',
+          '--orig-src',
+          underlay.outside,
+          '--orig-port-dst',
+          String(service.nodePort),
+        ]),
         await serviceRules(tour, 'node1', 'local', /DROP/, 'filter'),
       ],
     }
@@ -60,7 +72,10 @@ export const throughExternalIp: Step = {
         ok: answeredBy(many, 3),
         tried: `the client outside asks ${externalIp}:80 thirty times, with a route to it through node1`,
         happened: said(many),
-        exhibits: [await tour.show('outside', ['ip', 'route', 'show', externalIp]), await serviceRules(tour, 'node1', 'web', /external IP/)],
+        exhibits: [
+          await tour.show('outside', ['ip', 'route', 'show', externalIp]),
+          await serviceRules(tour, 'node1', 'web', /external IP/),
+        ],
       }
     } finally {
       await tour.run('outside', ['ip', 'route', 'flush', 'exact', `${externalIp}/32`])
@@ -72,7 +87,10 @@ export const loadBalancer: Step = {
   title: 'Load balancers: an address from the pool, and source ranges that let some in',
   async run(tour) {
     const [open, closed] = [await balanced(tour, 'open'), await balanced(tour, 'closed')]
-    const [answered, dropped] = await Promise.all([tour.askMany('outside', open.loadBalancerIp, 80, 30), tour.askMany('outside', closed.loadBalancerIp, 80, 1, patienceMs)])
+    const [answered, dropped] = await Promise.all([
+      tour.askMany('outside', open.loadBalancerIp, 80, 30),
+      tour.askMany('outside', closed.loadBalancerIp, 80, 1, patienceMs),
+    ])
     return {
       ok: answeredBy(answered, 3) && isDropped(dropped),
       tried: `the client outside asks ${open.loadBalancerIp}:80, open to it, thirty times, and ${closed.loadBalancerIp}:80, open to others`,
@@ -94,7 +112,9 @@ async function balanced(tour: Tour, name: string) {
     const service = await readService(tour, name)
     if (service.loadBalancerIp === '') return undefined
     const rules = await Promise.all(nodes.map(async (node) => await serviceRules(tour, node, name, /loadbalancer IP/)))
-    return rules.every(({ lines }) => lines.some((line) => line.includes(`${service.loadBalancerIp}/32`))) ? service : undefined
+    return rules.every(({ lines }) => lines.some((line) => line.includes(`${service.loadBalancerIp}/32`)))
+      ? service
+      : undefined
   })
 }
 

@@ -9,7 +9,10 @@ export interface Spread {
 /** Below this an uneven spread is no accident: one tour in a hundred thousand is wronged. */
 export const believable = 1e-5
 
-/** @param counts of an odd number of choices, so that the distribution has a closed form (an even number of degrees of freedom). */
+/**
+ * @param counts of an odd number of choices, so that the distribution has a closed form (an even number of degrees of
+ * freedom).
+ */
 export function spreadOf(counts: readonly number[]): Spread {
   if (counts.length % 2 === 0) throw new RangeError(`Expected an odd number of choices, got ${counts.length}`)
   const expected = counts.reduce((sum, count) => sum + count, 0) / counts.length

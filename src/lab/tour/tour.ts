@@ -16,7 +16,9 @@ import { UdpStream } from './udp-stream.ts'
 export const namespace = 'tour'
 const echo = [process.execPath, join(dist, 'echo.mjs')]
 const podReadyWithinMs = 30_000
-/** What the tour gives controllers and agents to follow a change. In a lab that idles they take a fraction of a second. */
+/**
+ * What the tour gives controllers and agents to follow a change. In a lab that idles they take a fraction of a second.
+ */
 const followedWithinMs = 10_000
 
 /** Where a command of the tour runs. */
@@ -70,8 +72,16 @@ export class Tour {
   }
 
   /** Makes a pod and returns it when it is ready. */
-  async createPod(name: string, node: NodeName, { containers = [{ name: 'echo' }], labels = {} }: PodSettings = {}): Promise<PodView> {
-    const spec = { nodeName: node, terminationGracePeriodSeconds: 2, containers: containers.map((container) => ({ image: 'echo', ...container })) }
+  async createPod(
+    name: string,
+    node: NodeName,
+    { containers = [{ name: 'echo' }], labels = {} }: PodSettings = {},
+  ): Promise<PodView> {
+    const spec = {
+      nodeName: node,
+      terminationGracePeriodSeconds: 2,
+      containers: containers.map((container) => ({ image: 'echo', ...container })),
+    }
     await applyObject(this.api, { ...podNamed(name, labels), spec })
     const deadline = Date.now() + podReadyWithinMs
     for (;;) {
@@ -80,7 +90,10 @@ export class Tour {
         this.#pods.set(name, pod)
         return pod
       }
-      if (Date.now() > deadline) throw new Error(`pod ${name} is not ready on ${node} after ${podReadyWithinMs / 1000} s: ${pod.phase} ${pod.message}`)
+      if (Date.now() > deadline)
+        throw new Error(
+          `pod ${name} is not ready on ${node} after ${podReadyWithinMs / 1000} s: ${pod.phase} ${pod.message}`,
+        )
       await sleep(50)
     }
   }
@@ -119,7 +132,9 @@ export class Tour {
 
   /** Asks on so many connections of one process, a few dozen at a time, and counts what came. */
   async askMany(from: Place, address: string, port: number, count: number, withinMs = 5000): Promise<ManyAnswers> {
-    return manySchema.parse(JSON.parse(await this.run(from, [...echo, 'many', address, `${port}/TCP`, String(count), String(withinMs)])))
+    return manySchema.parse(
+      JSON.parse(await this.run(from, [...echo, 'many', address, `${port}/TCP`, String(count), String(withinMs)])),
+    )
   }
 
   /** Sends datagrams from one port, without waiting for answers, until it is ended. */
@@ -146,14 +161,21 @@ export class Tour {
   async run(place: Place, command: readonly string[]): Promise<string> {
     const [file = '', ...args] = this.#enter(place, command)
     const { stdout, stderr, failed, exitCode } = await execa(file, args, { reject: false, env: { LC_ALL: 'C' } })
-    if (failed) throw new Error(`${nameOf(place)} $ ${command.join(' ')}: ${stderr || stdout || `exit code ${exitCode}`}`)
+    if (failed)
+      throw new Error(`${nameOf(place)} $ ${command.join(' ')}: ${stderr || stdout || `exit code ${exitCode}`}`)
     return stdout
   }
 
   /** A command's lines, or those that match, as an exhibit. What fails is shown too: that, too, says something. */
   async show(place: Place, command: readonly string[], match = /./): Promise<Exhibit> {
-    const text = await this.run(place, command).catch((error: unknown) => (error instanceof Error ? error.message : String(error)))
-    return { where: nameOf(place), command: command.join(' '), lines: text.split('\n').filter((line) => match.test(line)) }
+    const text = await this.run(place, command).catch((error: unknown) =>
+      error instanceof Error ? error.message : String(error),
+    )
+    return {
+      where: nameOf(place),
+      command: command.join(' '),
+      lines: text.split('\n').filter((line) => match.test(line)),
+    }
   }
 
   #enter(place: Place, command: readonly string[]): string[] {
@@ -173,7 +195,8 @@ export function describe(pod: PodView): string {
 
 /** The node a pod runs on. */
 export function nodeOf(pod: PodView): NodeName {
-  if (!isNodeName(pod.node)) throw new Error(`Expected pod ${pod.name} to run on a node of the lab, got \`${pod.node}\``)
+  if (!isNodeName(pod.node))
+    throw new Error(`Expected pod ${pod.name} to run on a node of the lab, got \`${pod.node}\``)
   return pod.node
 }
 

@@ -1,10 +1,12 @@
 // The bridge as it should be.
 //
-// A packet's walk on one node: a pod sends to its gateway's MAC or, to a pod of the same node, straight to that pod's; its veth's host end is a port of the
-// bridge. What is meant for the gateway rises into the node's stack and is routed: to the overlay, to the uplink, or back into the bridge. What is meant for
-// another port is bridged, and passes iptables on its way because bridge-nf-call-iptables is on (Services and policy need it; a Service that answers to
-// its own client leaves by the port it came in: hairpin). Where the kernel has no br_netfilter, pods hold their address alone (/32) and know the gateway only:
-// nothing is bridged then, all is routed, in and out by this bridge. The node reaches its pods over the gateway's connected route in both cases.
+// A packet's walk on one node: a pod sends to its gateway's MAC or, to a pod of the same node, straight to that pod's;
+// its veth's host end is a port of the bridge. What is meant for the gateway rises into the node's stack and is routed:
+// to the overlay, to the uplink, or back into the bridge. What is meant for another port is bridged, and passes
+// iptables on its way because bridge-nf-call-iptables is on (Services and policy need it; a Service that answers to its
+// own client leaves by the port it came in: hairpin). Where the kernel has no br_netfilter, pods hold their address
+// alone (/32) and know the gateway only: nothing is bridged then, all is routed, in and out by this bridge. The node
+// reaches its pods over the gateway's connected route in both cases.
 import type { Sysctl } from '../../kernel/settle-sysctls.ts'
 import { type Address, familyOf } from '../../net/address.ts'
 import { type Cidr, formatCidr } from '../../net/cidr.ts'
@@ -43,7 +45,9 @@ export function desiredBridge(settings: BridgeSettings, attachments: Iterable<Po
   if (first === undefined) throw new TypeError('Expected at least one podCIDR, got none')
   const pods = [...attachments]
   // Pods of a former podCIDR keep their gateway until the last of them goes.
-  const served = new Map([...settings.podCidrs, ...pods.flatMap((pod) => pod.podCidrs)].map((cidr) => [formatCidr(cidr), cidr]))
+  const served = new Map(
+    [...settings.podCidrs, ...pods.flatMap((pod) => pod.podCidrs)].map((cidr) => [formatCidr(cidr), cidr]),
+  )
   return {
     name: settings.bridge,
     mac: macOf('gateway', gatewayOf(first)),
@@ -59,11 +63,12 @@ function sysctlsOf({ bridge, localhostHostPorts }: BridgeSettings, podCidrs: rea
   const ipv4 = [
     [forwarding[0], '1'],
     [bridgeCallsIptables, '1'],
-    // The kernel sends redirects where either this or the device's says so; each device starts with a copy of `default`, so others keep theirs.
-    // A pod that believed one would go round the node's rules.
+    // The kernel sends redirects where either this or the device's says so; each device starts with a copy of
+    // `default`, so others keep theirs. A pod that believed one would go round the node's rules.
     ['net/ipv4/conf/all/send_redirects', '0'],
     [`net/ipv4/conf/${bridge}/send_redirects`, '0'],
-    // The larger of this and `all` counts: loose, since a Service's answer may come in by another way than the route back says.
+    // The larger of this and `all` counts: loose, since a Service's answer may come in by another way than the route
+    // back says.
     [`net/ipv4/conf/${bridge}/rp_filter`, '2'],
     // A new MAC or gateway address is told to the pods at once instead of being found out half a minute later.
     [`net/ipv4/conf/${bridge}/arp_notify`, '1'],
@@ -76,5 +81,8 @@ function sysctlsOf({ bridge, localhostHostPorts }: BridgeSettings, podCidrs: rea
   ] as const
   // Also without IPv6 pods: one of them could announce itself as the node's router.
   const always = [[`net/ipv6/conf/${bridge}/accept_ra`, '0']] as const
-  return [...(families.has(4) ? ipv4 : []), ...(families.has(6) ? ipv6 : []), ...always].map(([key, value]) => ({ key, value }))
+  return [...(families.has(4) ? ipv4 : []), ...(families.has(6) ? ipv6 : []), ...always].map(([key, value]) => ({
+    key,
+    value,
+  }))
 }

@@ -9,22 +9,53 @@ import { scratchAttachment } from '../scratch-attachment.ts'
 import { type BridgeSettings, desiredBridge } from './desired.ts'
 import { BridgeConflictError, diffBridge } from './diff.ts'
 
-const settings: BridgeSettings = { bridge: parseInterfaceName('cni0'), mtu: 1450, podCidrs: [parseCidr('10.244.1.0/24')], localhostHostPorts: false }
+const settings: BridgeSettings = {
+  bridge: parseInterfaceName('cni0'),
+  mtu: 1450,
+  podCidrs: [parseCidr('10.244.1.0/24')],
+  localhostHostPorts: false,
+}
 const pod = scratchAttachment('c1')
-const plain: Link = { index: 1, name: '', mac: undefined, mtu: 1450, up: true, carrier: true, group: 0, alias: undefined, type: undefined, master: undefined, hairpin: undefined, vxlan: undefined, addresses: [] }
+const plain: Link = {
+  index: 1,
+  name: '',
+  mac: undefined,
+  mtu: 1450,
+  up: true,
+  carrier: true,
+  group: 0,
+  alias: undefined,
+  type: undefined,
+  master: undefined,
+  hairpin: undefined,
+  vxlan: undefined,
+  addresses: [],
+}
 const gateway = { address: parseAddress('10.244.1.1'), prefix: 24, scope: 'global' }
 const old = { address: parseAddress('10.9.0.1'), prefix: 24, scope: 'global' }
-const bridge: Link = { ...plain, name: 'cni0', type: 'bridge', group: ourGroup, mac: parseMac('0e:58:0a:f4:01:01'), addresses: [gateway] }
+const bridge: Link = {
+  ...plain,
+  name: 'cni0',
+  type: 'bridge',
+  group: ourGroup,
+  mac: parseMac('0e:58:0a:f4:01:01'),
+  addresses: [gateway],
+}
 const veth: Link = { ...plain, name: pod.hostInterface, type: 'veth', group: ourGroup, master: 'cni0', hairpin: true }
 const stranger: Link = { ...plain, name: 'veth1234', type: 'veth', master: 'cni0' }
 
 const linesOf = (links: readonly Link[], changed: Partial<BridgeSettings> = {}, takeOver = false): string[] =>
   diffBridge(desiredBridge({ ...settings, ...changed }, [pod]), links, takeOver).map((change) => change.line)
 
-const valueOf = (key: string, changed: Partial<BridgeSettings> = {}): string | undefined => desiredBridge({ ...settings, ...changed }, []).sysctls.find((sysctl) => sysctl.key === key)?.value
+const valueOf = (key: string, changed: Partial<BridgeSettings> = {}): string | undefined =>
+  desiredBridge({ ...settings, ...changed }, []).sysctls.find((sysctl) => sysctl.key === key)?.value
 
 test('a missing bridge is made with its own MAC and MTU before anything is put on it', () => {
-  expect(linesOf([])).toEqual(['link add cni0 address 0e:58:0a:f4:01:01 mtu 1450 group 98 type bridge', 'addr replace 10.244.1.1/24 dev cni0', 'link set cni0 up'])
+  expect(linesOf([])).toEqual([
+    'link add cni0 address 0e:58:0a:f4:01:01 mtu 1450 group 98 type bridge',
+    'addr replace 10.244.1.1/24 dev cni0',
+    'link set cni0 up',
+  ])
 })
 
 test('what is as it should be is left alone', () => {
@@ -33,7 +64,13 @@ test('what is as it should be is left alone', () => {
 
 test('each thing that was changed under us is put back by one line', () => {
   const wrong = linesOf([
-    { ...bridge, mac: parseMac('02:00:00:00:00:01'), mtu: 1500, up: false, addresses: [old, { address: parseAddress('fe80::1'), prefix: 64, scope: 'link' }] },
+    {
+      ...bridge,
+      mac: parseMac('02:00:00:00:00:01'),
+      mtu: 1500,
+      up: false,
+      addresses: [old, { address: parseAddress('fe80::1'), prefix: 64, scope: 'link' }],
+    },
     { ...veth, hairpin: false, up: false, mtu: 9000 },
   ])
   expect(wrong).toEqual([
@@ -46,29 +83,46 @@ test('each thing that was changed under us is put back by one line', () => {
     `link set ${veth.name} mtu 1450`,
     `link set ${veth.name} up`,
   ])
-  expect(linesOf([bridge, { ...veth, master: undefined, hairpin: undefined }])).toEqual([`link set ${veth.name} master cni0`, `link set ${veth.name} type bridge_slave hairpin on`])
+  expect(linesOf([bridge, { ...veth, master: undefined, hairpin: undefined }])).toEqual([
+    `link set ${veth.name} master cni0`,
+    `link set ${veth.name} type bridge_slave hairpin on`,
+  ])
 })
 
 test('a new podCIDR brings its gateway, and the former one stays while a pod uses it', () => {
   const changed = { podCidrs: [parseCidr('10.244.7.0/24')] }
-  expect(linesOf([bridge, veth], changed)).toEqual(['addr replace 10.244.7.1/24 dev cni0', 'link set cni0 address 0e:58:0a:f4:07:01'])
-  const withoutPods = diffBridge(desiredBridge({ ...settings, ...changed }, []), [bridge], false).map((change) => change.line)
+  expect(linesOf([bridge, veth], changed)).toEqual([
+    'addr replace 10.244.7.1/24 dev cni0',
+    'link set cni0 address 0e:58:0a:f4:07:01',
+  ])
+  const withoutPods = diffBridge(desiredBridge({ ...settings, ...changed }, []), [bridge], false).map(
+    (change) => change.line,
+  )
   expect(withoutPods).toContain('addr del 10.244.1.1/24 dev cni0')
 })
 
 test('both families have a gateway', () => {
-  expect(linesOf([bridge, veth], { podCidrs: [...settings.podCidrs, parseCidr('fd00:1::/64')] })).toEqual(['addr replace fd00:1::1/64 dev cni0 nodad'])
+  expect(linesOf([bridge, veth], { podCidrs: [...settings.podCidrs, parseCidr('fd00:1::/64')] })).toEqual([
+    'addr replace fd00:1::1/64 dev cni0 nodad',
+  ])
 })
 
 test('a foreign bridge without ports is adopted and marked', () => {
-  expect(linesOf([{ ...bridge, group: 0, addresses: [old] }])).toEqual(['addr replace 10.244.1.1/24 dev cni0', 'link set cni0 group 98', 'addr del 10.9.0.1/24 dev cni0'])
+  expect(linesOf([{ ...bridge, group: 0, addresses: [old] }])).toEqual([
+    'addr replace 10.244.1.1/24 dev cni0',
+    'link set cni0 group 98',
+    'addr del 10.9.0.1/24 dev cni0',
+  ])
 })
 
 test('a foreign bridge in use is refused, or shared on request with its own gateway kept', () => {
   const foreign = { ...bridge, group: 0, addresses: [old] }
   expect(() => linesOf([foreign, stranger])).toThrow(BridgeConflictError)
   expect(() => linesOf([foreign, stranger])).toThrow('set takeOver to share it')
-  expect(linesOf([foreign, stranger], {}, true)).toEqual(['addr replace 10.244.1.1/24 dev cni0', 'link set cni0 group 98'])
+  expect(linesOf([foreign, stranger], {}, true)).toEqual([
+    'addr replace 10.244.1.1/24 dev cni0',
+    'link set cni0 group 98',
+  ])
   expect(linesOf([{ ...bridge, addresses: [gateway, old] }, stranger], {}, true)).toEqual([])
   expect(linesOf([{ ...bridge, addresses: [gateway, old] }])).toEqual(['addr del 10.9.0.1/24 dev cni0'])
 })

@@ -3,11 +3,14 @@ import type { PodIdentity } from '../attachment.ts'
 import { CniError, cniCodes } from './cni-error.ts'
 
 /**
- * Undefined where the runtime names no pod (cnitool, podman). Keys that are not ours are ignored, as IgnoreUnknown=1 asks.
+ * Undefined where the runtime names no pod (cnitool, podman). Keys that are not ours are ignored, as IgnoreUnknown=1
+ * asks.
  * @throws {CniError} invalidEnvironment for a name that no pod can have: policy would look for it and find nothing.
  */
 export function parsePodIdentity(args: string): PodIdentity | undefined {
-  const pairs = new Map(args.split(';').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)] as const))
+  const pairs = new Map(
+    args.split(';').map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)] as const),
+  )
   const namespace = pairs.get('K8S_POD_NAMESPACE') ?? ''
   const name = pairs.get('K8S_POD_NAME') ?? ''
   const uid = pairs.get('K8S_POD_UID') ?? ''
@@ -24,5 +27,9 @@ const podName = /^[a-z0-9][a-z0-9.-]{0,252}$/
 const podUid = /^[\w-]{0,64}$/
 
 function require(key: string, value: string, pattern: RegExp): void {
-  if (!pattern.test(value)) throw new CniError(cniCodes.invalidEnvironment, `CNI_ARGS: Expected ${key} to be a Kubernetes name, got \`${value.slice(0, 80)}\``)
+  if (!pattern.test(value))
+    throw new CniError(
+      cniCodes.invalidEnvironment,
+      `CNI_ARGS: Expected ${key} to be a Kubernetes name, got \`${value.slice(0, 80)}\``,
+    )
 }

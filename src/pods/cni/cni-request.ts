@@ -1,5 +1,5 @@
-// What the CNI binary sends, parsed and checked once. The body is the CNI_* environment as NAME=value closed by a zero byte each, a zero byte alone, and
-// the network configuration as it came on stdin (cmd/fairlead-cni/main.c writes it).
+// What the CNI binary sends, parsed and checked once. The body is the CNI_* environment as NAME=value closed by a zero
+// byte each, a zero byte alone, and the network configuration as it came on stdin (cmd/fairlead-cni/main.c writes it).
 import { type InterfaceName, parseInterfaceName } from '../../net/interface-name.ts'
 import { safePath } from '../../kernel/link-changes.ts'
 import type { Bandwidth, PodIdentity, PortMapping } from '../attachment.ts'
@@ -7,7 +7,15 @@ import { parsePodIdentity } from './cni-args.ts'
 import { CniError, cniCodes } from './cni-error.ts'
 import { type CniResult, parseResult } from './cni-result.ts'
 import { type CniCommand, cniCommands, type CniVersion, requireCommand } from './cni-version.ts'
-import { identifier, maxContainerIdLength, type NetConf, parseNetConf, parseRuntimeConfig, parseValidAttachments, type ValidAttachment } from './net-conf.ts'
+import {
+  identifier,
+  maxContainerIdLength,
+  type NetConf,
+  parseNetConf,
+  parseRuntimeConfig,
+  parseValidAttachments,
+  type ValidAttachment,
+} from './net-conf.ts'
 import { parseValue } from './parse-shape.ts'
 
 export type CniRequest = AddRequest | DelRequest | CheckRequest | GcRequest | StatusRequest
@@ -37,8 +45,8 @@ export interface AddRequest extends AttachmentRequest {
 }
 
 /**
- * A DEL says what to undo and no more: ports, limits and pod stand in the attachment. An error here would hold the pod in Terminating and be repeated for ever, so
- * nothing but the key can be wrong.
+ * A DEL says what to undo and no more: ports, limits and pod stand in the attachment. An error here would hold the pod
+ * in Terminating and be repeated for ever, so nothing but the key can be wrong.
  */
 export interface DelRequest extends AttachmentRequest {
   readonly command: 'DEL'
@@ -65,17 +73,25 @@ interface StatusRequest extends Request {
   readonly command: 'STATUS'
 }
 
-/** A network configuration is about 1 KB; a GC lists some 100 bytes for each pod, and an environment has at most 2 MB (kernel, ARG_MAX). */
+/**
+ * A network configuration is about 1 KB; a GC lists some 100 bytes for each pod, and an environment has at most 2 MB
+ * (kernel, ARG_MAX).
+ */
 export const maxRequestBytes = 4 << 20
 
 /** @throws {CniError} and nothing else, for anything that is not a request we can carry out. */
 export function parseCniRequest(body: Buffer): CniRequest {
-  if (body.length > maxRequestBytes) throw new CniError(cniCodes.decode, `the request has ${body.length} bytes, more than ${maxRequestBytes}`)
+  if (body.length > maxRequestBytes)
+    throw new CniError(cniCodes.decode, `the request has ${body.length} bytes, more than ${maxRequestBytes}`)
   const { variables, stdin } = split(body)
   const command = parseCommand(variables)
   switch (command) {
     case 'ADD': {
-      const named = { ...parseAttachment(variables), netns: parseNetns(variables), pod: parsePodIdentity(variables.get('CNI_ARGS') ?? '') }
+      const named = {
+        ...parseAttachment(variables),
+        netns: parseNetns(variables),
+        pod: parsePodIdentity(variables.get('CNI_ARGS') ?? ''),
+      }
       const conf = parseConf(command, stdin)
       return { command, ...conf.request, ...named, ...parseRuntimeConfig(conf), prevResult: parsePrevResult(conf) }
     }
@@ -87,7 +103,11 @@ export function parseCniRequest(body: Buffer): CniRequest {
       const named = { ...parseAttachment(variables), netns: parseNetns(variables) }
       const conf = parseConf(command, stdin)
       const prevResult = parsePrevResult(conf)
-      if (prevResult === undefined) throw new CniError(cniCodes.invalidConfig, 'CHECK needs the result of the ADD, but the network configuration has no prevResult')
+      if (prevResult === undefined)
+        throw new CniError(
+          cniCodes.invalidConfig,
+          'CHECK needs the result of the ADD, but the network configuration has no prevResult',
+        )
       return { command, ...conf.request, ...named, ...parseRuntimeConfig(conf), prevResult }
     }
     case 'GC': {
@@ -104,9 +124,13 @@ type Variables = ReadonlyMap<string, string>
 /** Of a variable that is there twice the last one counts: libcni appends its own to the runtime's environment. */
 function split(body: Buffer): { variables: Variables; stdin: Buffer } {
   const variables = new Map<string, string>()
-  for (let start = 0; ; ) {
+  for (let start = 0; ;) {
     const end = body.indexOf(0, start)
-    if (end === -1) throw new CniError(cniCodes.decode, 'the request ends within its variables; is the CNI binary of the same version as the agent?')
+    if (end === -1)
+      throw new CniError(
+        cniCodes.decode,
+        'the request ends within its variables; is the CNI binary of the same version as the agent?',
+      )
     if (end === start) return { variables, stdin: body.subarray(end + 1) }
     const line = body.toString('utf8', start, end)
     const name = line.slice(0, Math.max(0, line.indexOf('=')))
@@ -127,20 +151,41 @@ const required: Record<CniCommand, readonly string[]> = {
 function parseCommand(variables: Variables): CniCommand {
   const given = variables.get('CNI_COMMAND') ?? ''
   const command = cniCommands.find((known) => known === given)
-  if (command === undefined) throw new CniError(cniCodes.invalidEnvironment, `Expected CNI_COMMAND to be one of ${cniCommands.join(', ')}, got \`${given.slice(0, 80)}\``)
+  if (command === undefined)
+    throw new CniError(
+      cniCodes.invalidEnvironment,
+      `Expected CNI_COMMAND to be one of ${cniCommands.join(', ')}, got \`${given.slice(0, 80)}\``,
+    )
   const missing = required[command].filter((name) => (variables.get(name) ?? '') === '')
-  if (missing.length > 0) throw new CniError(cniCodes.invalidEnvironment, `${command} needs the environment variables ${missing.join(', ')}`)
+  if (missing.length > 0)
+    throw new CniError(cniCodes.invalidEnvironment, `${command} needs the environment variables ${missing.join(', ')}`)
   return command
 }
 
-function parseAttachment(variables: Variables): { containerId: string; podInterface: InterfaceName; netnsId: string | undefined } {
+function parseAttachment(variables: Variables): {
+  containerId: string
+  podInterface: InterfaceName
+  netnsId: string | undefined
+} {
   const containerId = variables.get('CNI_CONTAINERID') ?? ''
   if (containerId.length > maxContainerIdLength || !identifier.test(containerId)) {
-    throw new CniError(cniCodes.invalidEnvironment, `Expected CNI_CONTAINERID to be 1 to ${maxContainerIdLength} letters, digits, dots, dashes or underscores, got \`${containerId.slice(0, 80)}\``)
+    throw new CniError(
+      cniCodes.invalidEnvironment,
+      `Expected CNI_CONTAINERID to be 1 to ${maxContainerIdLength} letters, digits, dots, dashes or underscores, got \`${containerId.slice(0, 80)}\``,
+    )
   }
-  const podInterface = parseValue(parseInterfaceName, variables.get('CNI_IFNAME') ?? '', 'CNI_IFNAME', cniCodes.invalidEnvironment)
+  const podInterface = parseValue(
+    parseInterfaceName,
+    variables.get('CNI_IFNAME') ?? '',
+    'CNI_IFNAME',
+    cniCodes.invalidEnvironment,
+  )
   const netnsId = variables.get('FAIRLEAD_NETNS_ID')
-  return { containerId, podInterface, netnsId: netnsId !== undefined && /^\d{1,20}:\d{1,20}$/.test(netnsId) ? netnsId : undefined }
+  return {
+    containerId,
+    podInterface,
+    netnsId: netnsId !== undefined && /^\d{1,20}:\d{1,20}$/.test(netnsId) ? netnsId : undefined,
+  }
 }
 
 function parseNetns(variables: Variables): string {

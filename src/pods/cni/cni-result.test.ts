@@ -33,13 +33,29 @@ test.each([
   )
 })
 
-const address = (family: Family) => fc.bigInt(0n, 2n ** (family === 4 ? 32n : 128n) - 1n).map((n) => addressFromBigInt(n, family))
+const address = (family: Family) =>
+  fc.bigInt(0n, 2n ** (family === 4 ? 32n : 128n) - 1n).map((n) => addressFromBigInt(n, family))
 const anyAddress = fc.oneof(address(4), address(6))
 const maybe = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: undefined })
 const anyResult: fc.Arbitrary<CniResult> = fc.record({
-  interfaces: fc.array(fc.record({ name: fc.string({ minLength: 1 }), mac: maybe(anyAddress.map((a) => macOf('pod', a))), mtu: maybe(fc.nat()), sandbox: maybe(fc.string({ minLength: 1 })) })),
-  ips: fc.array(fc.record({ address: anyAddress, prefix: fc.nat(32), gateway: maybe(anyAddress), interface: maybe(fc.nat(3)) })),
-  routes: fc.array(fc.record({ destination: fc.tuple(anyAddress, fc.nat(32)).map(([a, p]) => cidrOf(a, p)), gateway: maybe(anyAddress), mtu: maybe(fc.nat()) })),
+  interfaces: fc.array(
+    fc.record({
+      name: fc.string({ minLength: 1 }),
+      mac: maybe(anyAddress.map((a) => macOf('pod', a))),
+      mtu: maybe(fc.nat()),
+      sandbox: maybe(fc.string({ minLength: 1 })),
+    }),
+  ),
+  ips: fc.array(
+    fc.record({ address: anyAddress, prefix: fc.nat(32), gateway: maybe(anyAddress), interface: maybe(fc.nat(3)) }),
+  ),
+  routes: fc.array(
+    fc.record({
+      destination: fc.tuple(anyAddress, fc.nat(32)).map(([a, p]) => cidrOf(a, p)),
+      gateway: maybe(anyAddress),
+      mtu: maybe(fc.nat()),
+    }),
+  ),
 })
 const withoutMtu = ({ interfaces, ips, routes }: CniResult): CniResult => ({
   interfaces: interfaces.map((link) => ({ ...link, mtu: undefined })),
@@ -48,13 +64,24 @@ const withoutMtu = ({ interfaces, ips, routes }: CniResult): CniResult => ({
 })
 
 test('a result survives the way to text and back, but for what its version cannot say', () => {
-  fc.assert(fc.property(anyResult, fc.constantFrom(...cniVersions), (made, version) => {
-    expect(parseResult(JSON.parse(renderResult(made, version)))).toEqual(version === '1.1.0' ? made : withoutMtu(made))
-  }))
+  fc.assert(
+    fc.property(anyResult, fc.constantFrom(...cniVersions), (made, version) => {
+      expect(parseResult(JSON.parse(renderResult(made, version)))).toEqual(
+        version === '1.1.0' ? made : withoutMtu(made),
+      )
+    }),
+  )
 })
 
 test("another plugin's result is read with Go's empty values and host bits", () => {
-  expect(parseResult({ ips: [{ version: '4', address: '10.1.0.7/16', gateway: '' }], interfaces: null, routes: [{ dst: '10.1.0.7/16', gw: null }], dns: {} })).toEqual({
+  expect(
+    parseResult({
+      ips: [{ version: '4', address: '10.1.0.7/16', gateway: '' }],
+      interfaces: null,
+      routes: [{ dst: '10.1.0.7/16', gw: null }],
+      dns: {},
+    }),
+  ).toEqual({
     interfaces: [],
     ips: [{ address: '10.1.0.7', prefix: 16, gateway: undefined, interface: undefined }],
     routes: [{ destination: parseCidr('10.1.0.0/16'), gateway: undefined, mtu: undefined }],

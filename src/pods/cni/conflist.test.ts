@@ -35,7 +35,15 @@ test('it is written once and left alone while its bytes are the same', async () 
 
 test('a competitor is a configuration that the runtime would take before ours', async () => {
   expect(await competingConfigs(join(dir, 'nowhere'))).toEqual([])
-  for (const name of ['10-flannel.conflist', '00-multus.conf', '01-old.json', '02-notes.txt', '03-x.conflist.tmp', conflistName]) await writeFile(join(dir, name), '{}')
+  for (const name of [
+    '10-flannel.conflist',
+    '00-multus.conf',
+    '01-old.json',
+    '02-notes.txt',
+    '03-x.conflist.tmp',
+    conflistName,
+  ])
+    await writeFile(join(dir, name), '{}')
   await mkdir(join(dir, '04-a-directory.conf'))
   expect(await competingConfigs(dir)).toEqual(['00-multus.conf', '01-old.json'])
 })
@@ -47,7 +55,15 @@ test('one that is set aside is no competitor any more, and none that was set asi
   }
   expect(await competingConfigs(dir)).toEqual([])
   const names = (await readdir(dir)).toSorted()
-  expect(names).toEqual(['00-old.conf.2.set-aside-by-fairlead', '00-old.conf.3.set-aside-by-fairlead', '00-old.conf.set-aside-by-fairlead'])
-  expect(await Promise.all(names.map((name) => readFile(join(dir, name), 'utf8')))).toEqual(['second', 'third', 'first'])
+  expect(names).toEqual([
+    '00-old.conf.2.set-aside-by-fairlead',
+    '00-old.conf.3.set-aside-by-fairlead',
+    '00-old.conf.set-aside-by-fairlead',
+  ])
+  expect(await Promise.all(names.map((name) => readFile(join(dir, name), 'utf8')))).toEqual([
+    'second',
+    'third',
+    'first',
+  ])
   expect(await setAside(dir, '00-old.conf')).toBeUndefined()
 })

@@ -1,4 +1,5 @@
-// The network configuration list that makes a runtime call us. Its presence is the node's "ready": cni-config/README.md explains each field.
+// The network configuration list that makes a runtime call us. Its presence is the node's "ready": cni-config/README.md
+// explains each field.
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { extname, join } from 'node:path'
 import { writeDurably } from '../durable-file.ts'
@@ -6,7 +7,10 @@ import { writeDurably } from '../durable-file.ts'
 /** Runtimes take the first file by name; flannel's is 10-flannel.conflist, kindnet's 10-kindnet.conflist. */
 export const conflistName = '05-fairlead.conflist'
 
-/** The text of cni-config/05-fairlead.conflist. The same on every node and in every version: a runtime uses it for the DEL of pods that an older one made. */
+/**
+ * The text of cni-config/05-fairlead.conflist. The same on every node and in every version: a runtime uses it for the
+ * DEL of pods that an older one made.
+ */
 export function conflist(): string {
   const list = {
     cniVersion: '1.0.0',
@@ -18,8 +22,9 @@ export function conflist(): string {
 }
 
 /**
- * Puts the list there if it is not there with the same bytes: containerd takes a write lock to reload, and an ADD under way holds it off. The temporary file is in
- * the same directory, for a rename from elsewhere is not noticed, and ends in .tmp, which no runtime loads.
+ * Puts the list there if it is not there with the same bytes: containerd takes a write lock to reload, and an ADD under
+ * way holds it off. The temporary file is in the same directory, for a rename from elsewhere is not noticed, and ends
+ * in .tmp, which no runtime loads.
  */
 export async function installConflist(dir: string, text: string): Promise<'written' | 'unchanged'> {
   const path = join(dir, conflistName)
@@ -34,7 +39,10 @@ export async function removeConflist(dir: string): Promise<boolean> {
   return (await present(unlink(join(dir, conflistName)).then(() => true))) ?? false
 }
 
-/** The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those behind ours do no harm. */
+/**
+ * The names of configurations that a runtime prefers to ours, since they come before it, first the one it takes. Those
+ * behind ours do no harm.
+ */
 export async function competingConfigs(dir: string): Promise<string[]> {
   return (await otherConfigs(dir)).filter((name) => name < conflistName)
 }
@@ -42,7 +50,10 @@ export async function competingConfigs(dir: string): Promise<string[]> {
 /** The names of all configurations that a runtime could load if ours were not there, first the one it would take. */
 export async function otherConfigs(dir: string): Promise<string[]> {
   const entries = (await present(readdir(dir, { withFileTypes: true }))) ?? []
-  return entries.filter((entry) => !entry.isDirectory() && loaded.has(extname(entry.name)) && entry.name !== conflistName).map(({ name }) => name).toSorted()
+  return entries
+    .filter((entry) => !entry.isDirectory() && loaded.has(extname(entry.name)) && entry.name !== conflistName)
+    .map(({ name }) => name)
+    .toSorted()
 }
 
 /** The names of those that {@link setAside} has renamed. */
@@ -51,8 +62,8 @@ export async function configsSetAside(dir: string): Promise<string[]> {
 }
 
 /**
- * Renames a configuration so that no runtime loads it; a person can rename it back. To be called once ours is there: a runtime without any would
- * start no pod. Another file of that name that was set aside before is kept.
+ * Renames a configuration so that no runtime loads it; a person can rename it back. To be called once ours is there: a
+ * runtime without any would start no pod. Another file of that name that was set aside before is kept.
  * @returns the new name; undefined when the file has gone by itself.
  */
 export async function setAside(dir: string, name: string): Promise<string | undefined> {

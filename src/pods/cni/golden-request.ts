@@ -1,4 +1,5 @@
-// One ADD from end to end, for the tests on both sides of the socket: what a runtime gives the CNI binary, the very bytes the binary sends, and what they mean.
+// One ADD from end to end, for the tests on both sides of the socket: what a runtime gives the CNI binary, the very
+// bytes the binary sends, and what they mean.
 import { parseAddress } from '../../net/address.ts'
 import { parseInterfaceName } from '../../net/interface-name.ts'
 import type { AddRequest } from './cni-request.ts'
@@ -10,7 +11,8 @@ export const goldenEnvironment = (netns: string): Record<string, string> => ({
   CNI_CONTAINERID: '8f1c2d3e4f5061728394a5b6c7d8e9f00112233445566778899aabbccddeeff0',
   CNI_NETNS: netns,
   CNI_IFNAME: 'eth0',
-  CNI_ARGS: 'K8S_POD_UID=6c3f9a60-0d0e-4a5b-9a70-0f5d8ce0a001;IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-7d9c5b-x2x4q;K8S_POD_INFRA_CONTAINER_ID=8f1c2d3e',
+  CNI_ARGS:
+    'K8S_POD_UID=6c3f9a60-0d0e-4a5b-9a70-0f5d8ce0a001;IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web-7d9c5b-x2x4q;K8S_POD_INFRA_CONTAINER_ID=8f1c2d3e',
   CNI_PATH: '/opt/cni/bin',
 })
 
@@ -22,7 +24,9 @@ export const goldenConf =
 
 export function goldenBody(netns: string, netnsId: string): string {
   const { PATH: _, ...variables } = goldenEnvironment(netns)
-  return `${Object.entries(variables).map(([name, value]) => `${name}=${value}\0`).join('')}FAIRLEAD_NETNS_ID=${netnsId}\0\0${goldenConf}`
+  return `${Object.entries(variables)
+    .map(([name, value]) => `${name}=${value}\0`)
+    .join('')}FAIRLEAD_NETNS_ID=${netnsId}\0\0${goldenConf}`
 }
 
 /** The whole request on the socket. */

@@ -4,7 +4,8 @@ import type { CniVersion } from './cni-version.ts'
 
 /** @param version the request's; 1.0.0 where the error is that there is none (runtimes do not look at it). */
 export function renderError(error: unknown, version: CniVersion = '1.0.0'): string {
-  const { code, message, details } = error instanceof CniError ? error : { code: cniCodes.internal, message: messageOf(error), details: undefined }
+  const { code, message, details } =
+    error instanceof CniError ? error : { code: cniCodes.internal, message: messageOf(error), details: undefined }
   return `${JSON.stringify({ cniVersion: version, code, msg: message, details })}\n`
 }
 

@@ -44,14 +44,19 @@ export class FamilyRules {
       await this.#readBack(desired, edits)
     }
     this.#applied = desired
-    const repaired = previous === undefined ? [] : edits.filter(sameWanted(previous, desired)).map(({ object }) => object)
-    if (repaired.length > 0) this.#log.warn({ family: this.#family, rules: repaired }, 'iptables rules had been changed by another program: repaired')
+    const repaired =
+      previous === undefined ? [] : edits.filter(sameWanted(previous, desired)).map(({ object }) => object)
+    if (repaired.length > 0)
+      this.#log.warn(
+        { family: this.#family, rules: repaired },
+        'iptables rules had been changed by another program: repaired',
+      )
     return { text, repaired }
   }
 
   /**
-   * Goes from what was last applied to the desired rules without reading the kernel, for changes that a pod waits for. What is found not to be as we had left it
-   * turns it into a {@link reconcile}. @throws {CommandError}
+   * Goes from what was last applied to the desired rules without reading the kernel, for changes that a pod waits for.
+   * What is found not to be as we had left it turns it into a {@link reconcile}. @throws {CommandError}
    */
   async update(desired: RuleSet): Promise<void> {
     const previous = this.#applied
@@ -69,13 +74,17 @@ export class FamilyRules {
       this.#applied = { chains: desired.chains, jumps: previous.jumps }
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      this.#log.warn({ family: this.#family, stderr: error.stderr }, 'iptables rules are not as we had left them: reading them all')
+      this.#log.warn(
+        { family: this.#family, stderr: error.stderr },
+        'iptables rules are not as we had left them: reading them all',
+      )
       await this.reconcile(desired)
     }
   }
 
   /**
-   * A cheap look at what a flush takes away: each jump, and the last rule of each chain. True where nothing is known, since a reconcile is due then anyway.
+   * A cheap look at what a flush takes away: each jump, and the last rule of each chain. True where nothing is known,
+   * since a reconcile is due then anyway.
    * @throws {CommandError}
    */
   async intact(): Promise<boolean> {
@@ -104,13 +113,25 @@ export class FamilyRules {
     return [...diffChains(desired, observed, this.#spellings), ...diffJumps(desired, observed, this.#spellings)]
   }
 
-  /** Looks at what was just written. Where it only reads otherwise than we spell it, that is remembered: the next pass must not take it for drift. */
+  /**
+   * Looks at what was just written. Where it only reads otherwise than we spell it, that is remembered: the next pass
+   * must not take it for drift.
+   */
   async #readBack(desired: RuleSet, edits: readonly Edit[]): Promise<void> {
     const written = new Set(edits.map(({ object }) => object.split(' > ')[0]))
-    const observed = await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains].filter((place) => written.has(placeKey(place))))
+    const observed = await observeChains(
+      this.#kernel,
+      this.#family,
+      [...baseChains, ...ourChains].filter((place) => written.has(placeKey(place))),
+    )
     const pairs = [
       ...desired.chains.map((chain) => ({ rules: chain.rules, printed: observed.get(placeKey(chain)) })),
-      ...desired.jumps.map((jump) => ({ rules: [jump.rule], printed: observed.get(placeKey({ table: jump.table, name: jump.base }))?.filter((rule) => rule.endsWith(` -j ${jump.target}`)) })),
+      ...desired.jumps.map((jump) => ({
+        rules: [jump.rule],
+        printed: observed
+          .get(placeKey({ table: jump.table, name: jump.base }))
+          ?.filter((rule) => rule.endsWith(` -j ${jump.target}`)),
+      })),
     ]
     for (const { rules, printed } of pairs) {
       if (printed !== undefined) this.#learn(leftOver(rules, printed, this.#spellings))
@@ -119,13 +140,15 @@ export class FamilyRules {
   }
 
   /**
-   * Rules for Services, which ours must stand behind, may have come between our look and our write: at a start both are written at the same time. What was removed needs no
-   * room, also where nothing was: in a dry run.
+   * Rules for Services, which ours must stand behind, may have come between our look and our write: at a start both are
+   * written at the same time. What was removed needs no room, also where nothing was: in a dry run.
    */
   async #makeRoom({ chains, jumps }: RuleSet, observed: ObservedChains): Promise<void> {
     const written = jumps.filter(({ table, base }) => observed.has(placeKey({ table, name: base })))
     const wanted = describeRules({ chains: [], jumps: written })
-    const text = restoreText(diffJumps({ chains, jumps: written }, observed, this.#spellings).filter(({ object }) => wanted.has(object)))
+    const text = restoreText(
+      diffJumps({ chains, jumps: written }, observed, this.#spellings).filter(({ object }) => wanted.has(object)),
+    )
     if (text !== '') await this.#kernel.restoreRules(this.#family, text)
   }
 

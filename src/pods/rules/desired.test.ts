@@ -15,7 +15,10 @@ function rulesOf(name: string, of: RulesInput): readonly string[] {
 
 test.each(Object.entries(examples))('the rules of %s, as they go to an empty table', async (name, of) => {
   const desired = desiredRules(of)
-  const text = restoreText([...diffChains(desired, new Map(), new Spellings()), ...diffJumps(desired, new Map(), new Spellings())])
+  const text = restoreText([
+    ...diffChains(desired, new Map(), new Spellings()),
+    ...diffJumps(desired, new Map(), new Spellings()),
+  ])
   await expect(text).toMatchFileSnapshot(`golden/${name}.rules`)
 })
 
@@ -23,7 +26,9 @@ test('every chain and base chain is among those that are looked at and removed, 
   for (const of of Object.values(examples)) {
     const { chains, jumps } = desiredRules(of)
     expect(ourChains.map(placeKey)).toEqual(expect.arrayContaining(chains.map(placeKey)))
-    expect(baseChains.map(placeKey)).toEqual(expect.arrayContaining(jumps.map(({ table, base }) => placeKey({ table, name: base }))))
+    expect(baseChains.map(placeKey)).toEqual(
+      expect.arrayContaining(jumps.map(({ table, base }) => placeKey({ table, name: base }))),
+    )
     for (const { target } of jumps) expect(chains.map(({ name }) => name)).toContain(target)
   }
   for (const { name } of ourChains) expect(name.length).toBeLessThanOrEqual(28)
@@ -40,22 +45,33 @@ test("the node's own podCIDR is a pod network though its Node has not been seen 
 
 test('the order in which nodes and their CIDRs are known makes no difference', () => {
   const shuffled = fc.shuffledSubarray([...input.podNetworks], { minLength: input.podNetworks.length })
-  fc.assert(fc.property(shuffled, (podNetworks) => {
-    expect(desiredRules({ ...input, podNetworks })).toEqual(desiredRules(input))
-  }))
+  fc.assert(
+    fc.property(shuffled, (podNetworks) => {
+      expect(desiredRules({ ...input, podNetworks })).toEqual(desiredRules(input))
+    }),
+  )
 })
 
 test('nothing that a runtime says of a pod leaves its comment', () => {
   const text = fc.oneof(fc.string({ maxLength: 400 }), fc.constant('a" -j ACCEPT\n-A INPUT -j ACCEPT #'))
-  fc.assert(fc.property(text, text, (namespace, name) => {
-    const [rule = ''] = rulesOf('FAIRLEAD-HOSTPORT-DNAT', { ...input, attachments: [attachmentOf(5, [port(80)], { pod: { namespace, name, uid: undefined } })] })
-    expect(rule).toMatch(/^-A FAIRLEAD-HOSTPORT-DNAT -p tcp -m comment --comment "pod [\w./-]{1,200}" -m tcp --dport 80 -j DNAT --to-destination 10\.244\.1\.5:80$/)
-  }))
+  fc.assert(
+    fc.property(text, text, (namespace, name) => {
+      const [rule = ''] = rulesOf('FAIRLEAD-HOSTPORT-DNAT', {
+        ...input,
+        attachments: [attachmentOf(5, [port(80)], { pod: { namespace, name, uid: undefined } })],
+      })
+      expect(rule).toMatch(
+        /^-A FAIRLEAD-HOSTPORT-DNAT -p tcp -m comment --comment "pod [\w./-]{1,200}" -m tcp --dport 80 -j DNAT --to-destination 10\.244\.1\.5:80$/,
+      )
+    }),
+  )
 })
 
 test('localhost off: a host port does not take a port of 127.0.0.1 away', () => {
   const off = { ...input, localhostHostPorts: false }
-  expect(rulesOf('FAIRLEAD-HOSTPORTS', off)[0]).toBe('-A FAIRLEAD-HOSTPORTS -d 127.0.0.0/8 -m comment --comment "not on localhost" -j RETURN')
+  expect(rulesOf('FAIRLEAD-HOSTPORTS', off)[0]).toBe(
+    '-A FAIRLEAD-HOSTPORTS -d 127.0.0.0/8 -m comment --comment "not on localhost" -j RETURN',
+  )
   expect(rulesOf('FAIRLEAD-HOSTPORTS', off).join('\n')).not.toContain('-s 127.0.0.0/8')
   expect(rulesOf('FAIRLEAD-LOCALNET', off)).toEqual([])
 })

@@ -22,7 +22,12 @@ export function diffChains(desired: RuleSet, observed: ObservedChains, spellings
   const removed = ourChains.filter((place) => !wanted.has(placeKey(place)) && observed.has(placeKey(place)))
   return [
     ...desired.chains.flatMap((chain) => diffChain(chain, observed.get(placeKey(chain)), spellings) ?? []),
-    ...removed.map(({ table, name }) => ({ table, object: placeKey({ table, name }), declare: `:${name} - [0:0]`, lines: [`-X ${name}`] })),
+    ...removed.map(({ table, name }) => ({
+      table,
+      object: placeKey({ table, name }),
+      declare: `:${name} - [0:0]`,
+      lines: [`-X ${name}`],
+    })),
   ]
 }
 
@@ -35,16 +40,24 @@ export function diffJumps(desired: RuleSet, observed: ObservedChains, spellings:
 }
 
 /**
- * The edits as text for one `iptables-restore --noflush`; empty for none. In each table the chains are there before a rule names them, and no rule names
- * a chain any more when it goes. Deletions come before insertions, whose positions count on it.
+ * The edits as text for one `iptables-restore --noflush`; empty for none. In each table the chains are there before a
+ * rule names them, and no rule names a chain any more when it goes. Deletions come before insertions, whose positions
+ * count on it.
  */
 export function restoreText(edits: readonly Edit[]): string {
   const tables = [...new Set(edits.map(({ table }) => table))]
   return tables
     .map((table) => {
       const own = edits.filter((edit) => edit.table === table)
-      const phases = Map.groupBy(own.flatMap((edit) => edit.lines), (line) => (line.startsWith('-D ') ? 'rules out' : line.startsWith('-X ') ? 'chains out' : 'rules in'))
-      const lines = [...(phases.get('rules out') ?? []), ...(phases.get('rules in') ?? []), ...(phases.get('chains out') ?? [])]
+      const phases = Map.groupBy(
+        own.flatMap((edit) => edit.lines),
+        (line) => (line.startsWith('-D ') ? 'rules out' : line.startsWith('-X ') ? 'chains out' : 'rules in'),
+      )
+      const lines = [
+        ...(phases.get('rules out') ?? []),
+        ...(phases.get('rules in') ?? []),
+        ...(phases.get('chains out') ?? []),
+      ]
       return [`*${table}`, ...own.flatMap((edit) => edit.declare ?? []), ...lines, 'COMMIT', ''].join('\n')
     })
     .join('')
@@ -52,11 +65,18 @@ export function restoreText(edits: readonly Edit[]): string {
 
 /** Each chain and jump as text, by its {@link Edit.object}: two sets that agree on an object want the same of it. */
 export function describeRules({ chains, jumps }: RuleSet): Map<string, string> {
-  return new Map([...chains.map((chain) => [placeKey(chain), chain.rules.join('\n')] as const), ...jumps.map((jump) => [jumpKey(jump), jump.rule] as const)])
+  return new Map([
+    ...chains.map((chain) => [placeKey(chain), chain.rules.join('\n')] as const),
+    ...jumps.map((jump) => [jumpKey(jump), jump.rule] as const),
+  ])
 }
 
 /** What each side has that the other lacks, in order. */
-export function leftOver(rules: readonly string[], observed: readonly string[], spellings: Spellings): { missing: string[]; surplus: string[] } {
+export function leftOver(
+  rules: readonly string[],
+  observed: readonly string[],
+  spellings: Spellings,
+): { missing: string[]; surplus: string[] } {
   const surplus = [...observed]
   const missing = rules.filter((rule) => {
     const index = surplus.findIndex((printed) => spellings.same(rule, printed))
@@ -73,7 +93,9 @@ function diffChain(chain: Chain, observed: readonly string[] | undefined, spelli
   if (observed === undefined) return { table, object, declare, lines: rules }
   if (chain.order === 'set') {
     const { missing, surplus } = leftOver(rules, observed, spellings)
-    return missing.length + surplus.length === 0 ? undefined : { table, object, lines: [...surplus.map(deletion), ...missing] }
+    return missing.length + surplus.length === 0
+      ? undefined
+      : { table, object, lines: [...surplus.map(deletion), ...missing] }
   }
   const same = rules.length === observed.length && rules.every((rule, i) => spellings.same(rule, observed[i] ?? ''))
   return same ? undefined : { table, object, declare, lines: rules }
@@ -93,11 +115,19 @@ function diffBase({ table, base, jumps, rules }: Base, spellings: Spellings): Ed
   const wrong = rules.filter((rule) => isOurs(rule) && !right.has(targetOf(rule)))
   const kept = rules.filter((rule) => !wrong.includes(rule))
   const removals = [...new Set(wrong.map(targetOf))].map((target) => ({
-    table, object: jumpKey({ table, base, target }), lines: wrong.filter((rule) => targetOf(rule) === target).map(deletion),
+    table,
+    object: jumpKey({ table, base, target }),
+    lines: wrong.filter((rule) => targetOf(rule) === target).map(deletion),
   }))
   const insertions = jumps
     .filter(({ target }) => !right.has(target))
-    .map((jump) => ({ table, object: jumpKey(jump), lines: [jump.place === 'last' ? jump.rule : jump.rule.replace(`-A ${base}`, `-I ${base} ${lastKubeJump(kept) + 2}`)] }))
+    .map((jump) => ({
+      table,
+      object: jumpKey(jump),
+      lines: [
+        jump.place === 'last' ? jump.rule : jump.rule.replace(`-A ${base}`, `-I ${base} ${lastKubeJump(kept) + 2}`),
+      ],
+    }))
   return mergeByObject([...removals, ...insertions])
 }
 
@@ -109,7 +139,9 @@ function jumpKey({ table, base, target }: { table: IptablesTable; base: string; 
 function standsRight(jump: Jump, rules: readonly string[], spellings: Spellings): boolean {
   const there = rules.flatMap((rule, index) => (targetOf(rule) === jump.target ? [{ rule, index }] : []))
   const [only] = there
-  return only !== undefined && there.length === 1 && spellings.same(jump.rule, only.rule) && only.index > lastKubeJump(rules)
+  return (
+    only !== undefined && there.length === 1 && spellings.same(jump.rule, only.rule) && only.index > lastKubeJump(rules)
+  )
 }
 
 function lastKubeJump(rules: readonly string[]): number {
@@ -127,5 +159,7 @@ function deletion(rule: string): string {
 
 function mergeByObject(edits: readonly Edit[]): Edit[] {
   const groups = Map.groupBy(edits, ({ object }) => object)
-  return [...groups.values()].flatMap(([first, ...rest]) => (first === undefined ? [] : [{ ...first, lines: [first, ...rest].flatMap((edit) => edit.lines) }]))
+  return [...groups.values()].flatMap(([first, ...rest]) =>
+    first === undefined ? [] : [{ ...first, lines: [first, ...rest].flatMap((edit) => edit.lines) }],
+  )
 }

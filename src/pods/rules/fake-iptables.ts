@@ -34,7 +34,8 @@ export class FakeIptables {
       foreignWrites: async () => this.foreignWrites,
       hasRules: async (family, rules) => {
         this.looks++
-        const held = (table: string) => [...this.chains].filter(([key]) => key.startsWith(`${family} ${table} `)).flatMap(([, all]) => all)
+        const held = (table: string) =>
+          [...this.chains].filter(([key]) => key.startsWith(`${family} ${table} `)).flatMap(([, all]) => all)
         return rules.every(({ table, rule }) => held(table).includes(this.print(rule)))
       },
       deleteUdpConntrack: async (family, { port }) => {
@@ -46,7 +47,9 @@ export class FakeIptables {
   }
 
   observed(family: Family): ObservedChains {
-    return new Map([...this.chains].filter(([key]) => key.startsWith(`${family} `)).map(([key, rules]) => [key.slice(2), rules]))
+    return new Map(
+      [...this.chains].filter(([key]) => key.startsWith(`${family} `)).map(([key, rules]) => [key.slice(2), rules]),
+    )
   }
 
   /** A table at a time, all of it or nothing, as the kernel does. */
@@ -55,7 +58,8 @@ export class FakeIptables {
     let draft = new Map<string, string[]>()
     for (const line of text.split('\n').filter(Boolean)) {
       const [command = '', name = ''] = line.split(' ')
-      if (line.startsWith('*')) [table, draft] = [line.slice(1), new Map([...this.chains].map(([key, rules]) => [key, [...rules]]))]
+      if (line.startsWith('*'))
+        [table, draft] = [line.slice(1), new Map([...this.chains].map(([key, rules]) => [key, [...rules]]))]
       else if (line === 'COMMIT') this.#commit(draft)
       else if (line.startsWith(':')) draft.set(`${family} ${table} ${command.slice(1)}`, [])
       else this.#edit(draft, `${family} ${table} ${name}`, line)
@@ -73,7 +77,8 @@ export class FakeIptables {
     const rules = draft.get(key)
     if (rules === undefined) refuse(line, 'No chain/target/match by that name')
     if (command === '-X') {
-      if (rules.length > 0 || [...draft.values()].some((others) => others.some((rule) => rule.endsWith(` -j ${name}`)))) refuse(line, 'Device or resource busy')
+      if (rules.length > 0 || [...draft.values()].some((others) => others.some((rule) => rule.endsWith(` -j ${name}`))))
+        refuse(line, 'Device or resource busy')
       draft.delete(key)
     } else if (command === '-A') {
       rules.push(this.print(line))

@@ -21,17 +21,22 @@ export class HostPortClaims {
   }
 
   /**
-   * Takes the ports of an attachment, all or none. An earlier sandbox of the same pod gives way: it is dead, or the pod would not have a new one.
+   * Takes the ports of an attachment, all or none. An earlier sandbox of the same pod gives way: it is dead, or the pod
+   * would not have a new one.
    * @throws {HostPortTakenError} where another pod has one of them.
    */
   claim(attachment: Attachment): void {
-    const rivals = this.holders.filter((holder) => attachmentKey(holder) !== attachmentKey(attachment) && clash(holder, attachment) !== undefined)
+    const rivals = this.holders.filter(
+      (holder) => attachmentKey(holder) !== attachmentKey(attachment) && clash(holder, attachment) !== undefined,
+    )
     const strangers = rivals.filter((holder) => !isSamePod(holder, attachment))
     for (const holder of strangers) {
       const mapping = clash(holder, attachment)
       if (mapping === undefined) continue
       const where = mapping.hostAddress ?? 'this node'
-      throw new HostPortTakenError(`Host port ${mapping.hostPort}/${mapping.protocol} on ${where} is taken by pod ${describePod(holder)}; delete that pod or choose another hostPort`)
+      throw new HostPortTakenError(
+        `Host port ${mapping.hostPort}/${mapping.protocol} on ${where} is taken by pod ${describePod(holder)}; delete that pod or choose another hostPort`,
+      )
     }
     for (const holder of rivals) this.release(holder)
     this.#holders.set(attachmentKey(attachment), attachment)
@@ -45,7 +50,12 @@ export class HostPortClaims {
 
 /** The first mapping of the second that the first has too. */
 function clash(holder: Attachment, wanted: Attachment): PortMapping | undefined {
-  return wanted.portMappings.find((mapping) => holder.portMappings.some((held) => held.protocol === mapping.protocol && held.hostPort === mapping.hostPort && addressesMeet(held, mapping)))
+  return wanted.portMappings.find((mapping) =>
+    holder.portMappings.some(
+      (held) =>
+        held.protocol === mapping.protocol && held.hostPort === mapping.hostPort && addressesMeet(held, mapping),
+    ),
+  )
 }
 
 function addressesMeet({ hostAddress: one }: PortMapping, { hostAddress: other }: PortMapping): boolean {

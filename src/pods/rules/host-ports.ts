@@ -1,10 +1,11 @@
 // A host port: a connection to a port of the node goes to a port of one of its pods.
 //
-// The walk, from outside: nat PREROUTING -> KUBE-SERVICES (a Service on a local address comes before a host port) -> FAIRLEAD-HOSTPORTS, for local
-// destinations -> FAIRLEAD-HOSTPORT-DNAT, one rule a port -> routed to the bridge. The pod sees the client's own address.
-// From the node itself it is the same by nat OUTPUT. From 127.0.0.1, or from a pod of this node (which may be the very pod: hairpin), the reply would not come
-// back this way, so FAIRLEAD-HOSTPORTS marks them first and FAIRLEAD-HOSTPORT-MASQ in nat POSTROUTING gives them the bridge's address. What matched
-// no port returns and the mark is taken off again: it is nobody else's business.
+// The walk, from outside: nat PREROUTING -> KUBE-SERVICES (a Service on a local address comes before a host port) ->
+// FAIRLEAD-HOSTPORTS, for local destinations -> FAIRLEAD-HOSTPORT-DNAT, one rule a port -> routed to the bridge. The
+// pod sees the client's own address. From the node itself it is the same by nat OUTPUT. From 127.0.0.1, or from a pod
+// of this node (which may be the very pod: hairpin), the reply would not come back this way, so FAIRLEAD-HOSTPORTS
+// marks them first and FAIRLEAD-HOSTPORT-MASQ in nat POSTROUTING gives them the bridge's address. What matched no port
+// returns and the mark is taken off again: it is nobody else's business.
 import { addressBits, familyOf } from '../../net/address.ts'
 import { aggregateCidrs, formatCidr, parseCidr } from '../../net/cidr.ts'
 import type { Attachment, PortMapping } from '../attachment.ts'
@@ -20,7 +21,9 @@ export function hostPortRules(input: RulesInput): RuleSet {
   const { family, attachments } = input
   // The kernel routes no IPv6 loopback address off the node, so ::1 can never be one.
   const localhost = input.localhostHostPorts && family === 4
-  const dnatRules = attachments.flatMap((attachment) => attachment.portMappings.flatMap((mapping) => dnat(input, attachment, mapping)))
+  const dnatRules = attachments.flatMap((attachment) =>
+    attachment.portMappings.flatMap((mapping) => dnat(input, attachment, mapping)),
+  )
   const sources = [...aggregateCidrs(ofFamily(input.localPodCidrs, family)), ...(localhost ? [loopback[4]] : [])]
   return {
     chains: [
@@ -29,8 +32,12 @@ export function hostPortRules(input: RulesInput): RuleSet {
         table: 'nat',
         name: entry,
         rules: [
-          ...(localhost ? [] : [rule(entry, `-d ${formatCidr(loopback[family])}`, comment('not on localhost'), '-j RETURN')]),
-          ...sources.map((cidr) => rule(entry, from(cidr), comment('replies must come back here'), `-j MARK --set-xmark ${hostPortMark}`)),
+          ...(localhost
+            ? []
+            : [rule(entry, `-d ${formatCidr(loopback[family])}`, comment('not on localhost'), '-j RETURN')]),
+          ...sources.map((cidr) =>
+            rule(entry, from(cidr), comment('replies must come back here'), `-j MARK --set-xmark ${hostPortMark}`),
+          ),
           rule(entry, `-j ${ports}`),
           rule(entry, comment('no host port'), `-j MARK --set-xmark ${withoutHostPortMark}`),
         ],
@@ -51,13 +58,25 @@ export function hostPortRules(input: RulesInput): RuleSet {
       // A loopback address from the wire is forged: the DNAT would carry it past the kernel's own check.
       entryJump('PREROUTING', `! -d ${formatCidr(loopback[family])}`),
       entryJump('OUTPUT', ''),
-      { table: 'nat', base: 'POSTROUTING', target: masquerade, rule: rule('POSTROUTING', comment('fairlead host ports'), `-j ${masquerade}`), place: 'last' },
+      {
+        table: 'nat',
+        base: 'POSTROUTING',
+        target: masquerade,
+        rule: rule('POSTROUTING', comment('fairlead host ports'), `-j ${masquerade}`),
+        place: 'last',
+      },
     ],
   }
 }
 
 function entryJump(base: 'PREROUTING' | 'OUTPUT', match: string): Jump {
-  return { table: 'nat', base, target: entry, rule: rule(base, match, comment('fairlead host ports'), '-m addrtype --dst-type LOCAL', `-j ${entry}`), place: 'last' }
+  return {
+    table: 'nat',
+    base,
+    target: entry,
+    rule: rule(base, match, comment('fairlead host ports'), '-m addrtype --dst-type LOCAL', `-j ${entry}`),
+    place: 'last',
+  }
 }
 
 /** One rule, or none where the pod or the host address has not this family. */
@@ -77,7 +96,10 @@ function dnat({ family }: RulesInput, attachment: Attachment, mapping: PortMappi
   ]
 }
 
-/** NAMESPACE/NAME, or the container where the runtime did not say; only what is safe in a rule, and short enough for a comment (255 bytes). */
+/**
+ * NAMESPACE/NAME, or the container where the runtime did not say; only what is safe in a rule, and short enough for a
+ * comment (255 bytes).
+ */
 export function describePod({ pod, containerId }: Attachment): string {
   const text = pod === undefined ? containerId.slice(0, 12) : `${pod.namespace}/${pod.name}`
   return text.replaceAll(/[^\w./-]/g, '').slice(0, 200)

@@ -1,10 +1,12 @@
-// Keeps the node's loopback addresses to the node, where route_localnet on the bridge would open them to pods (CVE-2020-8558).
+// Keeps the node's loopback addresses to the node, where route_localnet on the bridge would open them to pods
+// (CVE-2020-8558).
 //
-// The walk: pod -> bridge -> mangle PREROUTING -> FAIRLEAD-LOCALNET. A loopback address on the bridge is forged, as source or as destination. The
-// honest traffic of localhost host ports never shows one here: its packets leave with the bridge's address (FAIRLEAD-HOSTPORT-MASQ), replies come to
-// that address, and they are un-NATed only later, in nat PREROUTING. So what is dropped is neither translated nor part of a connection,
-// without asking conntrack. kubelet's rule for the same in filter INPUT lets a forged loopback source through, and a packet that a DNAT rule
-// sends elsewhere never comes by there.
+// The walk: pod -> bridge -> mangle PREROUTING -> FAIRLEAD-LOCALNET. A loopback address on the bridge is forged, as
+// source or as destination. The honest traffic of localhost host ports never shows one here: its packets leave with the
+// bridge's address (FAIRLEAD-HOSTPORT-MASQ), replies come to that address, and they are un-NATed only later, in nat
+// PREROUTING. So what is dropped is neither translated nor part of a connection, without asking conntrack. kubelet's
+// rule for the same in filter INPUT lets a forged loopback source through, and a packet that a DNAT rule sends
+// elsewhere never comes by there.
 import { comment, noRules, rule, type RuleSet, type RulesInput } from './rule-set.ts'
 
 const name = 'FAIRLEAD-LOCALNET'
@@ -18,6 +20,14 @@ export function localnetRules(input: RulesInput): RuleSet {
   ]
   return {
     chains: [{ table: 'mangle', name, rules, order: 'sequence' }],
-    jumps: [{ table: 'mangle', base: 'PREROUTING', target: name, rule: rule('PREROUTING', `-i ${input.bridge}`, comment('fairlead localhost guard'), `-j ${name}`), place: 'last' }],
+    jumps: [
+      {
+        table: 'mangle',
+        base: 'PREROUTING',
+        target: name,
+        rule: rule('PREROUTING', `-i ${input.bridge}`, comment('fairlead localhost guard'), `-j ${name}`),
+        place: 'last',
+      },
+    ],
   }
 }

@@ -7,6 +7,12 @@ import { type Place, placeKey } from './rule-set.ts'
 
 /** Chain by chain: a whole table takes seconds to read where kube-proxy keeps ten thousand Services in it. */
 export async function observeChains(kernel: Kernel, family: Family, places: readonly Place[]): Promise<ObservedChains> {
-  const found = await settleAll(places.map(async (place) => [placeKey(place), await kernel.rulesOf(family, place.table, place.name)] as const))
-  return new Map(found.flatMap(([key, lines]) => (lines === undefined ? [] : [[key, lines.filter((line) => line.startsWith('-A '))] as const])))
+  const found = await settleAll(
+    places.map(async (place) => [placeKey(place), await kernel.rulesOf(family, place.table, place.name)] as const),
+  )
+  return new Map(
+    found.flatMap(([key, lines]) =>
+      lines === undefined ? [] : [[key, lines.filter((line) => line.startsWith('-A '))] as const],
+    ),
+  )
 }

@@ -9,7 +9,15 @@ import type { RulesSettings } from './rules.ts'
 
 export const dualSettings: RulesSettings = {
   localPodCidrs: [parseCidr('10.244.1.0/24'), parseCidr('fd00:244:1::/64')],
-  podNetworks: ['10.244.0.0/24', '10.244.1.0/24', '10.244.2.0/24', '10.244.3.0/24', '10.244.5.0/24', 'fd00:244:1::/64', 'fd00:244:2::/64'].map(parseCidr),
+  podNetworks: [
+    '10.244.0.0/24',
+    '10.244.1.0/24',
+    '10.244.2.0/24',
+    '10.244.3.0/24',
+    '10.244.5.0/24',
+    'fd00:244:1::/64',
+    'fd00:244:2::/64',
+  ].map(parseCidr),
   nonMasqueradeCidrs: [parseCidr('10.0.0.0/16'), parseCidr('fd00:beef::/32')],
   bridge: parseInterfaceName('cni0'),
   masquerade: true,
@@ -17,7 +25,11 @@ export const dualSettings: RulesSettings = {
 }
 
 /** A pod 10.244.1.N and fd00:244:1::N with these host ports. */
-export function attachmentOf(n: number, portMappings: readonly PortMapping[] = [], changes: Partial<Attachment> = {}): Attachment {
+export function attachmentOf(
+  n: number,
+  portMappings: readonly PortMapping[] = [],
+  changes: Partial<Attachment> = {},
+): Attachment {
   const containerId = `container${n}`
   const addresses = [parseAddress(`10.244.1.${n}`), parseAddress(`fd00:244:1::${n}`)]
   return {
@@ -45,15 +57,42 @@ export function port(hostPort: number, changes: Partial<PortMapping> = {}): Port
 /** What the golden files show. */
 export const examples: Readonly<Record<string, RulesInput>> = {
   'ipv4-all': {
-    ...dualSettings, family: 4,
+    ...dualSettings,
+    family: 4,
     attachments: [
       attachmentOf(2),
       attachmentOf(5, [port(8080), port(53, { protocol: 'udp', containerPort: 5353 })]),
-      attachmentOf(6, [port(9999, { protocol: 'sctp' }), port(443, { hostAddress: parseAddress('192.168.0.21'), containerPort: 8443 })], { pod: undefined }),
+      attachmentOf(
+        6,
+        [
+          port(9999, { protocol: 'sctp' }),
+          port(443, { hostAddress: parseAddress('192.168.0.21'), containerPort: 8443 }),
+        ],
+        { pod: undefined },
+      ),
       attachmentOf(7, [port(443, { hostAddress: parseAddress('fd00::21') })]),
     ],
   },
-  'ipv6-all': { ...dualSettings, family: 6, attachments: [attachmentOf(5, [port(8080)]), attachmentOf(7, [port(443, { hostAddress: parseAddress('fd00::21') })])] },
-  'ipv4-plain': { ...dualSettings, family: 4, nonMasqueradeCidrs: [], masquerade: false, localhostHostPorts: false, attachments: [] },
-  'ipv4-never-masquerade': { ...dualSettings, family: 4, nonMasqueradeCidrs: [parseCidr('0.0.0.0/0')], attachments: [] },
+  'ipv6-all': {
+    ...dualSettings,
+    family: 6,
+    attachments: [
+      attachmentOf(5, [port(8080)]),
+      attachmentOf(7, [port(443, { hostAddress: parseAddress('fd00::21') })]),
+    ],
+  },
+  'ipv4-plain': {
+    ...dualSettings,
+    family: 4,
+    nonMasqueradeCidrs: [],
+    masquerade: false,
+    localhostHostPorts: false,
+    attachments: [],
+  },
+  'ipv4-never-masquerade': {
+    ...dualSettings,
+    family: 4,
+    nonMasqueradeCidrs: [parseCidr('0.0.0.0/0')],
+    attachments: [],
+  },
 }

@@ -16,16 +16,25 @@ export interface RulesInput {
   readonly bridge: InterfaceName
   readonly masquerade: boolean
   readonly localhostHostPorts: boolean
-  /** Of these, those with port mappings matter. No two of them want the same host port: {@link HostPortClaims} sees to it. */
+  /**
+   * Of these, those with port mappings matter. No two of them want the same host port: {@link HostPortClaims} sees to
+   * it.
+   */
   readonly attachments: readonly Attachment[]
 }
 
 export interface Chain {
   readonly table: IptablesTable
   readonly name: string
-  /** Each exactly as `iptables -S` prints it (the same text on both backends), so that what the kernel holds is compared as text. */
+  /**
+   * Each exactly as `iptables -S` prints it (the same text on both backends), so that what the kernel holds is compared
+   * as text.
+   */
   readonly rules: readonly string[]
-  /** `sequence`: the first match decides, a difference rewrites the chain. `set`: no two rules match the same packet, so single ones come and go. */
+  /**
+   * `sequence`: the first match decides, a difference rewrites the chain. `set`: no two rules match the same packet, so
+   * single ones come and go.
+   */
   readonly order: 'sequence' | 'set'
 }
 
@@ -54,7 +63,9 @@ export interface Place {
   readonly name: string
 }
 
-/** Every chain that we ever make: what is not desired of these is removed. A name that was once in a release stays here. */
+/**
+ * Every chain that we ever make: what is not desired of these is removed. A name that was once in a release stays here.
+ */
 export const ourChains: readonly Place[] = [
   { table: 'mangle', name: 'FAIRLEAD-LOCALNET' },
   { table: 'filter', name: 'FAIRLEAD-FORWARD' },

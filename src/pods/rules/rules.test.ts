@@ -9,7 +9,10 @@ import { PodRules, type RulesSettings } from './rules.ts'
 const log = pino({ level: 'silent' })
 const dnat = '4 nat FAIRLEAD-HOSTPORT-DNAT'
 
-function podRules(iptables: FakeIptables, { families = [4], settings = dualSettings }: { families?: readonly Family[]; settings?: RulesSettings } = {}): PodRules {
+function podRules(
+  iptables: FakeIptables,
+  { families = [4], settings = dualSettings }: { families?: readonly Family[]; settings?: RulesSettings } = {},
+): PodRules {
   const rules = new PodRules({ kernel: iptables.kernel, log, families })
   rules.configure(settings)
   return rules
@@ -17,7 +20,9 @@ function podRules(iptables: FakeIptables, { families = [4], settings = dualSetti
 
 /** Host ports that lead somewhere, as "PORT>ADDRESS:PORT". */
 function published(iptables: FakeIptables): string[] {
-  return (iptables.chains.get(dnat) ?? []).map((rule) => rule.replace(/.*--dport (\d+) .*--to-destination (\S+)/, '$1>$2'))
+  return (iptables.chains.get(dnat) ?? []).map((rule) =>
+    rule.replace(/.*--dport (\d+) .*--to-destination (\S+)/, '$1>$2'),
+  )
 }
 
 test('a pass writes what is missing, the next one nothing, and neither calls it a repair', async () => {
@@ -71,7 +76,9 @@ test('a port that another pod has is refused in one sentence that names it; the 
   const rules = podRules(iptables)
   await rules.reconcile([])
   await rules.add(attachmentOf(5, [port(8080)]))
-  await expect(rules.add(attachmentOf(6, [port(9000), port(8080, { hostAddress: parseAddress('192.168.0.21') })]))).rejects.toThrow(
+  await expect(
+    rules.add(attachmentOf(6, [port(9000), port(8080, { hostAddress: parseAddress('192.168.0.21') })])),
+  ).rejects.toThrow(
     'Host port 8080/tcp on 192.168.0.21 is taken by pod default/web-5; delete that pod or choose another hostPort',
   )
   await rules.remove([attachmentOf(6, [port(9000), port(8080)])])
@@ -111,18 +118,21 @@ test('a removed attachment stays removed, though a list made before still holds 
   expect(published(iptables)).toEqual(['8080>10.244.1.5:80'])
 })
 
-test.each(['flushed', 'deleted'])('an add whose chain was %s by another program works all the same, and the next pass mends the rest', async (how) => {
-  const iptables = new FakeIptables()
-  const rules = podRules(iptables)
-  const [first, second] = [attachmentOf(5, [port(8080)]), attachmentOf(6, [port(8081)])]
-  await rules.reconcile([first])
-  if (how === 'flushed') iptables.chains.set(dnat, [])
-  else iptables.chains.clear()
-  await rules.add(second)
-  expect(published(iptables)).toContain('8081>10.244.1.6:80')
-  await rules.reconcile([first, second])
-  expect(published(iptables)).toEqual(expect.arrayContaining(['8080>10.244.1.5:80', '8081>10.244.1.6:80']))
-})
+test.each(['flushed', 'deleted'])(
+  'an add whose chain was %s by another program works all the same, and the next pass mends the rest',
+  async (how) => {
+    const iptables = new FakeIptables()
+    const rules = podRules(iptables)
+    const [first, second] = [attachmentOf(5, [port(8080)]), attachmentOf(6, [port(8081)])]
+    await rules.reconcile([first])
+    if (how === 'flushed') iptables.chains.set(dnat, [])
+    else iptables.chains.clear()
+    await rules.add(second)
+    expect(published(iptables)).toContain('8081>10.244.1.6:80')
+    await rules.reconcile([first, second])
+    expect(published(iptables)).toEqual(expect.arrayContaining(['8080>10.244.1.5:80', '8081>10.244.1.6:80']))
+  },
+)
 
 test('a port that could not be had is free again', async () => {
   const iptables = new FakeIptables()
@@ -143,7 +153,10 @@ test('what another program changed is counted, what the configuration changed is
   iptables.chains.set('4 filter FORWARD', [])
   expect(await rules.reconcile([])).toMatchObject({ repaired: { length: 2 } })
   rules.configure({ ...dualSettings, masquerade: false })
-  expect(await rules.reconcile([])).toMatchObject({ repaired: [], changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')] })
+  expect(await rules.reconcile([])).toMatchObject({
+    repaired: [],
+    changes: [expect.stringContaining('-X FAIRLEAD-EGRESS')],
+  })
   expect([...iptables.chains.keys()].filter((key) => key.includes('EGRESS'))).toEqual([])
 })
 
@@ -195,7 +208,11 @@ test('where the kernel tells that nobody else has written, nothing is looked at 
 
 test('an iptables that prints rules in its own way is written to once, not for ever', async () => {
   const iptables = new FakeIptables()
-  iptables.print = (rule) => rule.replace('-m tcp --dport', '--dport').replace('0x2000/0x2000', '8192/8192').replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')
+  iptables.print = (rule) =>
+    rule
+      .replace('-m tcp --dport', '--dport')
+      .replace('0x2000/0x2000', '8192/8192')
+      .replace('-m addrtype --dst-type LOCAL', '-m addrtype --dst-type local')
   const rules = podRules(iptables)
   await rules.reconcile([attachmentOf(5, [port(8080)])])
   expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
@@ -211,12 +228,18 @@ test('UDP flows to the port that went elsewhere are forgotten, in each family', 
   const rules = podRules(iptables, { families: [4, 6] })
   await rules.reconcile([])
   await rules.add(attachmentOf(5, [port(53, { protocol: 'udp' }), port(53)]))
-  expect(iptables.conntrack).toEqual([{ family: 4, port: 53 }, { family: 6, port: 53 }])
+  expect(iptables.conntrack).toEqual([
+    { family: 4, port: 53 },
+    { family: 6, port: 53 },
+  ])
 })
 
 test('a family without podCIDR is looked at once', async () => {
   const iptables = new FakeIptables()
-  const rules = podRules(iptables, { families: [6], settings: { ...dualSettings, localPodCidrs: dualSettings.localPodCidrs.filter(({ family }) => family === 4) } })
+  const rules = podRules(iptables, {
+    families: [6],
+    settings: { ...dualSettings, localPodCidrs: dualSettings.localPodCidrs.filter(({ family }) => family === 4) },
+  })
   await rules.reconcile([])
   const { reads } = iptables
   await rules.reconcile([])
@@ -229,6 +252,8 @@ test('clean leaves what is not ours, and nothing that is', async () => {
   const rules = podRules(iptables)
   await rules.reconcile([attachmentOf(5, [port(8080)])])
   await rules.clean()
-  expect([...iptables.chains].filter(([, held]) => held.length > 0)).toEqual([['4 nat PREROUTING', ['-A PREROUTING -j KUBE-SERVICES']]])
+  expect([...iptables.chains].filter(([, held]) => held.length > 0)).toEqual([
+    ['4 nat PREROUTING', ['-A PREROUTING -j KUBE-SERVICES']],
+  ])
   expect([...iptables.chains.keys()].filter((key) => key.includes('FAIRLEAD'))).toEqual([])
 })

@@ -1,4 +1,5 @@
-// The iptables side of the pod network: egress, forwarding and host ports. Called by ADD and DEL for host ports, and by the agent's passes for all.
+// The iptables side of the pod network: egress, forwarding and host ports. Called by ADD and DEL for host ports, and by
+// the agent's passes for all.
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -38,7 +39,9 @@ export class PodRules implements HostPortHook {
   readonly #removed = new Set<string>()
   /** As given to {@link configure}. */
   #configured: RulesSettings | undefined
-  /** In force: set with the first list of attachments and not before it, since what is not known to exist is removed. */
+  /**
+   * In force: set with the first list of attachments and not before it, since what is not known to exist is removed.
+   */
   #settings: RulesSettings | undefined
   /** How often others had written when the rules were last found whole. */
   #wholeAt: number | undefined
@@ -46,7 +49,11 @@ export class PodRules implements HostPortHook {
   constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[] }) {
     this.#kernel = parts.kernel
     this.#log = parts.log
-    this.#lanes = parts.families.map((family) => ({ family, rules: new FamilyRules({ ...parts, family }), turns: new Turns() }))
+    this.#lanes = parts.families.map((family) => ({
+      family,
+      rules: new FamilyRules({ ...parts, family }),
+      turns: new Turns(),
+    }))
   }
 
   /** Takes effect with the next {@link reconcile}. */
@@ -55,18 +62,26 @@ export class PodRules implements HostPortHook {
   }
 
   /**
-   * Compares what iptables holds with what it should hold and writes what differs. Does nothing before {@link configure}.
-   * @param attachments all that exist: those from before a restart get their ports back, or keep them. One whose ADD is under way need not be among them.
+   * Compares what iptables holds with what it should hold and writes what differs. Does nothing before {@link
+   * configure}.
+   * @param attachments all that exist: those from before a restart get their ports back, or keep them. One whose ADD is
+   * under way need not be among them.
    * @throws {CommandError}
    */
   async reconcile(attachments: readonly Attachment[]): Promise<RulesResult> {
     this.#adopt(attachments)
     this.#settings = this.#configured
     if (this.#settings === undefined) return { changes: [], repaired: [] }
-    return total(await this.#everyLane(({ family, rules, turns }) => turns.take(() => rules.reconcile(this.#desired(family)))))
+    return total(
+      await this.#everyLane(({ family, rules, turns }) => turns.take(() => rules.reconcile(this.#desired(family)))),
+    )
   }
 
-  /** Whether no flush has taken rules away since we wrote them: a few ms of CPU, and less where nobody else has written; for a look every other second. @throws {CommandError} */
+  /**
+   * Whether no flush has taken rules away since we wrote them: a few ms of CPU, and less where nobody else has written;
+   * for a look every other second.
+   * @throws {CommandError}
+   */
   async intact(): Promise<boolean> {
     const writes = await this.#kernel.foreignWrites()
     if (writes !== undefined && writes === this.#wholeAt) return true
@@ -102,38 +117,57 @@ export class PodRules implements HostPortHook {
     await this.#update()
   }
 
-  /** Removes every chain and jump of ours; {@link configure} and {@link reconcile} bring them back. @throws {CommandError} */
+  /**
+   * Removes every chain and jump of ours; {@link configure} and {@link reconcile} bring them back.
+   * @throws {CommandError}
+   */
   async clean(): Promise<RulesResult> {
     this.#configured = undefined
     this.#settings = undefined
     return total(await this.#everyLane(({ rules, turns }) => turns.take(() => rules.clean())))
   }
 
-  /** Of the requests that come while a restore runs, the first to have its turn writes for all; the others then find nothing left to do. */
+  /**
+   * Of the requests that come while a restore runs, the first to have its turn writes for all; the others then find
+   * nothing left to do.
+   */
   async #update(): Promise<void> {
-    await this.#everyLane(async ({ family, rules, turns }) => turns.take(async () => {
-      if (this.#settings !== undefined) await rules.update(this.#desired(family))
-    }))
+    await this.#everyLane(async ({ family, rules, turns }) =>
+      turns.take(async () => {
+        if (this.#settings !== undefined) await rules.update(this.#desired(family))
+      }),
+    )
   }
 
   /**
-   * A UDP client that sent to the port before it led here has a conntrack entry that says so, and each packet keeps it alive. As with portmap, that entry goes; it
-   * is no reason to fail an ADD, since new clients are served.
+   * A UDP client that sent to the port before it led here has a conntrack entry that says so, and each packet keeps it
+   * alive. As with portmap, that entry goes; it is no reason to fail an ADD, since new clients are served.
    */
   async #forgetFlows({ portMappings }: Attachment): Promise<void> {
     const ports = new Set(portMappings.filter(({ protocol }) => protocol === 'udp').map(({ hostPort }) => hostPort))
-    const deletions = [...ports].flatMap((port) => this.#lanes.map((lane) => this.#kernel.deleteUdpConntrack(lane.family, { port })))
+    const deletions = [...ports].flatMap((port) =>
+      this.#lanes.map((lane) => this.#kernel.deleteUdpConntrack(lane.family, { port })),
+    )
     for (const result of await Promise.allSettled(deletions)) {
-      if (result.status === 'rejected') this.#log.warn({ err: result.reason as unknown }, 'conntrack entries of a UDP host port could not be deleted: clients that sent to it before may not reach the pod')
+      if (result.status === 'rejected')
+        this.#log.warn(
+          { err: result.reason as unknown },
+          'conntrack entries of a UDP host port could not be deleted: clients that sent to it before may not reach the pod',
+        )
     }
   }
 
   /** Evaluated when its turn has come, so that it holds every claim made until then. */
   #desired(family: Family): RuleSet {
-    return this.#settings === undefined ? noRules : desiredRules({ ...this.#settings, family, attachments: this.#claims.holders })
+    return this.#settings === undefined
+      ? noRules
+      : desiredRules({ ...this.#settings, family, attachments: this.#claims.holders })
   }
 
-  /** One family that fails does not keep the other from its rules. @throws what the first to fail threw, when all have ended. */
+  /**
+   * One family that fails does not keep the other from its rules.
+   * @throws what the first to fail threw, when all have ended.
+   */
   async #everyLane<T>(work: (lane: Lane) => Promise<T>): Promise<T[]> {
     return settleAll(this.#lanes.map(work))
   }
@@ -142,7 +176,12 @@ export class PodRules implements HostPortHook {
   #adopt(attachments: readonly Attachment[]): void {
     const keys = new Set(attachments.map(attachmentKey))
     for (const key of this.#removed) if (!keys.has(key)) this.#removed.delete(key)
-    const unknown = attachments.filter((attachment) => attachment.portMappings.length > 0 && !this.#claims.has(attachment) && !this.#removed.has(attachmentKey(attachment)))
+    const unknown = attachments.filter(
+      (attachment) =>
+        attachment.portMappings.length > 0 &&
+        !this.#claims.has(attachment) &&
+        !this.#removed.has(attachmentKey(attachment)),
+    )
     for (const attachment of unknown.toSorted((a, b) => a.createdAt - b.createdAt)) {
       try {
         this.#claims.claim(attachment)
@@ -155,5 +194,8 @@ export class PodRules implements HostPortHook {
 }
 
 function total(applied: readonly Applied[]): RulesResult {
-  return { changes: applied.map(({ text }) => text).filter(Boolean), repaired: applied.flatMap(({ repaired }) => repaired) }
+  return {
+    changes: applied.map(({ text }) => text).filter(Boolean),
+    repaired: applied.flatMap(({ repaired }) => repaired),
+  }
 }

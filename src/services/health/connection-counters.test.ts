@@ -3,13 +3,18 @@ import { expect, test } from 'vitest'
 import { ConnectionCounters, connectionsIn } from './connection-counters.ts'
 
 const port = { family: 4, namespace: 'ns', name: 'web', portName: '', protocol: 'tcp' } as const
-const [one, two] = [{ chain: 'KUBE-SVC-A', port }, { chain: 'KUBE-SVL-B', port }]
+const [one, two] = [
+  { chain: 'KUBE-SVC-A', port },
+  { chain: 'KUBE-SVL-B', port },
+]
 
 function counters(kernel: Record<string, number>) {
   const asked: string[] = []
   const rulesOf = (_: unknown, __: unknown, chain: string) => {
     asked.push(chain)
-    return Promise.resolve(kernel[chain] === undefined ? undefined : [`-N ${chain}`, `-A ${chain} -c ${kernel[chain]} 0 -j KUBE-SEP-X`])
+    return Promise.resolve(
+      kernel[chain] === undefined ? undefined : [`-N ${chain}`, `-A ${chain} -c ${kernel[chain]} 0 -j KUBE-SEP-X`],
+    )
   }
   return { asked, counters: new ConnectionCounters({ kernel: { rulesOf }, log: pino({ level: 'silent' }) }) }
 }
@@ -35,7 +40,10 @@ test('counting starts with the first look, goes on over a chain written anew, an
   }
   tracker.follow([one, two])
   await round()
-  expect([asked, total()]).toEqual([['KUBE-SVC-A', 'KUBE-SVL-B'], ['KUBE-SVC-A 0', 'KUBE-SVL-B 0']])
+  expect([asked, total()]).toEqual([
+    ['KUBE-SVC-A', 'KUBE-SVL-B'],
+    ['KUBE-SVC-A 0', 'KUBE-SVL-B 0'],
+  ])
   kernel['KUBE-SVC-A'] = 110
   await round()
   kernel['KUBE-SVC-A'] = 4

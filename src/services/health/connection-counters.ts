@@ -1,8 +1,10 @@
-// How many connections each Service was given: a chain of table nat sees the first packet of each, so the counters of its rules are exact, and cost nothing.
+// How many connections each Service was given: a chain of table nat sees the first packet of each, so the counters of
+// its rules are exact, and cost nothing.
 //
-// The kernel forgets them when a chain is written anew (one of its endpoints changed); what they said until then is kept here, but for what came between
-// the last look and the writing. Looking costs a process each, on iptables-legacy in proportion to the whole table: so chains are read one at a time, in
-// turn, and the pause after each grows with what the last one cost. A few Services are up to date within seconds, a thousand within the hour; with more no number is
+// The kernel forgets them when a chain is written anew (one of its endpoints changed); what they said until then is
+// kept here, but for what came between the last look and the writing. Looking costs a process each, on iptables-legacy
+// in proportion to the whole table: so chains are read one at a time, in turn, and the pause after each grows with what
+// the last one cost. A few Services are up to date within seconds, a thousand within the hour; with more no number is
 // recent whatever it costs, so it may cost less.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -65,9 +67,13 @@ export class ConnectionCounters {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       const begin = performance.now()
-      await this.lookAtNext().catch((error: unknown) => this.#settings.log.debug({ err: error }, 'the counters of a chain could not be read'))
+      await this.lookAtNext().catch((error: unknown) =>
+        this.#settings.log.debug({ err: error }, 'the counters of a chain could not be read'),
+      )
       const share = this.#counts.size <= many ? 0.0025 : 0.0005
-      await sleep(Math.max(this.#settings.leastPauseMs, (performance.now() - begin) / share), undefined, { signal }).catch(() => undefined)
+      await sleep(Math.max(this.#settings.leastPauseMs, (performance.now() - begin) / share), undefined, {
+        signal,
+      }).catch(() => undefined)
     }
   }
 

@@ -1,5 +1,6 @@
-// The HTTP servers behind health check node ports. They follow what there should be, one update at a time; what cannot be opened is tried again with the
-// next one, and whoever asks meanwhile is refused, which a load balancer takes for no.
+// The HTTP servers behind health check node ports. They follow what there should be, one update at a time; what cannot
+// be opened is tried again with the next one, and whoever asks meanwhile is refused, which a load balancer takes for
+// no.
 import { createServer, type Server } from 'node:http'
 import type { Logger } from 'pino'
 import type { Problem } from '../../cluster/problem.ts'
@@ -32,7 +33,10 @@ export class HealthCheckServers implements AsyncDisposable {
     this.#settings = settings
   }
 
-  /** Makes the servers these. To be called after a sync that went through: a count that packets do not follow yet would lie. Never rejects. */
+  /**
+   * Makes the servers these. To be called after a sync that went through: a count that packets do not follow yet would
+   * lie. Never rejects.
+   */
   async follow(checks: readonly ServiceHealthCheck[]): Promise<void> {
     this.#turn = this.#turn.then(() => this.#follow(checks))
     await this.#turn
@@ -83,11 +87,13 @@ export class HealthCheckServers implements AsyncDisposable {
     } catch (error) {
       const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`
       // The reason in the log is that of kube-proxy's Event; we write nothing to the API.
-      if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, sentence)
+      if (!this.#failed.has(key))
+        log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, sentence)
       this.#failed.set(key, { sentence, reason: 'health-check-node-port-closed' })
       return
     }
-    if (this.#failed.delete(key)) log.info({ service, port: check.port }, `the health check node port of Service ${service} is open`)
+    if (this.#failed.delete(key))
+      log.info({ service, port: check.port }, `the health check node port of Service ${service} is open`)
     this.#running.set(key, running)
   }
 }

@@ -1,4 +1,5 @@
-// Where traffic that must stay on a node finds nothing on this one: such packets are dropped, and it should be seen why.
+// Where traffic that must stay on a node finds nothing on this one: such packets are dropped, and it should be seen
+// why.
 import type { Family } from '../../net/address.ts'
 import type { Endpoint } from '../endpoint.ts'
 import { type ServicePort, usesLocalEndpoints } from '../service-port.ts'
@@ -10,12 +11,21 @@ export interface LocalGaps {
   readonly external: number
 }
 
-export function localGaps(family: Family, ports: Iterable<{ readonly port: ServicePort; readonly endpoints: readonly Endpoint[] }>): LocalGaps {
+export function localGaps(
+  family: Family,
+  ports: Iterable<{ readonly port: ServicePort; readonly endpoints: readonly Endpoint[] }>,
+): LocalGaps {
   let [internal, external] = [0, 0]
   for (const { port, endpoints } of ports) {
     const usable = endpoints.filter(({ ready, serving, terminating }) => ready || (serving && terminating))
-    // A port that has no way in from outside yet looks for none of this node's: kube-proxy counts it as one that has found none, so dashboards expect it.
-    if (port.family !== family || usable.length === 0 || (usesLocalEndpoints(port) && usable.some(({ local }) => local))) continue
+    // A port that has no way in from outside yet looks for none of this node's: kube-proxy counts it as one that has
+    // found none, so dashboards expect it.
+    if (
+      port.family !== family ||
+      usable.length === 0 ||
+      (usesLocalEndpoints(port) && usable.some(({ local }) => local))
+    )
+      continue
     if (port.internalLocal) internal++
     if (port.externalLocal) external++
   }

@@ -15,7 +15,10 @@ test('each change counts once, in the family of its slice, from when it was unti
   const taken = tracker.take()
   tracker.sliceChanged('ns/web-1', 4, 101_900)
   state.now = 102_000
-  expect(tracker.programmed(taken)).toEqual([{ family: 4, seconds: 1.5 }, { family: 6, seconds: 1 }])
+  expect(tracker.programmed(taken)).toEqual([
+    { family: 4, seconds: 1.5 },
+    { family: 6, seconds: 1 },
+  ])
   expect(tracker.programmed(tracker.take())).toEqual([{ family: 4, seconds: 0.1 }])
 })
 

@@ -1,5 +1,6 @@
-// How long it took from a change in the cluster (a pod ready, a Service made) until packets followed it: kube-proxy's network_programming_duration.
-// The EndpointSlice says when the change was, in an annotation; several may wait for one sync, and each is counted, in the family of its slice.
+// How long it took from a change in the cluster (a pod ready, a Service made) until packets followed it: kube-proxy's
+// network_programming_duration. The EndpointSlice says when the change was, in an annotation; several may wait for one
+// sync, and each is counted, in the family of its slice.
 import type { Family } from '../../net/address.ts'
 
 export class ProgrammingLatency {
@@ -30,7 +31,10 @@ export class ProgrammingLatency {
     this.#seen.delete(slice)
   }
 
-  /** What a sync takes with it: to be called as it begins, and to be given to {@link programmed} when it went through, or to {@link failed}. */
+  /**
+   * What a sync takes with it: to be called as it begins, and to be given to {@link programmed} when it went through,
+   * or to {@link failed}.
+   */
   take(): ReadonlyMap<Family, readonly number[]> {
     const taken = this.#waiting
     this.#waiting = new Map()
@@ -40,7 +44,9 @@ export class ProgrammingLatency {
   /** Seconds for each change that is in force now. */
   programmed(taken: ReadonlyMap<Family, readonly number[]>): readonly { family: Family; seconds: number }[] {
     const now = this.#now()
-    return [...taken].flatMap(([family, times]) => times.map((changedAt) => ({ family, seconds: Math.max(0, now - changedAt) / 1000 })))
+    return [...taken].flatMap(([family, times]) =>
+      times.map((changedAt) => ({ family, seconds: Math.max(0, now - changedAt) / 1000 })),
+    )
   }
 
   failed(taken: ReadonlyMap<Family, readonly number[]>): void {

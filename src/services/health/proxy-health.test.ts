@@ -37,7 +37,10 @@ test('one family that lags makes the whole unhealthy', () => {
   proxy.updated(4)
   proxy.queued(6)
   after(60_000)
-  expect(JSON.parse(proxy.livez().body)).toMatchObject({ healthy: false, status: { IPv4: { healthy: true }, IPv6: { healthy: false } } })
+  expect(JSON.parse(proxy.livez().body)).toMatchObject({
+    healthy: false,
+    status: { IPv4: { healthy: true }, IPv6: { healthy: false } },
+  })
 })
 
 test('a node that is leaving is live but not healthy, and its body says why', () => {
@@ -47,7 +50,13 @@ test('a node that is leaving is live but not healthy, and its body says why', ()
   state.eligible = false
   expect([proxy.livez().status, proxy.healthz().status]).toEqual([200, 503])
   const started = '2026-01-01T00:00:00.000Z'
-  expect(JSON.parse(proxy.healthz().body)).toEqual({ lastUpdated: started, currentTime: '2026-01-01T00:00:01.000Z', nodeEligible: false, healthy: true, status: { IPv4: { lastUpdated: started, healthy: true } } })
+  expect(JSON.parse(proxy.healthz().body)).toEqual({
+    lastUpdated: started,
+    currentTime: '2026-01-01T00:00:01.000Z',
+    nodeEligible: false,
+    healthy: true,
+    status: { IPv4: { lastUpdated: started, healthy: true } },
+  })
   expect(JSON.parse(proxy.livez().body)).not.toHaveProperty('nodeEligible')
 })
 
@@ -58,7 +67,11 @@ test.each([
 ])('a health check node port with %i local endpoints, proxy healthy %s: %i', (endpoints, healthy, status) => {
   expect(serviceHealth({ namespace: 'ns', name: 'web' }, endpoints, healthy)).toEqual({
     status,
-    headers: { 'content-type': 'application/json', 'x-content-type-options': 'nosniff', 'x-load-balancing-endpoint-weight': String(endpoints) },
+    headers: {
+      'content-type': 'application/json',
+      'x-content-type-options': 'nosniff',
+      'x-load-balancing-endpoint-weight': String(endpoints),
+    },
     body: `{\n\t"service": {\n\t\t"namespace": "ns",\n\t\t"name": "web"\n\t},\n\t"localEndpoints": ${endpoints},\n\t"serviceProxyHealthy": ${healthy}\n}`,
   })
 })

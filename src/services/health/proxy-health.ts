@@ -1,7 +1,8 @@
-// Whether the rules keep up with the cluster, as kube-proxy's :10256 tells load balancers and Kubernetes itself (kubernetes pkg/proxy/healthcheck/proxy_health.go).
+// Whether the rules keep up with the cluster, as kube-proxy's :10256 tells load balancers and Kubernetes itself
+// (kubernetes pkg/proxy/healthcheck/proxy_health.go).
 //
-// Live: no change has waited for twice the sync period. Healthy: live, and this node is one that traffic should be sent to. The node's own pods being
-// served is another question: /readyz answers it.
+// Live: no change has waited for twice the sync period. Healthy: live, and this node is one that traffic should be sent
+// to. The node's own pods being served is another question: /readyz answers it.
 import type { Family } from '../../net/address.ts'
 
 export interface ProxyHealthSettings {
@@ -48,7 +49,10 @@ export class ProxyHealth {
     this.#stateOf(family).queuedAt ??= this.#now()
   }
 
-  /** All that had been queued when the sync began is in force. @param waitingSince ms since the epoch: since when something waits that came later. */
+  /**
+   * All that had been queued when the sync began is in force.
+   * @param waitingSince ms since the epoch: since when something waits that came later.
+   */
   updated(family: Family, waitingSince?: number): void {
     const state = this.#stateOf(family)
     state.updatedAt = this.#now()
@@ -75,8 +79,17 @@ export class ProxyHealth {
     const states = [...this.#families.values()]
     // What is healthy is so now; what is not shows how long ago it was.
     const lastUpdated = timeText(ok ? now : Math.min(...states.map(({ updatedAt }) => updatedAt), now))
-    const status = Object.fromEntries(Array.from(this.#families, ([family, state]) => [`IPv${family}`, { lastUpdated: timeText(state.updatedAt), healthy: this.#isLive(state) }]))
-    return { status: ok ? 200 : 503, headers: jsonHeaders, body: JSON.stringify({ lastUpdated, currentTime: timeText(now), ...more, healthy: this.live, status }) }
+    const status = Object.fromEntries(
+      Array.from(this.#families, ([family, state]) => [
+        `IPv${family}`,
+        { lastUpdated: timeText(state.updatedAt), healthy: this.#isLive(state) },
+      ]),
+    )
+    return {
+      status: ok ? 200 : 503,
+      headers: jsonHeaders,
+      body: JSON.stringify({ lastUpdated, currentTime: timeText(now), ...more, healthy: this.live, status }),
+    }
   }
 
   #stateOf(family: Family): FamilyState {
@@ -91,8 +104,16 @@ export class ProxyHealth {
 }
 
 /** GET on a health check node port: how many endpoints this node has, and whether its rules keep up. */
-export function serviceHealth(service: { readonly namespace: string; readonly name: string }, localEndpoints: number, proxyHealthy: boolean): HealthAnswer {
-  const body = { service: { namespace: service.namespace, name: service.name }, localEndpoints, serviceProxyHealthy: proxyHealthy }
+export function serviceHealth(
+  service: { readonly namespace: string; readonly name: string },
+  localEndpoints: number,
+  proxyHealthy: boolean,
+): HealthAnswer {
+  const body = {
+    service: { namespace: service.namespace, name: service.name },
+    localEndpoints,
+    serviceProxyHealthy: proxyHealthy,
+  }
   return {
     status: localEndpoints > 0 && proxyHealthy ? 200 : 503,
     headers: { ...jsonHeaders, 'x-load-balancing-endpoint-weight': String(localEndpoints) },

@@ -1,16 +1,21 @@
 // Finds a frontend in O(log n) rules where kube-proxy's chain has one rule for each.
 //
-// The walk: KUBE-SERVICES -> the root of one of two trees (ClusterIPs; external and load-balancer addresses), if the destination lies in the block that
-// covers all of that tree -> by 4 bits of the address a level -> the leaf, whose rules are word for word kube-proxy's. Inside a tree every step is a goto, so a
-// miss comes back to KUBE-SERVICES, behind the jump that entered the tree, and meets the same rules that follow a miss in kube-proxy's chain. One address
-// with many ports is divided further by protocol and port; so are node ports. A step leads past all bits that its frontends have in common.
+// The walk: KUBE-SERVICES -> the root of one of two trees (ClusterIPs; external and load-balancer addresses), if the
+// destination lies in the block that covers all of that tree -> by 4 bits of the address a level -> the leaf, whose
+// rules are word for word kube-proxy's. Inside a tree every step is a goto, so a miss comes back to KUBE-SERVICES,
+// behind the jump that entered the tree, and meets the same rules that follow a miss in kube-proxy's chain. One address
+// with many ports is divided further by protocol and port; so are node ports. A step leads past all bits that its
+// frontends have in common.
 import type { Protocol } from '../../cluster/service.ts'
 import { addressBits, addressFromBigInt, addressToBigInt, familyOf } from '../../net/address.ts'
 import { cidrOf, formatCidr } from '../../net/cidr.ts'
 import type { Frontend, FrontendLayout, Rules } from '../rendered.ts'
 import { prefixChainName } from './tree-names.ts'
 
-/** A tree stays one until so few are left of what made it one, so that a Service that comes and goes does not turn everything over. */
+/**
+ * A tree stays one until so few are left of what made it one, so that a Service that comes and goes does not turn
+ * everything over.
+ */
 const keptBy = 3 / 4
 const mostInLeaf = 16
 /** A leaf that was divided is one again when so few are left. */
@@ -19,17 +24,27 @@ const fewestDivided = 8
 type TreeName = 'CIP' | 'VIP' | 'NPT'
 
 interface Entry {
-  /** A character is a level: the hex digits of the address, one letter for the protocol, the four hex digits of the port. */
+  /**
+   * A character is a level: the hex digits of the address, one letter for the protocol, the four hex digits of the
+   * port.
+   */
   readonly key: string
   readonly rule: string
 }
 
 /** Of these chains, those that lead on into a tree: what {@link dispatchTree} has to know of the layout in force. */
 export function dividedChains(chains: Iterable<readonly [chain: string, rules: Rules]>): ReadonlySet<string> {
-  return new Set([...chains].filter(([, rules]) => rules.some((rule) => / -[gj] KUBE-SVC-(?:CIP|VIP|NPT)-/.test(rule))).map(([chain]) => chain))
+  return new Set(
+    [...chains]
+      .filter(([, rules]) => rules.some((rule) => / -[gj] KUBE-SVC-(?:CIP|VIP|NPT)-/.test(rule)))
+      .map(([chain]) => chain),
+  )
 }
 
-/** @param before the {@link dividedChains} of the layout now in force: it decides where both ways are allowed. Without it, as if there were none. */
+/**
+ * @param before the {@link dividedChains} of the layout now in force: it decides where both ways are allowed. Without
+ * it, as if there were none.
+ */
 export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendLayout {
   return (frontends, { treeFrom }) => {
     const byAddress = frontends.filter(({ kind }) => kind !== 'node-port')
@@ -38,13 +53,29 @@ export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendL
     const isTree = (count: number, wasTree: boolean) => count > (wasTree ? treeFrom * keptBy : treeFrom)
 
     if (isTree(nodePorts.length, before.has('KUBE-NODEPORTS'))) {
-      new Tree({ name: 'NPT', bits: 0, before, chains }).grow('KUBE-NODEPORTS', '', nodePorts.map(entryOf).toSorted(byKey))
-    } else chains.set('KUBE-NODEPORTS', nodePorts.map(({ rule }) => rule))
+      new Tree({ name: 'NPT', bits: 0, before, chains }).grow(
+        'KUBE-NODEPORTS',
+        '',
+        nodePorts.map(entryOf).toSorted(byKey),
+      )
+    } else
+      chains.set(
+        'KUBE-NODEPORTS',
+        nodePorts.map(({ rule }) => rule),
+      )
 
     if (isTree(byAddress.length, before.has('KUBE-SERVICES'))) {
-      const roots = Object.entries(Object.groupBy(byAddress, treeOf)).map(([name, members]) => new Tree({ name: name as TreeName, bits: bitsOf(members), before, chains }).root(members.map(entryOf).toSorted(byKey)))
+      const roots = Object.entries(Object.groupBy(byAddress, treeOf)).map(([name, members]) =>
+        new Tree({ name: name as TreeName, bits: bitsOf(members), before, chains }).root(
+          members.map(entryOf).toSorted(byKey),
+        ),
+      )
       chains.set('KUBE-SERVICES', roots)
-    } else chains.set('KUBE-SERVICES', byAddress.map(({ rule }) => rule))
+    } else
+      chains.set(
+        'KUBE-SERVICES',
+        byAddress.map(({ rule }) => rule),
+      )
     return chains
   }
 }
@@ -63,7 +94,10 @@ class Tree {
     this.#chains = parts.chains
   }
 
-  /** The rule that enters the tree. It is a jump, not a goto: the address may be the node's own, and then the node ports come after a miss. */
+  /**
+   * The rule that enters the tree. It is a jump, not a goto: the address may be the node's own, and then the node ports
+   * come after a miss.
+   */
   root(entries: readonly Entry[]): string {
     return this.#branch('', entries, '-j')
   }
@@ -73,11 +107,19 @@ class Tree {
     const divided = this.#before.has(chain)
     const divisible = entries[0]?.key !== entries.at(-1)?.key
     if (!divisible || entries.length <= (divided ? fewestDivided : mostInLeaf)) {
-      this.#chains.set(chain, entries.map(({ rule }) => rule))
+      this.#chains.set(
+        chain,
+        entries.map(({ rule }) => rule),
+      )
       return
     }
     const branches = Map.groupBy(entries, ({ key }) => key[prefix.length])
-    this.#chains.set(chain, [...branches.values()].map((members) => (members.length === 1 ? (members[0]?.rule ?? '') : this.#branch(prefix, members, '-g'))))
+    this.#chains.set(
+      chain,
+      [...branches.values()].map((members) =>
+        members.length === 1 ? (members[0]?.rule ?? '') : this.#branch(prefix, members, '-g'),
+      ),
+    )
   }
 
   /** The rule that leads to a chain for these entries, and the chain. */
@@ -110,7 +152,13 @@ const letters: Record<Protocol, string> = { tcp: 'T', udp: 'U', sctp: 'S' }
 const protocols: Readonly<Record<string, Protocol>> = { T: 'tcp', U: 'udp', S: 'sctp' }
 
 function entryOf({ address, protocol, port, rule }: Frontend): Entry {
-  const digits = address === undefined ? '' : addressToBigInt(address).toString(16).toUpperCase().padStart(addressBits(familyOf(address)) / 4, '0')
+  const digits =
+    address === undefined
+      ? ''
+      : addressToBigInt(address)
+          .toString(16)
+          .toUpperCase()
+          .padStart(addressBits(familyOf(address)) / 4, '0')
   return { key: `${digits}${letters[protocol]}${port.toString(16).toUpperCase().padStart(4, '0')}`, rule }
 }
 

@@ -8,7 +8,10 @@ import { endpointTree } from './endpoint-tree.ts'
 const chain = 'KUBE-SVC-NPX46M4PTMTKRN6Y'
 
 function links(count: number, from = 0): EndpointLink[] {
-  return Array.from({ length: count }, (_, i) => ({ target: `KUBE-SEP-${shortHash(`ns/svc:ptcp10.244.0.${i + from}:80`)}`, comment: `-m comment --comment "ns/svc:p -> ${i + from}"` }))
+  return Array.from({ length: count }, (_, i) => ({
+    target: `KUBE-SEP-${shortHash(`ns/svc:ptcp10.244.0.${i + from}:80`)}`,
+    comment: `-m comment --comment "ns/svc:p -> ${i + from}"`,
+  }))
 }
 
 /** Endpoint -> how often a connection goes there, and how many rules it meets on the way on average. */
@@ -31,14 +34,17 @@ function odds(chains: Chains): { shares: Map<string, number>; rules: number } {
 }
 
 test('every endpoint has the same share, whatever their number', () => {
-  fc.assert(fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 0, max: 1_000_000 }), (count, from) => {
-    const all = links(count, from)
-    const { shares } = odds(endpointTree(chain, all))
-    return shares.size === count && all.every(({ target }) => Math.abs((shares.get(target) ?? 0) * count - 1) < 1e-5)
-  }), { numRuns: 60 })
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 0, max: 1_000_000 }), (count, from) => {
+      const all = links(count, from)
+      const { shares } = odds(endpointTree(chain, all))
+      return shares.size === count && all.every(({ target }) => Math.abs((shares.get(target) ?? 0) * count - 1) < 1e-5)
+    }),
+    { numRuns: 60 },
+  )
 })
 
-test('up to 64 endpoints it is kube-proxy\'s chain, and 1,000 cost tens of rules', () => {
+test("up to 64 endpoints it is kube-proxy's chain, and 1,000 cost tens of rules", () => {
   expect(endpointTree(chain, links(64))).toEqual(flatEndpoints(chain, links(64)))
   expect(odds(flatEndpoints(chain, links(1000))).rules).toBeGreaterThan(450)
   expect(odds(endpointTree(chain, links(1000))).rules).toBeLessThan(40)
@@ -50,8 +56,15 @@ test('names fit into 28 characters', () => {
 })
 
 test('an endpoint that goes changes its group and the weights above, and nothing else', () => {
-  fc.assert(fc.property(fc.constantFrom(200, 700, 3000), fc.nat(), (count, which) => {
-    const [before, after] = [endpointTree(chain, links(count)), endpointTree(chain, links(count).toSpliced(which % count, 1))]
-    return [...before.keys()].filter((name) => before.get(name)?.join('\n') !== after.get(name)?.join('\n')).length <= 3
-  }))
+  fc.assert(
+    fc.property(fc.constantFrom(200, 700, 3000), fc.nat(), (count, which) => {
+      const [before, after] = [
+        endpointTree(chain, links(count)),
+        endpointTree(chain, links(count).toSpliced(which % count, 1)),
+      ]
+      return (
+        [...before.keys()].filter((name) => before.get(name)?.join('\n') !== after.get(name)?.join('\n')).length <= 3
+      )
+    }),
+  )
 })

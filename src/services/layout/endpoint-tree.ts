@@ -1,8 +1,9 @@
 // Spreads connections evenly over many endpoints in few rules.
 //
-// kube-proxy asks endpoint after endpoint: the i-th of n is taken with probability 1/(n-i), so that 1,000 endpoints cost 500 rules a connection. Above 64 we
-// ask group after group first: a group of s endpoints is taken with probability s/(endpoints in it and in the groups after it), then one endpoint in it as
-// kube-proxy does. The product is 1/n for each of them. Which group an endpoint is in follows from its own name alone, so one that comes or goes
+// kube-proxy asks endpoint after endpoint: the i-th of n is taken with probability 1/(n-i), so that 1,000 endpoints
+// cost 500 rules a connection. Above 64 we ask group after group first: a group of s endpoints is taken with
+// probability s/(endpoints in it and in the groups after it), then one endpoint in it as kube-proxy does. The product
+// is 1/n for each of them. Which group an endpoint is in follows from its own name alone, so one that comes or goes
 // changes its group and the weights in the chain above, and nothing else.
 import { chance, flatEndpoints } from '../flat-layout.ts'
 import type { EndpointLayout, EndpointLink, Rules } from '../rendered.ts'
@@ -20,12 +21,24 @@ export const endpointTree: EndpointLayout = (chain, links) => {
   return chains
 }
 
-function spread({ chain, links, level, chains }: { chain: string; links: readonly EndpointLink[]; level: number; chains: Map<string, Rules> }): void {
+function spread({
+  chain,
+  links,
+  level,
+  chains,
+}: {
+  chain: string
+  links: readonly EndpointLink[]
+  level: number
+  chains: Map<string, Rules>
+}): void {
   if (links.length <= mostLinear || level === deepest) {
     for (const [name, rules] of flatEndpoints(chain, links)) chains.set(name, rules)
     return
   }
-  const groups = [...Map.groupBy(links, ({ target }) => letterOf(target, level, groupCount(links.length)))].toSorted(([a], [b]) => (a < b ? -1 : 1))
+  const groups = [...Map.groupBy(links, ({ target }) => letterOf(target, level, groupCount(links.length)))].toSorted(
+    ([a], [b]) => (a < b ? -1 : 1),
+  )
   let remaining = links.length
   const rules: string[] = []
   for (const [letter, members] of groups) {
@@ -37,7 +50,10 @@ function spread({ chain, links, level, chains }: { chain: string; links: readonl
   chains.set(chain, rules)
 }
 
-/** Powers of two, so that a letter stands for a fixed set of endpoints until their number has doubled. 32 are the most that one letter can tell apart. */
+/**
+ * Powers of two, so that a letter stands for a fixed set of endpoints until their number has doubled. 32 are the most
+ * that one letter can tell apart.
+ */
 function groupCount(endpoints: number): number {
   return Math.min(32, Math.max(4, 2 ** Math.ceil(Math.log2(Math.sqrt(endpoints)))))
 }

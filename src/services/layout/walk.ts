@@ -1,4 +1,5 @@
-// How a packet goes through chains: iptables' own rules for jump, goto and the end of a chain, for tests that compare two layouts.
+// How a packet goes through chains: iptables' own rules for jump, goto and the end of a chain, for tests that compare
+// two layouts.
 import type { Protocol } from '../../cluster/service.ts'
 import { type Address, addressBits, addressToBigInt, familyOf } from '../../net/address.ts'
 import { parseInterfaceAddress } from '../../net/cidr.ts'
@@ -46,7 +47,11 @@ type Test = (packet: Packet, destination: bigint) => boolean
 function matches(rule: string, packet: Packet, destination: bigint): boolean {
   const known = tests.get(rule)
   if (known !== undefined) return known(packet, destination)
-  const words = rule.replaceAll(/-m comment --comment "[^"]*" ?/g, '').replace(/ ?-[jg] \S+$/, '').split(' ').filter(Boolean)
+  const words = rule
+    .replaceAll(/-m comment --comment "[^"]*" ?/g, '')
+    .replace(/ ?-[jg] \S+$/, '')
+    .split(' ')
+    .filter(Boolean)
   const parts = Array.from({ length: words.length / 2 }, (_, i) => testOf(words[2 * i] ?? '', words[2 * i + 1] ?? ''))
   const test: Test = (...of) => parts.every((part) => part(...of))
   tests.set(rule, test)

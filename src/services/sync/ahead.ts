@@ -1,7 +1,8 @@
 // Chains that nobody calls yet go to the kernel while the rest is still being rendered.
 //
-// Two restores at a time: the kernel takes in one table's transactions one by one, but iptables needs a third of the time to read its text, and that goes on beside it.
-// Each ends whenever it likes, so none may call what is still under way.
+// Two restores at a time: the kernel takes in one table's transactions one by one, but iptables needs a third of the
+// time to read its text, and that goes on beside it. Each ends whenever it likes, so none may call what is still under
+// way.
 import { settleAll } from '../../kernel/settle-all.ts'
 import type { Chains } from '../rendered.ts'
 import { calledBy } from './plan.ts'
@@ -31,12 +32,14 @@ export class Ahead<T> {
   }
 
   /**
-   * Begins to write those of the chains that are not under way; waits until there is room, and not for the end. Nothing once one has failed, which is {@link finish}'s to tell.
+   * Begins to write those of the chains that are not under way; waits until there is room, and not for the end. Nothing
+   * once one has failed, which is {@link finish}'s to tell.
    * @param chains callees first; never rejects
    */
   async begin(chains: Chains): Promise<void> {
     const piece = new Map([...chains].filter(([chain]) => !this.#isUnderWay(chain)))
-    while (this.#pieces.size >= atOnce || (this.#pieces.size > 0 && this.#leadsToWhatIsUnderWay(piece))) await Promise.race(this.#pieces.values())
+    while (this.#pieces.size >= atOnce || (this.#pieces.size > 0 && this.#leadsToWhatIsUnderWay(piece)))
+      await Promise.race(this.#pieces.values())
     if (this.#failed) return
     const writing = this.#write(piece)
     this.#begun.push(writing)
@@ -44,7 +47,13 @@ export class Ahead<T> {
       this.#failed ||= failed
       this.#pieces.delete(piece)
     }
-    this.#pieces.set(piece, writing.then(() => ended(false), () => ended(true)))
+    this.#pieces.set(
+      piece,
+      writing.then(
+        () => ended(false),
+        () => ended(true),
+      ),
+    )
   }
 
   /** When nothing is under way any more: what was written since the last call. @throws what the first to fail threw */
@@ -64,7 +73,8 @@ export class Ahead<T> {
   }
 
   #leadsToWhatIsUnderWay(piece: Chains): boolean {
-    for (const rules of piece.values()) for (const rule of rules) if (this.#isUnderWay(calledBy(rule) ?? '')) return true
+    for (const rules of piece.values())
+      for (const rule of rules) if (this.#isUnderWay(calledBy(rule) ?? '')) return true
     return false
   }
 }

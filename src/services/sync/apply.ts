@@ -1,4 +1,5 @@
-// The tables of one family in the kernel: knows what they hold, writes what differs, and finds out when somebody else has written.
+// The tables of one family in the kernel: knows what they hold, writes what differs, and finds out when somebody else
+// has written.
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import { CommandError } from '../../kernel/command-error.ts'
@@ -33,7 +34,12 @@ export class FamilyTables {
   #failures = 0
 
   /** @param parts.rendered renders chains of table nat again. */
-  constructor(parts: { family: Family; kernel: Kernel; log: Logger; rendered: (chains: ReadonlySet<string>) => Chains }) {
+  constructor(parts: {
+    family: Family
+    kernel: Kernel
+    log: Logger
+    rendered: (chains: ReadonlySet<string>) => Chains
+  }) {
     this.family = parts.family
     this.#rendered = parts.rendered
     this.#kernel = parts.kernel
@@ -55,7 +61,11 @@ export class FamilyTables {
   want(table: Table, chains: Iterable<readonly [chain: string, rules: Rules]>): void {
     for (const [chain, rules] of chains) {
       this.#states[table].want(chain, rules)
-      if (rootChains.some((root) => root.table === table && root.chain === chain)) this.#ends.set(`${table} ${chain}`, [...new Set([rules[0], rules.at(-1)])].filter((rule) => rule !== undefined))
+      if (rootChains.some((root) => root.table === table && root.chain === chain))
+        this.#ends.set(
+          `${table} ${chain}`,
+          [...new Set([rules[0], rules.at(-1)])].filter((rule) => rule !== undefined),
+        )
     }
   }
 
@@ -69,15 +79,20 @@ export class FamilyTables {
   }
 
   /**
-   * Begins to write chains that are not there yet, and that so nobody calls, once there are enough for a restore of their own; does not wait for its end. Where a restore
-   * costs what the whole table does, it does nothing. Never rejects: {@link sync} tells of a failure.
+   * Begins to write chains that are not there yet, and that so nobody calls, once there are enough for a restore of
+   * their own; does not wait for its end. Where a restore costs what the whole table does, it does nothing. Never
+   * rejects: {@link sync} tells of a failure.
    */
   async writeAhead(): Promise<void> {
     const { nat } = this.#states
-    if (isWorthARestore(await this.#kernel.iptablesBackend(), nat.freshCount - this.#ahead.size)) await this.#ahead.begin(nat.fresh())
+    if (isWorthARestore(await this.#kernel.iptablesBackend(), nat.freshCount - this.#ahead.size))
+      await this.#ahead.begin(nat.fresh())
   }
 
-  /** Brings the kernel from what it is known to hold to what is wanted. What fails is tried again by the next call. @throws {CommandError} */
+  /**
+   * Brings the kernel from what it is known to hold to what is wanted. What fails is tried again by the next call.
+   * @throws {CommandError}
+   */
   async sync(): Promise<Written> {
     // Two that fail beside each other fail once.
     const before = this.#ahead.hasBegun ? await this.#counted(this.#ahead.finish()) : []
@@ -91,31 +106,52 @@ export class FamilyTables {
     return this.#inputs()
   }
 
-  /** Reads a table and makes it right. @returns what somebody else had changed: chains and jumps. @throws {CommandError} */
+  /**
+   * Reads a table and makes it right.
+   * @returns what somebody else had changed: chains and jumps.
+   * @throws {CommandError}
+   */
   async audit(table: Table): Promise<{ repaired: readonly string[]; written: Written }> {
     const chains = await this.#read(table)
     const repaired = [...chains, ...this.#jumps[table]]
     const inputs = this.#inputs()
     const written = await this.#write(planTransactions(await this.#kernel.iptablesBackend(), inputs))
     await this.#learnSpellings(table, chains, inputs[table].write)
-    if (repaired.length > 0) this.#log.warn({ family: this.family, table, repaired: repaired.slice(0, 20), count: repaired.length }, 'service rules had been changed by another program: repaired')
+    if (repaired.length > 0)
+      this.#log.warn(
+        { family: this.family, table, repaired: repaired.slice(0, 20), count: repaired.length },
+        'service rules had been changed by another program: repaired',
+      )
     return { repaired, written }
   }
 
-  /** Whether what everything hangs from is there: the jumps, and the ends of the chains that they lead to. One process start, in which legacy reads both tables. @throws {CommandError} */
+  /**
+   * Whether what everything hangs from is there: the jumps, and the ends of the chains that they lead to. One process
+   * start, in which legacy reads both tables.
+   * @throws {CommandError}
+   */
   async looksWhole(): Promise<boolean> {
     const jumps = baseJumps.map(({ table, base, rule }) => ({ table, rule: `-A ${base} ${rule}` }))
-    const roots = rootChains.flatMap(({ table, chain }) => (this.#ends.get(`${table} ${chain}`) ?? []).map((rule) => ({ table, rule: `-A ${chain} ${rule}` })))
+    const roots = rootChains.flatMap(({ table, chain }) =>
+      (this.#ends.get(`${table} ${chain}`) ?? []).map((rule) => ({ table, rule: `-A ${chain} ${rule}` })),
+    )
     return this.#kernel.hasRules(this.family, [...jumps, ...roots])
   }
 
-  /** How often others have written rules (see {@link Kernel.foreignWrites}), as far as that tells whether another look is needed. @throws {CommandError} */
+  /**
+   * How often others have written rules (see {@link Kernel.foreignWrites}), as far as that tells whether another look
+   * is needed.
+   * @throws {CommandError}
+   */
   async foreignWrites(depth: 'roots' | 'whole'): Promise<number | undefined> {
     if (depth === 'whole' && (await this.#kernel.iptablesBackend()) === 'legacy') return undefined
     return this.#kernel.foreignWrites()
   }
 
-  /** Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there. @throws {CommandError} */
+  /**
+   * Removes every chain and jump of ours and nothing else: nothing at all where a kube-proxy wrote what is there.
+   * @throws {CommandError}
+   */
   async clean(): Promise<Written> {
     if ((await this.#rulesIn('mangle', marker)) === undefined) return nothing
     const states = newStates()
@@ -133,14 +169,17 @@ export class FamilyTables {
   /** @returns the chains that are not as we had left them. */
   async #read(table: Table): Promise<string[]> {
     const state = this.#states[table]
-    const { chains, bases } = await observeTable(this.#kernel, this.family, table, (chain, print) => state.agrees(chain, print))
+    const { chains, bases } = await observeTable(this.#kernel, this.family, table, (chain, print) =>
+      state.agrees(chain, print),
+    )
     const gone = [...state.held()].filter((chain) => !chains.has(chain))
     const different = [...chains].flatMap(([chain, rules]) => (rules === undefined ? [] : [[chain, rules] as const]))
     const settled = [...gone, ...different.map(([chain]) => chain)].filter((chain) => state.isSettled(chain))
     for (const chain of gone) state.learnGone(chain)
     for (const [chain, rules] of different) state.learn(chain, rules)
     const unrendered = state.unrendered
-    if (unrendered.size > 0) for (const [chain, rules] of [[canary, []] as const, ...this.#rendered(unrendered)]) state.want(chain, rules)
+    if (unrendered.size > 0)
+      for (const [chain, rules] of [[canary, []] as const, ...this.#rendered(unrendered)]) state.want(chain, rules)
     this.#jumps[table] = missingJumps(table, bases)
     // What was never read was not left by us in any state.
     const drifted = this.#unread.has(table) ? [] : settled.filter((chain) => !state.isSettled(chain))
@@ -171,7 +210,8 @@ export class FamilyTables {
     } catch (error) {
       // Without the program nothing of the kernel has shown itself, and no look would come of it.
       if (!(error instanceof CommandError && error.kind === 'not-installed')) this.#failures += 1
-      // Once may be chance. Twice: the kernel does not hold what we believe, such as a chain that a rule of ours leads to.
+      // Once may be chance. Twice: the kernel does not hold what we believe, such as a chain that a rule of ours leads
+      // to.
       if (this.#failures > 1) for (const table of tables) this.#unread.add(table)
       throw error
     }
@@ -205,12 +245,21 @@ export class FamilyTables {
     return { chains, rules, removed, restores: transactions.length, bytes }
   }
 
-  /** A chain that still reads otherwise right after we wrote it is as we want it, in this iptables' own words: or it would be repaired for ever. */
+  /**
+   * A chain that still reads otherwise right after we wrote it is as we want it, in this iptables' own words: or it
+   * would be repaired for ever.
+   */
   async #learnSpellings(table: Table, written: readonly string[], rules: ReadonlyMap<string, Rules>): Promise<void> {
     for (const chain of written.slice(0, 20)) {
       const wanted = rules.get(chain)
       const printed = await this.#rulesIn(table, chain)
-      if (wanted === undefined || printed === undefined || printed.length !== wanted.length || areSameRules(wanted, printed)) continue
+      if (
+        wanted === undefined ||
+        printed === undefined ||
+        printed.length !== wanted.length ||
+        areSameRules(wanted, printed)
+      )
+        continue
       const example = wanted.findIndex((rule, i) => !isSameRule(rule, printed[i] ?? ''))
       this.#log.info({ rule: wanted[example], printed: printed[example] }, 'this iptables prints a rule in its own way')
       this.#states[table].spelled(chain, printed)
@@ -235,5 +284,9 @@ const empty: TableInput = { write: new Map(), remove: [], applied: new Map(), ju
 
 /** Of table filter the plan asks what chains hold: those are few. */
 function newStates(): Readonly<Record<Table, TableState>> {
-  return { filter: new TableState({ keepsText: true }), nat: new TableState(), mangle: new TableState({ keepsText: true }) }
+  return {
+    filter: new TableState({ keepsText: true }),
+    nat: new TableState(),
+    mangle: new TableState({ keepsText: true }),
+  }
 }

@@ -2,7 +2,13 @@ import { expect, test } from 'vitest'
 import type { Written } from './written.ts'
 import { Audit, type AuditedTables } from './audit.ts'
 
-const written: Written = { chains: 0, rules: { filter: 0, nat: 0, mangle: 0 }, removed: new Map(), restores: 0, bytes: 0 }
+const written: Written = {
+  chains: 0,
+  rules: { filter: 0, nat: 0, mangle: 0 },
+  removed: new Map(),
+  restores: 0,
+  bytes: 0,
+}
 
 /** Tables that take time to look at, on a clock of their own; 30,000 chains are what 5,000 Services have. */
 class Tables implements AuditedTables {
@@ -16,7 +22,8 @@ class Tables implements AuditedTables {
   readonly looks: string[] = []
 
   size = (): number => this.chains
-  foreignWrites = async (depth: 'roots' | 'whole'): Promise<number | undefined> => (depth === 'whole' && !this.tellsAll ? undefined : this.writes)
+  foreignWrites = async (depth: 'roots' | 'whole'): Promise<number | undefined> =>
+    depth === 'whole' && !this.tellsAll ? undefined : this.writes
   looksWhole = async (): Promise<boolean> => {
     this.#look('roots')
     return this.damaged !== 'roots'
@@ -116,6 +123,9 @@ test('what was damaged and mended is looked after at once when it is damaged aga
   for (const [writes, second] of [1000, 1010, 1020].entries()) {
     tables.writes = writes + 1
     tables.damaged = 'roots'
-expect([second, await until(second + 10, audit, tables)]).toEqual([second, [expect.stringMatching(/^nat roots at /)]])
+    expect([second, await until(second + 10, audit, tables)]).toEqual([
+      second,
+      [expect.stringMatching(/^nat roots at /)],
+    ])
   }
 })

@@ -1,9 +1,12 @@
 // When the rules are looked at, to find what another program has flushed, deleted or changed.
 //
-// Nobody tells us of it. What everything hangs from is looked at every 2 s, in one process start, and every rule of every table each 25 s; neither where the kernel says
-// that nobody else has written since all was found well, which costs the same however many rules there are (legacy does not say it of every single rule, so these are read
-// all the same). Where it says that somebody has, every rule is looked at within 2 s, unless that would cost more than a hundredth of a core. Above 6,000 chains (1,000 Services with 3 endpoints have about that many) a look rests after it was made, so that even on a node where others
-// write all the time it costs a small share of a core: legacy reads the whole table whatever is asked, nft takes seconds to print tens of thousands of chains.
+// Nobody tells us of it. What everything hangs from is looked at every 2 s, in one process start, and every rule of
+// every table each 25 s; neither where the kernel says that nobody else has written since all was found well, which
+// costs the same however many rules there are (legacy does not say it of every single rule, so these are read all the
+// same). Where it says that somebody has, every rule is looked at within 2 s, unless that would cost more than a
+// hundredth of a core. Above 6,000 chains (1,000 Services with 3 endpoints have about that many) a look rests after it
+// was made, so that even on a node where others write all the time it costs a small share of a core: legacy reads the
+// whole table whatever is asked, nft takes seconds to print tens of thousands of chains.
 import { type FamilyTables, tables } from './apply.ts'
 import type { Written } from './written.ts'
 
@@ -42,7 +45,10 @@ interface Rest {
 
 /** Of a look that is made again and again, whether there is a reason or not. */
 const blind: Rest = { times: 1000, owed: 0 }
-/** Of one that is made after somebody else has written: a few of these in a row are each looked after at once, and a machine that is busy for a moment does not make us blind. */
+/**
+ * Of one that is made after somebody else has written: a few of these in a row are each looked after at once, and a
+ * machine that is busy for a moment does not make us blind.
+ */
 const told: Rest = { times: 100, owed: 600_000 }
 const longestRest = 1_200_000
 const longAgo = Number.NEGATIVE_INFINITY
@@ -55,12 +61,23 @@ export class Audit {
   /** The look at every rule is not hurried before. */
   #hurryFrom = longAgo
 
-  /** @param parts.now ms since the epoch @param parts.syncCost ms that the first sync took: until there was a look at every rule, it is taken to cost as much */
+  /**
+   * @param parts.now ms since the epoch
+   * @param parts.syncCost ms that the first sync took: until there was a look at every rule, it is taken to cost as
+   * much
+   */
   constructor(parts: { tables: AuditedTables; now: () => number; syncCost: number }) {
     this.#tables = parts.tables
     this.#now = parts.now
     const begin = parts.now()
-    const look = (depth: Depth, period: number, cost: number, restsUntil: number): Look => ({ depth, period, cost, due: begin + period, restsUntil, wellAt: undefined })
+    const look = (depth: Depth, period: number, cost: number, restsUntil: number): Look => ({
+      depth,
+      period,
+      cost,
+      due: begin + period,
+      restsUntil,
+      wellAt: undefined,
+    })
     this.#roots = look('roots', 2000, 0, longAgo)
     this.#whole = look('whole', 25_000, parts.syncCost, begin + this.#restOf(parts.syncCost, blind))
   }

@@ -1,5 +1,6 @@
-// When two texts are the same rule. We write rules as iptables-save prints them, and kube-proxy's input comes out the same; versions differ in the order of matches
-// and in quotes. So a rule that does not agree word for word is compared again in parts, each with its words in order and the parts sorted.
+// When two texts are the same rule. We write rules as iptables-save prints them, and kube-proxy's input comes out the
+// same; versions differ in the order of matches and in quotes. So a rule that does not agree word for word is compared
+// again in parts, each with its words in order and the parts sorted.
 
 /** Whether the kernel's print is the rule that we want. */
 export function isSameRule(wanted: string, printed: string): boolean {
@@ -18,7 +19,10 @@ function canonical(rule: string): string {
     if (opens && !(words[i - 1] === '!' && parts.at(-1)?.length === 1)) parts.push([])
     parts.at(-1)?.push(plain(word))
   }
-  return parts.map((part) => part.join(' ')).toSorted().join(' ')
+  return parts
+    .map((part) => part.join(' '))
+    .toSorted()
+    .join(' ')
 }
 
 /** Without quotes, and a single address without its prefix. */

@@ -14,7 +14,11 @@ function cleaner(refuse: ReadonlySet<ConntrackFilter> = new Set()) {
   }
   const counted: number[] = []
   const observe = { conntrackCleaned: (_: unknown, __: unknown, entries: number) => void counted.push(entries) }
-  return { deleted, counted, cleaner: new ConntrackCleaner({ kernel: { deleteUdpConntrack }, observe, log: pino({ level: 'silent' }) }) }
+  return {
+    deleted,
+    counted,
+    cleaner: new ConntrackCleaner({ kernel: { deleteUdpConntrack }, observe, log: pino({ level: 'silent' }) }),
+  }
 }
 
 test('a sync that leaves nothing stale keeps none of the later ones from being carried out', async () => {

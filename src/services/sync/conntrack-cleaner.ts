@@ -1,4 +1,5 @@
-// Deletes stale UDP conntrack entries beside the syncs: each command walks the whole table (0.14 s with 50,000 entries), and rules must not wait for that.
+// Deletes stale UDP conntrack entries beside the syncs: each command walks the whole table (0.14 s with 50,000
+// entries), and rules must not wait for that.
 import type { Logger } from 'pino'
 import { CommandError } from '../../kernel/command-error.ts'
 import type { ConntrackFilter } from '../../kernel/conntrack.ts'
@@ -31,7 +32,10 @@ export class ConntrackCleaner {
     this.#observe = parts.observe
   }
 
-  /** To be called when the rules that lead elsewhere are in force: before, the client's next packet would only renew its entry. */
+  /**
+   * To be called when the rules that lead elsewhere are in force: before, the client's next packet would only renew its
+   * entry.
+   */
   forget(family: Family, filters: readonly ConntrackFilter[]): void {
     for (const filter of filters) this.#waiting.set(JSON.stringify([family, filter]), { family, filter })
     // Work that finds nothing ends before it could be noted as running, and would be noted for ever.
@@ -52,7 +56,10 @@ export class ConntrackCleaner {
         this.#told = undefined
       } catch (error) {
         const why = error instanceof CommandError ? error.stderr : String(error)
-        this.#log[why === this.#told ? 'debug' : 'warn']({ err: error, ...next }, `conntrack entries of a UDP endpoint that is gone could not be deleted (${why}): clients that keep their port may lose packets until they expire`)
+        this.#log[why === this.#told ? 'debug' : 'warn'](
+          { err: error, ...next },
+          `conntrack entries of a UDP endpoint that is gone could not be deleted (${why}): clients that keep their port may lose packets until they expire`,
+        )
         this.#told = why
       }
     }

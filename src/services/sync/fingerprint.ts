@@ -1,4 +1,5 @@
-// A chain's rules as one number: with ten thousand Services their text is 12 MB, and all that a sync or an audit asks of most of it is whether it is still the same.
+// A chain's rules as one number: with ten thousand Services their text is 12 MB, and all that a sync or an audit asks
+// of most of it is whether it is still the same.
 import type { Rules } from '../rendered.ts'
 
 /** 53 bits: by chance, two that differ have the same once in 10^16. */

@@ -13,13 +13,19 @@ export interface ObservedTable {
 }
 
 /** @param agrees whether rules with that fingerprint are what the chain should hold. */
-export async function observeTable(kernel: Kernel, family: Family, table: Table, agrees: (chain: string, print: number) => boolean): Promise<ObservedTable> {
+export async function observeTable(
+  kernel: Kernel,
+  family: Family,
+  table: Table,
+  agrees: (chain: string, print: number) => boolean,
+): Promise<ObservedTable> {
   const chains = new Map<string, Rules | undefined>()
   const bases = new Map<string, string[]>(table === 'mangle' ? [] : basesOf(table).map((base) => [base, []]))
   // iptables-save prints all rules of a chain together.
   let current: Printed | undefined
   const finish = (): void => {
-    if (current !== undefined) chains.set(current.chain, agrees(current.chain, current.print.value) ? undefined : current.rules)
+    if (current !== undefined)
+      chains.set(current.chain, agrees(current.chain, current.print.value) ? undefined : current.rules)
   }
   await kernel.readTable(family, table, (line) => {
     const [, chain = '', rule = ''] = /^(?::|-A )(\S+)(?: (.*))?$/.exec(line) ?? []

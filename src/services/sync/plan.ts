@@ -1,10 +1,13 @@
-// From the differences of the tables to texts for iptables-restore, in the order in which no packet falls between two of them: pure.
+// From the differences of the tables to texts for iptables-restore, in the order in which no packet falls between two
+// of them: pure.
 //
-// A Service that loses its last endpoint: the filter table refuses its traffic before table nat stops sending it anywhere. One that gets its first: table nat sends
-// before filter lets go. So filter is written twice where both happen: first with the rules that come and those that go, at last without the latter.
+// A Service that loses its last endpoint: the filter table refuses its traffic before table nat stops sending it
+// anywhere. One that gets its first: table nat sends before filter lets go. So filter is written twice where both
+// happen: first with the rules that come and those that go, at last without the latter.
 //
-// nft: a restore costs the square of its chains, so many are written in pieces, each after those that it calls, KUBE-SERVICES last; and what is stale goes
-// afterwards. legacy: a restore copies the whole table whatever it changes, so everything is one.
+// nft: a restore costs the square of its chains, so many are written in pieces, each after those that it calls,
+// KUBE-SERVICES last; and what is stale goes afterwards. legacy: a restore copies the whole table whatever it changes,
+// so everything is one.
 import type { IptablesBackend } from '../../kernel/kernel.ts'
 import type { Rules } from '../rendered.ts'
 import type { Table } from './ours.ts'
@@ -23,7 +26,10 @@ export interface Transaction {
   readonly removes: readonly string[]
 }
 
-/** Chains in one piece on nft: measured, 600 to 1,200 cost the same, fewer cost more starts of a program, and one piece of 40,000 takes minutes. */
+/**
+ * Chains in one piece on nft: measured, 600 to 1,200 cost the same, fewer cost more starts of a program, and one piece
+ * of 40,000 takes minutes.
+ */
 const chainsInPiece = 1200
 
 /** Whether so many chains may go ahead of the others, which are still to come. */
@@ -31,12 +37,18 @@ export function isWorthARestore(backend: IptablesBackend, chains: number): boole
   return backend === 'nft' && chains >= chainsInPiece
 }
 
-/** Chains of table nat that nobody calls yet: no packet meets them, whenever they are written. @param fresh callees first */
+/**
+ * Chains of table nat that nobody calls yet: no packet meets them, whenever they are written.
+ * @param fresh callees first
+ */
 export function planAhead(fresh: ReadonlyMap<string, Rules>): Transaction[] {
   return [transaction('nat', [...fresh])]
 }
 
-export function planTransactions(backend: IptablesBackend, { filter, nat, mangle }: Readonly<Record<Table, TableInput>>): Transaction[] {
+export function planTransactions(
+  backend: IptablesBackend,
+  { filter, nat, mangle }: Readonly<Record<Table, TableInput>>,
+): Transaction[] {
   const size = backend === 'nft' ? chainsInPiece : Number.MAX_SAFE_INTEGER
   const afterwards = backend === 'nft'
   const natChanges = nat.write.size + nat.remove.length > 0
@@ -58,7 +70,10 @@ interface Work extends Pick<Difference, 'write' | 'remove'> {
 const noChains: ReadonlyMap<string, Rules> = new Map()
 
 /** What comes is in force before table nat changes, what goes is in force until it has. */
-function inTwoSteps({ write, applied }: TableInput): { early: ReadonlyMap<string, Rules>; late: ReadonlyMap<string, Rules> } {
+function inTwoSteps({ write, applied }: TableInput): {
+  early: ReadonlyMap<string, Rules>
+  late: ReadonlyMap<string, Rules>
+} {
   const early = new Map<string, Rules>()
   const late = new Map<string, Rules>()
   for (const [chain, rules] of write) {
@@ -73,21 +88,47 @@ function inTwoSteps({ write, applied }: TableInput): { early: ReadonlyMap<string
 function restores(table: Table, { write, remove, jumps }: Work, size: number): Transaction[] {
   if (write.size + remove.length + jumps.length === 0) return []
   const pieces = write.size > size ? inPieces(calleesFirst(write), size) : [[...write]]
-  return pieces.map((piece, i) => (i === pieces.length - 1 ? transaction(table, piece, { remove, jumps }) : transaction(table, piece)))
+  return pieces.map((piece, i) =>
+    i === pieces.length - 1 ? transaction(table, piece, { remove, jumps }) : transaction(table, piece),
+  )
 }
 
 /** Chains that nobody calls any more but each other: where it takes several pieces, all are emptied first. */
 function removals(table: Table, chains: readonly string[], size: number): Transaction[] {
   const pieces = inPieces(chains, size)
-  const emptied = pieces.length > 1 ? pieces.map((piece) => transaction(table, piece.map((chain) => [chain, []]))) : []
+  const emptied =
+    pieces.length > 1
+      ? pieces.map((piece) =>
+          transaction(
+            table,
+            piece.map((chain) => [chain, []]),
+          ),
+        )
+      : []
   return [...emptied, ...pieces.map((piece) => transaction(table, [], { remove: piece, jumps: [] }))]
 }
 
-function transaction(table: Table, writes: readonly (readonly [string, Rules])[], { remove, jumps }: { remove: readonly string[]; jumps: readonly string[] } = { remove: [], jumps: [] }): Transaction {
-  // Backwards: iptables keeps its chains sorted and looks for each one's place from the front. Measured with 10,000 Services, a third less of its CPU on legacy, a fifth on nft.
-  const declared = [...writes.map(([chain]) => chain), ...remove].toSorted().toReversed().map((chain) => `:${chain} - [0:0]`)
+function transaction(
+  table: Table,
+  writes: readonly (readonly [string, Rules])[],
+  { remove, jumps }: { remove: readonly string[]; jumps: readonly string[] } = { remove: [], jumps: [] },
+): Transaction {
+  // Backwards: iptables keeps its chains sorted and looks for each one's place from the front. Measured with 10,000
+  // Services, a third less of its CPU on legacy, a fifth on nft.
+  const declared = [...writes.map(([chain]) => chain), ...remove]
+    .toSorted()
+    .toReversed()
+    .map((chain) => `:${chain} - [0:0]`)
   const rules = writes.flatMap(([chain, lines]) => lines.map((rule) => `-A ${chain} ${rule}`))
-  const text = [`*${table}`, ...declared, ...rules, ...jumps, ...remove.map((chain) => `-X ${chain}`), 'COMMIT', ''].join('\n')
+  const text = [
+    `*${table}`,
+    ...declared,
+    ...rules,
+    ...jumps,
+    ...remove.map((chain) => `-X ${chain}`),
+    'COMMIT',
+    '',
+  ].join('\n')
   return { text, table, writes: new Map(writes), removes: remove }
 }
 

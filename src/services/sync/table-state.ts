@@ -1,7 +1,8 @@
 // The chains of one iptables table that are ours: what they should hold, and what we know them to hold.
 //
-// Of a chain that holds what it should, the fingerprint is kept; of any other one both texts are, until they agree. So the state costs what differs, but for a name and
-// a number a chain. What a chain should hold is rendered again where an audit finds another fingerprint in the kernel.
+// Of a chain that holds what it should, the fingerprint is kept; of any other one both texts are, until they agree. So
+// the state costs what differs, but for a name and a number a chain. What a chain should hold is rendered again where
+// an audit finds another fingerprint in the kernel.
 import type { Rules } from '../rendered.ts'
 import { areSameRules } from './canonical-rule.ts'
 import { fingerprint } from './fingerprint.ts'
@@ -20,7 +21,10 @@ export interface Difference {
 interface Open {
   /** Undefined: nobody wants it. A fingerprint: what is wanted has to be rendered again. */
   readonly wanted: Rules | number | undefined
-  /** Undefined: it is not there. Doubtful: it may be there, and nobody knows what it holds, since a restore that named it has failed. */
+  /**
+   * Undefined: it is not there. Doubtful: it may be there, and nobody knows what it holds, since a restore that named
+   * it has failed.
+   */
   readonly held: Rules | number | 'doubtful' | undefined
 }
 
@@ -115,11 +119,16 @@ export class TableState {
       if (wanted === undefined) remove.push(chain)
       else if (isText(wanted)) write.set(chain, wanted)
     }
-    const settled = this.#keepsText ? [...this.#settled].flatMap(([chain, rules]) => (isText(rules) ? [[chain, rules] as const] : [])) : []
+    const settled = this.#keepsText
+      ? [...this.#settled].flatMap(([chain, rules]) => (isText(rules) ? [[chain, rules] as const] : []))
+      : []
     return { write, remove, applied: new Map([...settled, ...this.heldText()]) }
   }
 
-  /** Chains that should be there and are not, in the order in which they were first wanted: no rule in the kernel leads to them. */
+  /**
+   * Chains that should be there and are not, in the order in which they were first wanted: no rule in the kernel leads
+   * to them.
+   */
   fresh(): ReadonlyMap<string, Rules> {
     const fresh = new Map<string, Rules>()
     for (const chain of this.#fresh) {
@@ -144,7 +153,8 @@ export class TableState {
     if (isText(wanted) && held === undefined) this.#fresh.add(chain)
     else this.#fresh.delete(chain)
     if (wanted === undefined && held === undefined) this.#open.delete(chain)
-    else if (wanted !== undefined && held !== undefined && held !== 'doubtful' && satisfies(chain, held, wanted)) this.#settle(chain, wanted, held)
+    else if (wanted !== undefined && held !== undefined && held !== 'doubtful' && satisfies(chain, held, wanted))
+      this.#settle(chain, wanted, held)
     else this.#open.set(chain, { wanted, held })
   }
 

@@ -1,11 +1,16 @@
-// OpenAPI v3, one document a group: what `kubectl explain` shows, and by which newer kubectls learn that this server checks fields and honours dryRun.
+// OpenAPI v3, one document a group: what `kubectl explain` shows, and by which newer kubectls learn that this server
+// checks fields and honours dryRun.
 //
-// The patch operations name no media types: kubectl would take our schemas for its strategic merge patches, which need merge keys that the client's models
-// do not carry. Without, it uses its own.
+// The patch operations name no media types: kubectl would take our schemas for its strategic merge patches, which need
+// merge keys that the client's models do not carry. Without, it uses its own.
 import { apiVersionOf, type Resource, resources } from '../resources.ts'
 import { descriptionsOf, fieldsOf, type FieldType, modelOf } from './models.ts'
 
-const queryParameters = ['dryRun', 'fieldValidation', 'fieldManager'].map((name) => ({ name, in: 'query', schema: { type: 'string', uniqueItems: true } }))
+const queryParameters = ['dryRun', 'fieldValidation', 'fieldManager'].map((name) => ({
+  name,
+  in: 'query',
+  schema: { type: 'string', uniqueItems: true },
+}))
 
 /** GET /openapi/v3: where each group's document is. */
 export function openApiIndex(): object {
@@ -13,7 +18,10 @@ export function openApiIndex(): object {
   return { paths: Object.fromEntries(paths.map((path) => [path, { serverRelativeURL: `/openapi/v3/${path}` }])) }
 }
 
-/** GET /openapi/v3/apis/GROUP/VERSION; undefined where there is no such group. @param path "api/v1" or "apis/apps/v1" */
+/**
+ * GET /openapi/v3/apis/GROUP/VERSION; undefined where there is no such group.
+ * @param path "api/v1" or "apis/apps/v1"
+ */
 export function openApiDocument(path: string): object | undefined {
   const members = resources.filter((resource) => rootOf(resource) === path)
   if (members.length === 0) return undefined
@@ -26,7 +34,12 @@ export function openApiDocument(path: string): object | undefined {
     schemas[nameOf(model)] = { ...schemas[nameOf(model)], 'x-kubernetes-group-version-kind': [identity(resource)] }
     const collection = `/${path}${resource.namespaced ? '/namespaces/{namespace}' : ''}/${resource.plural}`
     paths[collection] = { get: operation(resource, 'list'), post: operation(resource, 'post') }
-    paths[`${collection}/{name}`] = { get: operation(resource, 'get'), put: operation(resource, 'put'), patch: operation(resource, 'patch'), delete: operation(resource, 'delete') }
+    paths[`${collection}/{name}`] = {
+      get: operation(resource, 'get'),
+      put: operation(resource, 'put'),
+      patch: operation(resource, 'patch'),
+      delete: operation(resource, 'delete'),
+    }
   }
   return { openapi: '3.0.0', info: { title: 'Kubernetes', version: 'fairlead-lab' }, paths, components: { schemas } }
 }
@@ -41,7 +54,12 @@ function identity({ group, version, kind }: Resource): { group: string; version:
 
 function operation(resource: Resource, action: string): object {
   const writes = action === 'post' || action === 'put' || action === 'patch'
-  return { 'x-kubernetes-action': action, 'x-kubernetes-group-version-kind': identity(resource), ...(writes ? { parameters: queryParameters } : {}), responses: {} }
+  return {
+    'x-kubernetes-action': action,
+    'x-kubernetes-group-version-kind': identity(resource),
+    ...(writes ? { parameters: queryParameters } : {}),
+    responses: {},
+  }
 }
 
 /** Adds the model and all that it refers to. */
@@ -88,6 +106,7 @@ function modelIn(type: FieldType): string | undefined {
 
 /** "V1PodSpec" as "io.k8s.v1.PodSpec": kubectl shows what stands after the last dot. */
 function nameOf(model: string): string {
-  const [, group = '', version = '', kind = model] = /^([A-Z][a-z]+)?(V\d+(?:(?:alpha|beta)\d+)?)(.+)$/.exec(model) ?? []
+  const [, group = '', version = '', kind = model] =
+    /^([A-Z][a-z]+)?(V\d+(?:(?:alpha|beta)\d+)?)(.+)$/.exec(model) ?? []
   return ['io.k8s', group.toLowerCase(), version.toLowerCase(), kind].filter(Boolean).join('.')
 }

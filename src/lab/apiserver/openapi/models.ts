@@ -1,4 +1,5 @@
-// The shapes of Kubernetes' objects, read from the models of the official client: which fields each has, and of what type.
+// The shapes of Kubernetes' objects, read from the models of the official client: which fields each has, and of what
+// type.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import * as clientModels from '@kubernetes/client-node/dist/gen/models/all.js'
@@ -31,23 +32,34 @@ export function modelOf({ kind, version }: Resource): string | undefined {
 export function fieldsOf(model: string): readonly Field[] {
   let list = fields.get(model)
   if (list === undefined) {
-    list = (known[model]?.attributeTypeMap ?? []).map(({ baseName, type }) => ({ name: baseName, type: parseType(type) }))
+    list = (known[model]?.attributeTypeMap ?? []).map(({ baseName, type }) => ({
+      name: baseName,
+      type: parseType(type),
+    }))
     fields.set(model, list)
   }
   return list
 }
 
-/** What the fields are for, by name, and the model itself under ''; empty where the client's declarations are not installed beside us. */
+/**
+ * What the fields are for, by name, and the model itself under ''; empty where the client's declarations are not
+ * installed beside us.
+ */
 export function descriptionsOf(model: string): ReadonlyMap<string, string> {
   const text = declarationsOf(model)
   const own = /\/\*\*\n\* ([^\n]*)\n\*\/\nexport declare class/.exec(text)?.[1]
-  const described = [...text.matchAll(/ {4}\/\*\*\n {4}\* ([^\n]*)\n {4}\*\/\n {4}'(.+?)'\??:/g)].map(([, words = '', name = '']) => [name, unescaped(words)] as const)
+  const described = [...text.matchAll(/ {4}\/\*\*\n {4}\* ([^\n]*)\n {4}\*\/\n {4}'(.+?)'\??:/g)].map(
+    ([, words = '', name = '']) => [name, unescaped(words)] as const,
+  )
   return new Map([...described, ...(own === undefined ? [] : [['', unescaped(own)] as const])])
 }
 
 function declarationsOf(model: string): string {
   try {
-    return readFileSync(fileURLToPath(import.meta.resolve(`@kubernetes/client-node/dist/gen/models/${model}.d.ts`)), 'utf8')
+    return readFileSync(
+      fileURLToPath(import.meta.resolve(`@kubernetes/client-node/dist/gen/models/${model}.d.ts`)),
+      'utf8',
+    )
   } catch {
     return ''
   }

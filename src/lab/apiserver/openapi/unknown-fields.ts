@@ -1,4 +1,5 @@
-// Fields that a kind does not have: mostly slips of the pen. As the real server, we store none of them and tell of each.
+// Fields that a kind does not have: mostly slips of the pen. As the real server, we store none of them and tell of
+// each.
 import { type Fields, isFields } from '../kube-object.ts'
 import { type Field, fieldsOf, type FieldType } from './models.ts'
 
@@ -8,7 +9,10 @@ export interface Pruned {
   readonly unknown: readonly string[]
 }
 
-/** What of the object its model knows. The object given is not changed, and is returned itself when nothing in it is unknown. */
+/**
+ * What of the object its model knows. The object given is not changed, and is returned itself when nothing in it is
+ * unknown.
+ */
 export function pruneUnknownFields(model: string, object: Fields): Pruned {
   const unknown: string[] = []
   return { value: prune(model, object, '', unknown), unknown }
@@ -40,7 +44,9 @@ function pruneValue(type: FieldType, value: unknown, path: string, unknown: stri
     return items.every((item, i) => item === value[i]) ? value : items
   }
   if (type.kind === 'map' && isFields(value)) {
-    const entries = Object.entries(value).map(([key, item]) => [key, pruneValue(type.of, item, `${path}.${key}`, unknown)] as const)
+    const entries = Object.entries(value).map(
+      ([key, item]) => [key, pruneValue(type.of, item, `${path}.${key}`, unknown)] as const,
+    )
     return entries.every(([key, item]) => item === value[key]) ? value : Object.fromEntries(entries)
   }
   return value

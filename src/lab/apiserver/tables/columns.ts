@@ -1,6 +1,17 @@
-// The columns of each kind, named and ordered as kubectl's users know them (kubernetes pkg/printers/internalversion/printers.go).
+// The columns of each kind, named and ordered as kubectl's users know them (kubernetes
+// pkg/printers/internalversion/printers.go).
 import { isFields, type KubeObject, listOfFields, textAt } from '../kube-object.ts'
-import { deployments, endpointSlices, namespaces, networkPolicies, nodes, pods, replicaSets, type Resource, services } from '../resources.ts'
+import {
+  deployments,
+  endpointSlices,
+  namespaces,
+  networkPolicies,
+  nodes,
+  pods,
+  replicaSets,
+  type Resource,
+  services,
+} from '../resources.ts'
 import { type Column, column, counted, wide } from './column.ts'
 import { ageOf } from './duration.ts'
 import { formatSelector } from './labels.ts'
@@ -26,7 +37,14 @@ const byResource = new Map<Resource, readonly Column[]>([
 
 const data = counted('Data', ({ data, binaryData }) => sizeOf(data) + sizeOf(binaryData))
 const role = column('Role', (object) => `${textAt(object, 'roleRef.kind')}/${textAt(object, 'roleRef.name')}`)
-const binding: readonly Column[] = [name, role, age, wide('Users', subjects('User')), wide('Groups', subjects('Group')), wide('ServiceAccounts', subjects('ServiceAccount'))]
+const binding: readonly Column[] = [
+  name,
+  role,
+  age,
+  wide('Users', subjects('User')),
+  wide('Groups', subjects('Group')),
+  wide('ServiceAccounts', subjects('ServiceAccount')),
+]
 
 /** The rest by its name: nobody else needs to know these resources. */
 const byPlural: Readonly<Record<string, readonly Column[]>> = {
@@ -41,12 +59,22 @@ const byPlural: Readonly<Record<string, readonly Column[]>> = {
   rolebindings: binding,
   clusterrolebindings: binding,
   events: [
-    column('Last Seen', (object, now) => ageOf(textAt(object, 'lastTimestamp') || textAt(object, 'eventTime') || object.metadata.creationTimestamp, now)),
+    column('Last Seen', (object, now) =>
+      ageOf(textAt(object, 'lastTimestamp') || textAt(object, 'eventTime') || object.metadata.creationTimestamp, now),
+    ),
     column('Type', (object) => textAt(object, 'type')),
     column('Reason', (object) => textAt(object, 'reason')),
-    column('Object', (object) => `${textAt(object, 'involvedObject.kind').toLowerCase()}/${textAt(object, 'involvedObject.name')}`),
+    column(
+      'Object',
+      (object) => `${textAt(object, 'involvedObject.kind').toLowerCase()}/${textAt(object, 'involvedObject.name')}`,
+    ),
     wide('Subobject', (object) => textAt(object, 'involvedObject.fieldPath')),
-    wide('Source', ({ source }) => ['component', 'host'].map((field) => textAt(source, field)).filter(Boolean).join(', ')),
+    wide('Source', ({ source }) =>
+      ['component', 'host']
+        .map((field) => textAt(source, field))
+        .filter(Boolean)
+        .join(', '),
+    ),
     column('Message', (object) => textAt(object, 'message').trim()),
     wide('First Seen', (object, now) => ageOf(textAt(object, 'firstTimestamp') || textAt(object, 'eventTime'), now)),
     { ...wide('Count', () => ''), type: 'integer', cell: ({ count }) => (typeof count === 'number' ? count : 1) },
@@ -66,7 +94,10 @@ function subjects(kind: string) {
   return ({ subjects }: KubeObject): string =>
     listOfFields(subjects)
       .filter((subject) => subject['kind'] === kind)
-      .map((subject) => (kind === 'ServiceAccount' ? `${textAt(subject, 'namespace')}/${textAt(subject, 'name')}` : textAt(subject, 'name')))
+      .map((subject) =>
+        kind === 'ServiceAccount'
+          ? `${textAt(subject, 'namespace')}/${textAt(subject, 'name')}`
+          : textAt(subject, 'name'),
+      )
       .join(', ')
 }
-

@@ -10,8 +10,14 @@ export function formatLabels(labels: unknown): string {
 /** A LabelSelector: "app=web,tier in (a,b)". */
 export function formatSelector(selector: unknown): string {
   if (!isFields(selector)) return '<none>'
-  const labels = isFields(selector['matchLabels']) && Object.keys(selector['matchLabels']).length > 0 ? [formatLabels(selector['matchLabels'])] : []
-  const parts = [...labels, ...listOfFields(selector['matchExpressions']).map((expression) => formatExpression(expression))]
+  const labels =
+    isFields(selector['matchLabels']) && Object.keys(selector['matchLabels']).length > 0
+      ? [formatLabels(selector['matchLabels'])]
+      : []
+  const parts = [
+    ...labels,
+    ...listOfFields(selector['matchExpressions']).map((expression) => formatExpression(expression)),
+  ]
   return parts.length === 0 ? '<none>' : parts.join(',')
 }
 

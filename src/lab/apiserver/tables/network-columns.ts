@@ -22,8 +22,18 @@ export function endpointSliceColumns(name: Column, age: Column): readonly Column
   return [
     name,
     column('AddressType', (slice) => textAt(slice, 'addressType')),
-    column('Ports', ({ ports }) => shortened(listOfFields(ports).map((port) => textAt(port, 'port') || '*'), '<unset>')),
-    column('Endpoints', ({ endpoints }) => shortened(listOfFields(endpoints).flatMap(({ addresses }) => (Array.isArray(addresses) ? addresses.map(String) : [])), '<unset>')),
+    column('Ports', ({ ports }) =>
+      shortened(
+        listOfFields(ports).map((port) => textAt(port, 'port') || '*'),
+        '<unset>',
+      ),
+    ),
+    column('Endpoints', ({ endpoints }) =>
+      shortened(
+        listOfFields(endpoints).flatMap(({ addresses }) => (Array.isArray(addresses) ? addresses.map(String) : [])),
+        '<unset>',
+      ),
+    ),
     age,
   ]
 }
@@ -33,7 +43,11 @@ export function endpointAddresses({ subsets }: KubeObject): string {
   const all = listOfFields(subsets).flatMap((subset) => {
     const addresses = listOfFields(subset['addresses']).map((address) => textAt(address, 'ip'))
     const ports = listOfFields(subset['ports'])
-    return ports.length === 0 ? addresses : ports.flatMap((port) => addresses.map((address) => `${address.includes(':') ? `[${address}]` : address}:${textAt(port, 'port')}`))
+    return ports.length === 0
+      ? addresses
+      : ports.flatMap((port) =>
+          addresses.map((address) => `${address.includes(':') ? `[${address}]` : address}:${textAt(port, 'port')}`),
+        )
   })
   return shortened(all, '<none>')
 }
@@ -45,7 +59,9 @@ function externalAddresses(service: KubeObject): string {
   if (type === 'ExternalName') return textAt(service, 'spec.externalName')
   if (type === 'LoadBalancer') {
     const balancer = status?.['loadBalancer']
-    const given = listOfFields((balancer as Fields | undefined)?.['ingress']).map((ingress) => textAt(ingress, 'ip') || textAt(ingress, 'hostname'))
+    const given = listOfFields((balancer as Fields | undefined)?.['ingress']).map(
+      (ingress) => textAt(ingress, 'ip') || textAt(ingress, 'hostname'),
+    )
     return [...given, ...own].join(',') || '<pending>'
   }
   return own.join(',') || '<none>'
@@ -53,7 +69,12 @@ function externalAddresses(service: KubeObject): string {
 
 function formatPorts(ports: readonly Fields[]): string {
   if (ports.length === 0) return '<none>'
-  return ports.map((port) => `${textAt(port, 'port')}${textAt(port, 'nodePort') === '' ? '' : `:${textAt(port, 'nodePort')}`}/${textAt(port, 'protocol')}`).join(',')
+  return ports
+    .map(
+      (port) =>
+        `${textAt(port, 'port')}${textAt(port, 'nodePort') === '' ? '' : `:${textAt(port, 'nodePort')}`}/${textAt(port, 'protocol')}`,
+    )
+    .join(',')
 }
 
 function shortened(items: readonly string[], none: string): string {

@@ -27,9 +27,19 @@ function statusOf(node: KubeObject): string {
 
 function rolesOf({ metadata }: KubeObject): string {
   const roles = Object.keys(metadata.labels ?? {}).filter((label) => label.startsWith(roleLabel) && label !== roleLabel)
-  return roles.length === 0 ? '<none>' : roles.map((label) => label.slice(roleLabel.length)).toSorted().join(',')
+  return roles.length === 0
+    ? '<none>'
+    : roles
+        .map((label) => label.slice(roleLabel.length))
+        .toSorted()
+        .join(',')
 }
 
 function addressOf(node: KubeObject, type: string): string {
-  return textAt(listOfFields(node.status?.['addresses']).find((address) => address['type'] === type), 'address') || '<none>'
+  return (
+    textAt(
+      listOfFields(node.status?.['addresses']).find((address) => address['type'] === type),
+      'address',
+    ) || '<none>'
+  )
 }

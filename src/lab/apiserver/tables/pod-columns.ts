@@ -6,7 +6,11 @@ import { ageOf } from './duration.ts'
 export function podColumns(name: Column, age: Column): readonly Column[] {
   return [
     name,
-    column('Ready', ({ spec, status }) => `${listOfFields(status?.['containerStatuses']).filter((one) => isRunningAndReady(one)).length}/${listOfFields(spec?.['containers']).length}`),
+    column(
+      'Ready',
+      ({ spec, status }) =>
+        `${listOfFields(status?.['containerStatuses']).filter((one) => isRunningAndReady(one)).length}/${listOfFields(spec?.['containers']).length}`,
+    ),
     column('Status', statusOf),
     column('Restarts', restartsOf),
     age,
@@ -23,9 +27,12 @@ function statusOf(pod: KubeObject): string {
   if (metadata.deletionTimestamp !== undefined && phase !== 'Succeeded' && phase !== 'Failed') return 'Terminating'
   const containers = listOfFields(status?.['containerStatuses'])
   // The first container that has something to say; the server looks from the last to the first.
-  const reason = containers.map((one) => reasonOf(one)).find((word) => word !== '') ?? (textAt(pod, 'status.reason') || phase)
+  const reason =
+    containers.map((one) => reasonOf(one)).find((word) => word !== '') ?? (textAt(pod, 'status.reason') || phase)
   if (reason !== 'Completed' || !containers.some((one) => isRunningAndReady(one))) return reason
-  return listOfFields(status?.['conditions']).some(({ type, status }) => type === 'Ready' && status === 'True') ? 'Running' : 'NotReady'
+  return listOfFields(status?.['conditions']).some(({ type, status }) => type === 'Ready' && status === 'True')
+    ? 'Running'
+    : 'NotReady'
 }
 
 function reasonOf(container: Fields): string {
@@ -41,15 +48,23 @@ function reasonOf(container: Fields): string {
 /** "2 (5s ago)": how often, and when last. */
 function restartsOf({ status }: KubeObject, now: number): string {
   const containers = listOfFields(status?.['containerStatuses'])
-  const count = containers.reduce((sum, one) => sum + (typeof one['restartCount'] === 'number' ? one['restartCount'] : 0), 0)
-  const last = containers.map((one) => textAt(one, 'lastState.terminated.finishedAt')).toSorted().at(-1)
+  const count = containers.reduce(
+    (sum, one) => sum + (typeof one['restartCount'] === 'number' ? one['restartCount'] : 0),
+    0,
+  )
+  const last = containers
+    .map((one) => textAt(one, 'lastState.terminated.finishedAt'))
+    .toSorted()
+    .at(-1)
   return count === 0 || !last ? String(count) : `${count} (${ageOf(last, now)} ago)`
 }
 
 function gatesOf({ spec, status }: KubeObject): string {
   const gates = listOfFields(spec?.['readinessGates']).map((gate) => gate['conditionType'])
   if (gates.length === 0) return '<none>'
-  const met = gates.filter((gate) => listOfFields(status?.['conditions']).some(({ type, status }) => type === gate && status === 'True'))
+  const met = gates.filter((gate) =>
+    listOfFields(status?.['conditions']).some(({ type, status }) => type === gate && status === 'True'),
+  )
   return `${met.length}/${gates.length}`
 }
 

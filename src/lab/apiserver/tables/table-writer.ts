@@ -1,4 +1,5 @@
-// Tables (meta.k8s.io): what `kubectl get` prints is decided by the server, column by column, so that any kubectl shows any kind.
+// Tables (meta.k8s.io): what `kubectl get` prints is decided by the server, column by column, so that any kubectl shows
+// any kind.
 import type { KubeObject } from '../kube-object.ts'
 import { apiVersionOf, type Resource } from '../resources.ts'
 import type { Column } from './column.ts'
@@ -25,16 +26,34 @@ export class TableWriter {
   /** JSON of a Table. The columns are described in the first one alone, as the real server does in a watch. */
   table(metadata: object, objects: readonly KubeObject[]): string {
     const now = Date.now()
-    const columnDefinitions = this.#described ? null : this.#columns.map(({ name, type, priority }) => ({ name, type, format: name === 'Name' ? 'name' : '', description: '', priority }))
+    const columnDefinitions = this.#described
+      ? null
+      : this.#columns.map(({ name, type, priority }) => ({
+          name,
+          type,
+          format: name === 'Name' ? 'name' : '',
+          description: '',
+          priority,
+        }))
     this.#described = true
-    const rows = objects.map((object) => ({ cells: this.#columns.map(({ cell }) => cell(object, now)), ...this.#object(object) }))
-    return JSON.stringify({ kind: 'Table', apiVersion: `meta.k8s.io/${this.#version}`, metadata, columnDefinitions, rows })
+    const rows = objects.map((object) => ({
+      cells: this.#columns.map(({ cell }) => cell(object, now)),
+      ...this.#object(object),
+    }))
+    return JSON.stringify({
+      kind: 'Table',
+      apiVersion: `meta.k8s.io/${this.#version}`,
+      metadata,
+      columnDefinitions,
+      rows,
+    })
   }
 
   #object(object: KubeObject): { object?: object } {
     const { metadata } = object
     if (this.#include === 'None') return {}
-    if (this.#include === 'Metadata') return { object: { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${this.#version}`, metadata } }
+    if (this.#include === 'Metadata')
+      return { object: { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${this.#version}`, metadata } }
     return { object: { ...object, kind: this.#resource.kind, apiVersion: apiVersionOf(this.#resource) } }
   }
 }
