@@ -1,4 +1,4 @@
-// Real kubectls against a lab: the session in README is replayed with each, and compared with what stands there.
+// Real kubectls against a lab: replay the session of docs/lab.md with each, and compare the output with the page.
 //
 // Debian's kubectl is 1.20, much older than what people have on their PATH, and cannot be installed beside it. The test
 // finds it unpacked:
@@ -59,8 +59,8 @@ async function run(command: string, kubectl: string): Promise<string> {
   return all
 }
 
-test('the session in README is the one that is replayed', () => {
-  expect(readFileSync(join(root, 'README.md'), 'utf8')).toContain(`\`\`\`\n${session}\`\`\`\n`)
+test('replays the session that docs/lab.md shows', () => {
+  expect(readFileSync(join(root, 'docs/lab.md'), 'utf8')).toContain(`\`\`\`\n${session}\`\`\`\n`)
   expect(steps(session).length).toBeGreaterThan(5)
 })
 
@@ -76,7 +76,7 @@ describeKernel('kubectl', () => {
     const missing = !existsSync(file)
     // oxlint-disable-next-line vitest/valid-title -- the title says why it is skipped
     describe.skipIf(missing)(missing ? `${title} (skipped: there is no ${file})` : title, () => {
-      test('prints in the session what README shows', async () => {
+      test('prints in the session what docs/lab.md shows', async () => {
         for (const { command, printed } of steps(session))
           expect([command, ...normalised(await run(command, file))]).toEqual([command, ...normalised(printed)])
       })
