@@ -1,5 +1,5 @@
 // What every Kubernetes object has, and the name it goes by in a snapshot.
-import { inOnePiece } from '../net/in-one-piece.ts'
+import { flatString } from '../net/flat-string.ts'
 
 /**
  * As the API server sends it: plain JSON, times as text. client-node's classes would say Date, which is true of its
@@ -28,7 +28,7 @@ export function asKubeObject(raw: unknown): KubeObject {
 
 /** "ns/name", or "name" for what belongs to the cluster. */
 export function keyOf({ metadata }: KubeObject): string {
-  return metadata.namespace === undefined ? metadata.name : inOnePiece(metadata.namespace, '/', metadata.name)
+  return metadata.namespace === undefined ? metadata.name : flatString(metadata.namespace, '/', metadata.name)
 }
 
 /** creationTimestamp in ms since the epoch; 0 where there is none, so that the unknown is the oldest. */

@@ -9,7 +9,7 @@ const ipv4 = fc.bigInt(0n, 2n ** 32n - 1n).map((n) => addressFromBigInt(n, 4))
 const ipv6 = fc.bigInt(0n, 2n ** 128n - 1n).map((n) => addressFromBigInt(n, 6))
 const cidr4 = fc.tuple(ipv4, fc.integer({ min: 20, max: 32 })).map(([address, prefix]) => cidrOf(address, prefix))
 
-test('an address survives the way to a number and back', () => {
+test('converts an address to a number and back', () => {
   fc.assert(
     fc.property(
       fc.oneof(ipv4, ipv6),
@@ -18,7 +18,7 @@ test('an address survives the way to a number and back', () => {
   )
 })
 
-test('IPv6 text is canonical, so equal addresses are equal strings', () => {
+test('canonicalizes IPv6 text, so that equal addresses are equal strings', () => {
   expect(parseAddress('FD00:0:0::1')).toBe(parseAddress('fd00::1'))
 })
 
@@ -36,23 +36,23 @@ test.each([
   'fe80::1%eth0',
   '::g',
   '1.2.3.4\n',
-])('%j is no address', (text) => {
+])('rejects %j as an address', (text) => {
   expect(canonicalAddress(text)).toBeUndefined()
   expect(() => parseAddress(text)).toThrow(TypeError)
 })
 
 test.each(['10.0.0.0', '10.0.0.0/33', '10.0.0.0/-1', '10.0.0.0/24/1', '10.0.0.0/', 'fd00::/129'])(
-  '%j is no CIDR',
+  'rejects %j as a CIDR',
   (text) => {
     expect(() => parseCidr(text)).toThrow(TypeError)
   },
 )
 
-test('host bits are refused with the block that was meant', () => {
+test('rejects host bits and suggests the block without them', () => {
   expect(() => parseCidr('10.244.1.5/24')).toThrow('did you mean 10.244.1.0/24?')
 })
 
-test('a block holds its first and last address and nothing outside', () => {
+test('contains its first and last address and nothing outside', () => {
   const block = parseCidr('172.30.1.0/24')
   expect(nthAddress(block, 255)).toBe('172.30.1.255')
   expect(() => nthAddress(block, 256)).toThrow(RangeError)
@@ -62,7 +62,7 @@ test('a block holds its first and last address and nothing outside', () => {
   expect(cidrsOverlap(block, parseCidr('172.30.2.0/24'))).toBe(false)
 })
 
-test('aggregating keeps exactly the same addresses in the fewest blocks', () => {
+test('aggregates to fewer blocks with exactly the same addresses', () => {
   const nodes = Array.from({ length: 256 }, (_, i) => parseCidr(`10.244.${i}.0/24`))
   expect(aggregateCidrs(nodes).map(formatCidr)).toEqual(['10.244.0.0/16'])
   fc.assert(
@@ -79,7 +79,7 @@ test('aggregating keeps exactly the same addresses in the fewest blocks', () => 
   )
 })
 
-test('a MAC can be read back, and no two roles share one', () => {
+test('derives a MAC that can be read back and differs between roles', () => {
   expect(macOf('pod', parseAddress('10.244.2.5'))).toBe('0a:58:0a:f4:02:05')
   fc.assert(
     fc.property(
@@ -93,7 +93,7 @@ test('a MAC can be read back, and no two roles share one', () => {
 })
 
 test.each(['', '.', '..', 'a b', 'eth0\nlink del', 'sixteen-letters-', 'a/b', '-x', 'a:b'])(
-  '%j is no interface name',
+  'rejects %j as an interface name',
   (text) => {
     expect(() => parseInterfaceName(text)).toThrow(TypeError)
   },

@@ -16,7 +16,10 @@ export interface Cidr {
   readonly prefix: number
 }
 
-/** @throws {TypeError} when the text is not ADDRESS/PREFIX with all host bits zero. */
+/**
+ * Parses a block.
+ * @throws {TypeError} when the text is not ADDRESS/PREFIX with all host bits zero.
+ */
 export function parseCidr(text: string): Cidr {
   const { address, prefix } = parseInterfaceAddress(text)
   const cidr = cidrOf(address, prefix)
@@ -25,7 +28,10 @@ export function parseCidr(text: string): Cidr {
   return cidr
 }
 
-/** ADDRESS/PREFIX as an interface carries it: host bits allowed. @throws {TypeError} on anything else. */
+/**
+ * Parses ADDRESS/PREFIX as it is configured on an interface, where host bits are allowed.
+ * @throws {TypeError} when the text is anything else.
+ */
 export function parseInterfaceAddress(text: string): { address: Address; prefix: number } {
   const [head = '', tail, ...rest] = text.split('/')
   if (tail === undefined || rest.length > 0 || !/^\d{1,3}$/.test(tail))
@@ -37,7 +43,7 @@ export function parseInterfaceAddress(text: string): { address: Address; prefix:
   return { address, prefix }
 }
 
-/** The block of that prefix length which holds the address. */
+/** Returns the block of this prefix length that contains the address. */
 export function cidrOf(address: Address, prefix: number): Cidr {
   const family = familyOf(address)
   const hostBits = BigInt(addressBits(family) - prefix)
@@ -48,12 +54,15 @@ export function formatCidr(cidr: Cidr): string {
   return `${cidr.network}/${cidr.prefix}`
 }
 
-/** How many addresses the block holds, network and broadcast included. */
+/** Returns the number of addresses in the block, network and broadcast address included. */
 export function cidrSize(cidr: Cidr): bigint {
   return 1n << BigInt(addressBits(cidr.family) - cidr.prefix)
 }
 
-/** The nth address of the block, counted from its network address. @throws {RangeError} past its end. */
+/**
+ * Returns the nth address of the block; the network address has index 0.
+ * @throws {RangeError} when the block has fewer addresses.
+ */
 export function nthAddress(cidr: Cidr, n: number | bigint): Address {
   if (BigInt(n) < 0n || BigInt(n) >= cidrSize(cidr))
     throw new RangeError(`Expected an index below ${cidrSize(cidr)} in ${formatCidr(cidr)}, got ${n}`)
@@ -68,7 +77,7 @@ export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
   return a.prefix <= b.prefix ? cidrContains(a, b.network) : cidrContains(b, a.network)
 }
 
-/** The fewest blocks that hold exactly the same addresses, in address order; both families may be given. */
+/** Merges blocks, of either family, into the fewest blocks that hold exactly the same addresses, in address order. */
 export function aggregateCidrs(cidrs: readonly Cidr[]): Cidr[] {
   const sorted = cidrs.toSorted(
     (a, b) =>

@@ -1,12 +1,15 @@
-// Hardware addresses, and those we derive from IP addresses so that both sides can compute them.
+// MAC addresses. Ours are derived from IP addresses, so that every node can compute those of its peers.
 import { createHash } from 'node:crypto'
 import { type Address, addressFromBigInt, addressToBigInt, familyOf } from './address.ts'
 
 declare const mac: unique symbol
-/** A 48-bit MAC address as six lower-case hex pairs. Made by {@link parseMac} and the functions here. */
+/** A 48-bit MAC address as six lower-case hex pairs. Only this file makes them. */
 export type Mac = string & { readonly [mac]: true }
 
-/** @throws {TypeError} when the text is not six hex pairs divided by colons. */
+/**
+ * Parses a MAC address in either case.
+ * @throws {TypeError} when the text is not six hex pairs with colons between them.
+ */
 export function parseMac(text: string): Mac {
   const lower = text.toLowerCase()
   if (!/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/.test(lower)) throw new TypeError(`Expected a MAC address, got \`${text}\``)
@@ -14,9 +17,9 @@ export function parseMac(text: string): Mac {
 }
 
 /**
- * The MAC we give to the owner of an address. IPv4: our prefix byte and 0x58, then the four bytes of the address, so a
- * person can read it back (10.244.2.5 is 0a:58:0a:f4:02:05 for a pod). IPv6: the prefix byte and 40 bits of a hash.
- * Both are unicast and locally administered (IEEE 802, bit 1 of the first byte).
+ * Derives the MAC of the interface that owns an address. For IPv4 it is the byte of the role, 0x58 and the four bytes of
+ * the address, so that a person can read it: pod 10.244.2.5 has 0a:58:0a:f4:02:05. For IPv6 it is the byte of the role
+ * and 40 bits of a hash. Both are unicast and locally administered (IEEE 802, bit 1 of the first byte).
  */
 export function macOf(role: MacRole, address: Address): Mac {
   const first = macRoles[role]
@@ -27,13 +30,13 @@ export function macOf(role: MacRole, address: Address): Mac {
   return bytes.map((byte) => byte.toString(16).padStart(2, '0')).join(':') as Mac
 }
 
-/** Who owns the MAC: a pod's eth0, the bridge (gateway) or a node's VTEP. Never two of them share a value. */
+/** The interface that has the MAC: a pod's eth0, the bridge (gateway) or a node's VTEP. No two roles share a MAC. */
 export type MacRole = 'pod' | 'gateway' | 'vtep'
 const macRoles: Record<MacRole, number> = { pod: 0x0a, gateway: 0x0e, vtep: 0x02 }
 
 /**
- * The link-local address that an interface with this MAC gives itself (RFC 4291, appendix A), unless its system prefers
- * another.
+ * Returns the link-local address that the kernel generates for an interface with this MAC (RFC 4291, appendix A), unless
+ * the interface has another address generation mode.
  */
 export function linkLocalOf(value: Mac): Address {
   const [first = 0, ...rest] = value.split(':').map((pair) => Number.parseInt(pair, 16))
@@ -44,7 +47,10 @@ export function linkLocalOf(value: Mac): Address {
   )
 }
 
-/** The IPv4 address that {@link macOf} put in, or undefined where the MAC is not of that role. */
+/**
+ * Reads the IPv4 address back out of a MAC that {@link macOf} made.
+ * @returns undefined when the MAC was not made for this role.
+ */
 export function addressOfMac(role: MacRole, value: Mac): Address | undefined {
   const [first, second, ...rest] = value.split(':').map((pair) => Number.parseInt(pair, 16))
   if (first !== macRoles[role] || second !== 0x58) return undefined

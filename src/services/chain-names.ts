@@ -1,7 +1,7 @@
 // The names of a service port's chains, as kube-proxy makes them: 16 characters of base32(sha256(...)), so that any
 // name fits the kernel's 28.
 import { hash } from 'node:crypto'
-import { inOnePiece } from '../net/in-one-piece.ts'
+import { flatString } from '../net/flat-string.ts'
 import type { ServicePort } from './service-port.ts'
 
 export interface ChainNames {
@@ -18,16 +18,16 @@ export interface ChainNames {
 export function chainNames({ id, protocol }: Pick<ServicePort, 'id' | 'protocol'>): ChainNames {
   const digest = shortHash(id + protocol)
   return {
-    cluster: inOnePiece('KUBE-SVC-', digest),
-    local: inOnePiece('KUBE-SVL-', digest),
-    external: inOnePiece('KUBE-EXT-', digest),
-    firewall: inOnePiece('KUBE-FW-', digest),
+    cluster: flatString('KUBE-SVC-', digest),
+    local: flatString('KUBE-SVL-', digest),
+    external: flatString('KUBE-EXT-', digest),
+    firewall: flatString('KUBE-FW-', digest),
   }
 }
 
 /** The chain of one endpoint of a service port. @param endpoint "IP:port", as endpointText makes it. */
 export function endpointChain({ id, protocol }: Pick<ServicePort, 'id' | 'protocol'>, endpoint: string): string {
-  return inOnePiece('KUBE-SEP-', shortHash(id + protocol + endpoint))
+  return flatString('KUBE-SEP-', shortHash(id + protocol + endpoint))
 }
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ234567'

@@ -2,7 +2,7 @@
 import type { ClusterService, ClusterServicePort } from '../cluster/service.ts'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
-import { inOnePiece } from '../net/in-one-piece.ts'
+import { flatString } from '../net/flat-string.ts'
 import type { ServicePort } from './service-port.ts'
 
 /**
@@ -40,7 +40,7 @@ export function servicePortsOf(service: ClusterService, family: Family): readonl
 }
 
 function portId({ namespace, name }: ClusterService, portName: ClusterServicePort['name']): string {
-  return portName === '' ? inOnePiece(namespace, '/', name) : inOnePiece(namespace, '/', name, ':', portName)
+  return portName === '' ? flatString(namespace, '/', name) : flatString(namespace, '/', name, ':', portName)
 }
 
 /** The policy counts where there is external traffic: of a ClusterIP Service only through externalIPs. */

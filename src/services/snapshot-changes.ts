@@ -2,7 +2,7 @@
 // of it changes.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterService } from '../cluster/service.ts'
-import { inOnePiece } from '../net/in-one-piece.ts'
+import { flatString } from '../net/flat-string.ts'
 
 type Services = ReadonlyMap<string, ClusterService>
 type Slices = ReadonlyMap<string, ClusterEndpointSlice>
@@ -49,7 +49,7 @@ export class SnapshotChanges {
 }
 
 function serviceOf(slice: ClusterEndpointSlice | undefined): string | undefined {
-  return slice?.service === undefined ? undefined : inOnePiece(slice.namespace, '/', slice.service)
+  return slice?.service === undefined ? undefined : flatString(slice.namespace, '/', slice.service)
 }
 
 function differing<T>(before: ReadonlyMap<string, T>, after: ReadonlyMap<string, T>): string[] {
