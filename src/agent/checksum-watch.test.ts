@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { FakeClock } from '../cluster/fake-clock.ts'
+import { FakeClock } from '../../test/support/fake-clock.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import { parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'

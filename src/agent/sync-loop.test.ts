@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { FakeClock } from '../cluster/fake-clock.ts'
+import { FakeClock } from '../../test/support/fake-clock.ts'
 import { SyncLoop } from './sync-loop.ts'
 
 /** Runs the loop until `until` holds; sleeping takes no time, a sync takes `cost` ms on the clock. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { BackOff } from './back-off.ts'
-import { FakeClock } from './fake-clock.ts'
+import { FakeClock } from '../../test/support/fake-clock.ts'
 
 test('waits double from 0.8 s and end at 30 s', () => {
   const clock = new FakeClock()

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { pino } from 'pino'
 import { expect, onTestFinished, test } from 'vitest'
 import { ApiError } from './api-error.ts'
-import { StoppedClock } from './fake-clock.ts'
+import { StoppedClock } from '../../test/support/fake-clock.ts'
 import { Recovery } from './recovery.ts'
 import { Retries } from './retries.ts'
 

@@ -1,8 +1,8 @@
-// Clocks for tests.
+// Clocks for unit tests.
 import { setImmediate } from 'node:timers/promises'
-import type { Clock } from './clock.ts'
+import type { Clock } from '../../src/cluster/clock.ts'
 
-/** Sleeping takes no time and is remembered. */
+/** A clock whose sleeps return at once, move its time forward and are recorded. */
 export class FakeClock implements Clock {
   readonly sleeps: number[] = []
   time = 0
@@ -22,7 +22,7 @@ export class FakeClock implements Clock {
   }
 }
 
-/** Nobody wakes by himself. */
+/** A clock whose sleepers wake only when the test calls {@link wakeAll}. */
 export class StoppedClock implements Clock {
   readonly #sleepers: (() => void)[] = []
 
@@ -38,7 +38,7 @@ export class StoppedClock implements Clock {
     })
   }
 
-  /** The time of all who sleep is over. */
+  /** Ends every sleep that is in progress. */
   wakeAll(): void {
     for (const wake of this.#sleepers.splice(0)) wake()
   }

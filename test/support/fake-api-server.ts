@@ -1,4 +1,4 @@
-// An API server for tests that serves one collection correctly, except where a script tells it to misbehave.
+// An API server for unit tests. It serves one collection correctly, except where a test scripts a fault.
 import http from 'node:http'
 import type { AddressInfo } from 'node:net'
 
@@ -11,7 +11,7 @@ export interface FakeObject {
   }
 }
 
-/** Takes one request in place of the server; `serve` answers it properly. */
+/** Handles one request instead of the server; it may call `serve` to answer correctly. */
 export type Fault = (response: http.ServerResponse, serve: () => void, request: http.IncomingMessage) => void
 
 interface Event {
@@ -22,21 +22,21 @@ interface Event {
 
 export class FakeApiServer implements AsyncDisposable {
   readonly objects = new Map<string, FakeObject>()
-  /** The query of each request, in order. */
+  /** The query of each request, in order of arrival. */
   readonly requests: URLSearchParams[] = []
-  /** Each takes one of the next requests. */
+  /** Faults for the next requests; each is used once, in order. */
   readonly faults: Fault[] = []
-  /** Off: 400 for a WatchList, as with the feature gate off. */
+  /** When false, the server answers a WatchList with 400, as an API server whose feature gate is off. */
   streamsLists = true
-  /** Bytes per HTTP chunk. */
+  /** Bytes in each HTTP chunk. */
   chunkBytes = 1 << 20
-  /** How a watch from a forgotten place is refused: by its answer, or by an ERROR event within a 200. */
+  /** How the server rejects a watch from a compacted resourceVersion: with 410, or with an ERROR event in a 200. */
   expiresBy: 'status' | 'event' = 'status'
   version = 1
   readonly #server = http.createServer((request, response) => this.#take(request, response))
   readonly #watches = new Set<http.ServerResponse>()
   #history: Event[] = []
-  /** Events up to here are forgotten: a watch from before gets 410. */
+  /** Events up to this version are compacted: a watch from an earlier version gets 410. */
   #compacted = 0
 
   static async start(): Promise<FakeApiServer> {
@@ -73,19 +73,19 @@ export class FakeApiServer implements AsyncDisposable {
     })
   }
 
-  /** Sends a bookmark for the present version, which other resources may have moved on. */
+  /** Sends a bookmark with a higher resourceVersion, as after a change to another resource. */
   bookmark(): void {
     this.version += 1
     this.send(bookmark(this.version))
   }
 
-  /** Every event so far is forgotten. */
+  /** Drops the history of events, as etcd compaction does. */
   compact(): void {
     this.#history = []
     this.#compacted = this.version
   }
 
-  /** Sends each open watch a line that no history holds: a duplicate, nonsense, half a line. */
+  /** Sends a text to each open watch without recording it in the history: a duplicate, garbage or half a line. */
   send(text: string): void {
     for (const watch of this.#watches) this.#write(watch, text)
   }
@@ -95,7 +95,7 @@ export class FakeApiServer implements AsyncDisposable {
     this.#watches.clear()
   }
 
-  /** As a lost connection does, without the end that HTTP asks for. */
+  /** Destroys the sockets of all watches, as a lost connection does: HTTP clients see no end of the response. */
   cutWatches(): void {
     for (const watch of this.#watches) watch.destroy()
     this.#watches.clear()
@@ -169,7 +169,7 @@ function bookmark(version: number, annotations: Record<string, string> = {}): st
   return line('BOOKMARK', { metadata: { resourceVersion: String(version), annotations } })
 }
 
-/** A refusal with a Status object, as the API server words it. */
+/** Rejects a request with a Status object in the API server's format. */
 export function refuse(code: number, headers: http.OutgoingHttpHeaders = {}): (response: http.ServerResponse) => void {
   return (response) => {
     response
