@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
+import { EventRecorder } from '../cluster/event-recorder.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
@@ -42,6 +43,7 @@ import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { saveMemoryAfterStart } from './small-heap.ts'
 import type { Sources } from './sources.ts'
+import { StandingEvents } from './standing-events.ts'
 import { guardState } from './state-guard.ts'
 import { describeAgent } from './status.ts'
 
@@ -86,6 +88,9 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   for (const sentence of lacking) log.error(sentence)
 
   const repairs = new Repairs()
+  const reporter = { controller: 'fairlead.dev/agent', instance: config.nodeName }
+  const recorder = new EventRecorder({ api, reporter, log })
+  const events = new StandingEvents(recorder)
   const rules = new PodRules({ kernel, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const policy = new PolicyEnforcer({
@@ -137,7 +142,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
-  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, repairs, log })
+  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, repairs, events, log })
   const sources: Sources = {
     lacking,
     repairs,
@@ -205,6 +210,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     policy.run(stop),
     live.run(stop),
     checksums.run(stop),
+    recorder.run(stop),
     saveMemoryAfterStart(stop),
     watch,
   ])

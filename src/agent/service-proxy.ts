@@ -21,6 +21,7 @@ import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import type { Repairs } from './repairs.ts'
 import { Reports } from './reports.ts'
 import { servicesOptions } from './services-options.ts'
+import type { StandingEvents } from './standing-events.ts'
 import { SyncLoop } from './sync-loop.ts'
 
 export interface ServiceProxyParts {
@@ -30,6 +31,7 @@ export interface ServiceProxyParts {
   readonly nodes: Reflector<ClusterNode>
   readonly metrics: ProxyMetrics
   readonly repairs: Repairs
+  readonly events: StandingEvents
   readonly log: Logger
 }
 
@@ -178,11 +180,13 @@ export class ServiceProxy {
       problems.map(({ sentence }) => sentence),
     )
     this.#reports.say('service rules', [])
+    this.#parts.events.say('services', this.problems)
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
   }
 
   async #audit(): Promise<void> {
     this.#parts.repairs.note('services', (await this.#rules?.audit()) ?? [])
+    this.#parts.events.say('services', this.problems)
     // It asks the API server, for whose answer no rule waits.
     void this.#lookForOrphans()
   }

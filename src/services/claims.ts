@@ -3,7 +3,7 @@
 // other's rules for it are left out and it is reported.
 import type { Problem } from '../cluster/problem.ts'
 import type { FilterRule, Frontend, RenderedPort } from './rendered.ts'
-import type { ServicePort } from './service-port.ts'
+import { regardingService, type ServicePort } from './service-port.ts'
 
 export interface Settled {
   readonly frontends: readonly Frontend[]
@@ -35,7 +35,17 @@ export function settleClaims(ports: readonly RenderedPort[]): Settled {
     const holder = holders.get(key) ?? claim.owner
     holders.set(key, holder)
     if (holder === claim.owner) return true
-    problems.set(key + claim.owner.id, { sentence: refusal(claim, holder), reason: `${claim.kind}-taken` })
+    problems.set(key + claim.owner.id, {
+      sentence: refusal(claim, holder),
+      reason: `${claim.kind}-taken`,
+      // Every node has the same Services, and decides alike.
+      event: {
+        regarding: regardingService(claim.owner),
+        reason: kinds[claim.kind].taken,
+        action: 'ProgramService',
+        everyNode: true,
+      },
+    })
     return false
   }
   // Port by port: who has an address but no endpoint claims it in table filter alone, and keeps it all the same.
@@ -54,16 +64,17 @@ function refusal({ kind, address, port, protocol, owner }: Claim, holder: Servic
   const what =
     address === undefined
       ? `node port ${port}/${protocol}`
-      : `${kindNames[kind]} ${address} with port ${port}/${protocol}`
+      : `${kinds[kind].name} ${address} with port ${port}/${protocol}`
   return `Service ${owner.id} does not get ${what}: ${holder.id} has it already; give one of them another`
 }
 
-const kindNames: Record<Claim['kind'], string> = {
-  'cluster-ip': 'cluster IP',
-  'external-ip': 'external IP',
-  'load-balancer': 'load balancer IP',
-  'node-port': 'node port',
-  'health-check': 'health check port',
+/** How people and Events call each kind. */
+const kinds: Record<Claim['kind'], { name: string; taken: string }> = {
+  'cluster-ip': { name: 'cluster IP', taken: 'ClusterIPTaken' },
+  'external-ip': { name: 'external IP', taken: 'ExternalIPTaken' },
+  'load-balancer': { name: 'load balancer IP', taken: 'LoadBalancerIPTaken' },
+  'node-port': { name: 'node port', taken: 'NodePortTaken' },
+  'health-check': { name: 'health check port', taken: 'HealthCheckPortTaken' },
 }
 
 function order(a: string, b: string): number {

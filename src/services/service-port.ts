@@ -1,4 +1,5 @@
 // One port of one Service in one family: the unit that everything in this room is decided for.
+import type { EventRegarding } from '../cluster/event.ts'
 import type { Protocol } from '../cluster/service.ts'
 import type { Address, Family } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
@@ -39,6 +40,15 @@ export interface ServicePort {
 /** The key of a port in maps: two ports of a Service may differ in protocol alone. */
 export function portKey({ id, protocol }: ServicePort): string {
   return `${id}/${protocol}`
+}
+
+/** Names the Service for an Event. */
+export function regardingService({
+  namespace,
+  name,
+  uid,
+}: Pick<ServicePort, 'namespace' | 'name' | 'uid'>): EventRegarding {
+  return { apiVersion: 'v1', kind: 'Service', namespace, name, uid }
 }
 
 /** It answers on more than its ClusterIP. */

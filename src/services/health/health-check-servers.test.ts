@@ -92,7 +92,7 @@ test.each<[string, readonly ClusterEndpointSlice[], number]>([
   const https = { ...port, id: 'ns/web:https', portName: 'https' }
   const another = { ...port, name: 'other', healthCheckNodePort: 0 }
   expect(serviceHealthChecks([port, https, another], slices, 'here')).toEqual([
-    { family: 4, namespace: 'ns', name: 'web', port: 32_000, localEndpoints },
+    { family: 4, namespace: 'ns', name: 'web', uid: port.uid, port: 32_000, localEndpoints },
   ])
 })
 
@@ -124,6 +124,7 @@ const check = (at: number, localEndpoints = 1): ServiceHealthCheck => ({
   family: 4,
   namespace: 'ns',
   name: 'web',
+  uid: 'u1',
   port: at,
   localEndpoints,
 })

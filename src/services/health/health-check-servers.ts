@@ -5,6 +5,7 @@ import { createServer, type Server } from 'node:http'
 import type { Logger } from 'pino'
 import type { Problem } from '../../cluster/problem.ts'
 import type { Address, Family } from '../../net/address.ts'
+import { regardingService } from '../service-port.ts'
 import { serviceHealth } from './proxy-health.ts'
 import type { ServiceHealthCheck } from './service-health-checks.ts'
 
@@ -86,10 +87,10 @@ export class HealthCheckServers implements AsyncDisposable {
       await listening(server, { host, port: check.port, ipv6Only: check.family === 6 })
     } catch (error) {
       const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`
-      // The reason in the log is that of kube-proxy's Event; we write nothing to the API.
-      if (!this.#failed.has(key))
-        log.warn({ service, port: check.port, reason: 'FailedToStartServiceHealthcheck' }, sentence)
-      this.#failed.set(key, { sentence, reason: 'health-check-node-port-closed' })
+      // As kube-proxy's Event.
+      const event = { regarding: regardingService(check), reason: 'FailedToStartServiceHealthcheck', action: 'Listen' }
+      if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: event.reason }, sentence)
+      this.#failed.set(key, { sentence, reason: 'health-check-node-port-closed', event })
       return
     }
     if (this.#failed.delete(key))

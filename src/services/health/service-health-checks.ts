@@ -13,6 +13,7 @@ export interface ServiceHealthCheck {
   readonly family: Family
   readonly namespace: string
   readonly name: string
+  readonly uid: string
   /** Of the node. */
   readonly port: number
   readonly localEndpoints: number
@@ -34,6 +35,7 @@ export function serviceHealthChecks(
     family: port.family,
     namespace: port.namespace,
     name: port.name,
+    uid: port.uid,
     port: port.healthCheckNodePort,
     localEndpoints: localEndpoints(port, all, nodeName),
   }))
