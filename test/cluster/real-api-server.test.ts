@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { ApiConnection } from '../../src/cluster/api-connection.ts'
 import { connectCluster } from '../../src/cluster/connect.ts'
+import { EventRecorder } from '../../src/cluster/event-recorder.ts'
 import { keyOf, type KubeObject } from '../../src/cluster/kube-object.ts'
 import { Reflector, type ReflectorLimits } from '../../src/cluster/reflector.ts'
 import { openWatch, type WatchEvent } from '../../src/cluster/watch-stream.ts'
@@ -164,7 +165,48 @@ describeRealApi('real API server', () => {
     expect(nodes.reflector.status().lastError).toBeUndefined()
   })
 
-  test('agents read what deploy/base/rbac.yaml says and write nothing; a kubelet has its own node alone', async () => {
+  test('an agent writes Events and counts in them; they are read under both versions', async () => {
+    const said: string[] = []
+    const say = (fields: unknown, sentence?: string): void => void said.push(sentence ?? JSON.stringify(fields))
+    const stop = new AbortController()
+    const recorder = new EventRecorder({
+      api: await server.as('agent-node1'),
+      reporter: { controller: 'fairlead.dev/agent', instance: 'node1' },
+      log: { debug: say, info: say, warn: say },
+    })
+    const running = recorder.run(stop.signal)
+    for (const regarding of [
+      { apiVersion: 'v1', kind: 'Service', namespace: 'default', name: 'web', uid: 'u1' },
+      { apiVersion: 'v1', kind: 'Node', name: 'node1', uid: 'n1' },
+    ]) {
+      const query = { fieldSelector: `involvedObject.uid=${regarding.uid}` }
+      const events = async () =>
+        (await server.api.request<{ items: unknown[] }>('GET', '/api/v1/namespaces/default/events', { query })).items
+      const words = { type: 'Warning', reason: 'ExternalIPTaken', action: 'ProgramService' } as const
+      for (const count of [1, 2, 3]) {
+        recorder.record({ regarding, ...words, note: 'it is taken' })
+        await vi.waitFor(
+          async () =>
+            expect(await events()).toMatchObject([
+              {
+                involvedObject: regarding,
+                message: 'it is taken',
+                reportingComponent: 'fairlead.dev/agent',
+                reportingInstance: 'node1',
+                ...words,
+                ...(count === 1 ? {} : { series: { count } }),
+              },
+            ]),
+          waiting,
+        )
+      }
+    }
+    stop.abort()
+    await running
+    expect(said).toEqual([])
+  })
+
+  test('agents read what deploy/base/rbac.yaml says and write nothing but Events; a kubelet has its own node alone', async () => {
     const agent = await server.as('agent-node1')
     for (const path of [
       '/api/v1/nodes',

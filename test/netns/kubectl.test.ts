@@ -5,6 +5,7 @@
 //   apt-get download kubernetes-client && dpkg-deb -x kubernetes-client_*.deb /var/cache/fairlead/kubernetes-client
 import { existsSync, readFileSync } from 'node:fs'
 import { delimiter, dirname, join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { execa, execaSync } from 'execa'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { describeKernel } from './scratch.ts'
@@ -114,6 +115,34 @@ describeKernel('kubectl', () => {
           'get events --field-selector involvedObject.name=story -o jsonpath={.items[*].reason}',
         )
         expect(events.split(' ')).toEqual(expect.arrayContaining(['Scheduled', 'Started', 'Killing']))
+      })
+
+      test('what an agent refuses a Service stands in the events of the Service, once for all nodes', async () => {
+        const claim = (name: string) =>
+          JSON.stringify({
+            apiVersion: 'v1',
+            kind: 'Service',
+            metadata: { name },
+            spec: { externalIPs: ['192.168.0.77'], ports: [{ port: 80 }] },
+          })
+        for (const name of ['first', 'second']) {
+          await kubectl(`apply -f - <<'E'\n${claim(name)}\nE`)
+          // The older one has it: creation times count whole seconds.
+          await sleep(1100)
+        }
+        const note =
+          'Service default/second does not get external IP 192.168.0.77 with port 80/tcp: default/first has it already; give one of them another'
+        const events = async () => await kubectl('get events -A --field-selector reason=ExternalIPTaken')
+        await expect.poll(events, { timeout: 60_000 }).toMatch(`service/second`)
+        const lines = (await events()).split('\n').filter((line) => line.includes('second'))
+        expect(lines).toEqual([expect.stringMatching(/Warning +ExternalIPTaken +service\/second/)])
+        expect(lines[0]).toContain(note)
+        expect(await kubectl('describe service second')).toMatch(
+          /Warning +ExternalIPTaken .*default\/second does not get/,
+        )
+        expect(await kubectl('describe service first')).not.toContain('ExternalIPTaken')
+        await kubectl('delete service first second')
+        await kubectl('delete events --all')
       })
 
       test('a watch prints a line for each change', async () => {

@@ -15,6 +15,7 @@ export function keepEventsForAnHour(events: Table): () => void {
 export function dropOldEvents(events: Table, now: number): void {
   for (const stored of events.list()) {
     const last =
+      textAt(stored.object, 'series.lastObservedTime') ||
       textAt(stored.object, 'lastTimestamp') ||
       textAt(stored.object, 'eventTime') ||
       stored.object.metadata.creationTimestamp

@@ -1,5 +1,6 @@
 // How objects are written into answers: as themselves, or as rows of a Table where the client asked for one (Accept:
 // application/json;as=Table;...).
+import { asServed, storedAs } from './event-versions.ts'
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import { apiVersionOf, type Resource } from './resources.ts'
 import type { StoredObject } from './stored-object.ts'
@@ -44,10 +45,17 @@ function tableVersion(accept: string): TableVersion | undefined {
 }
 
 function asThemselves(resource: Resource): Presentation {
+  const isStoredFace = storedAs(resource) === resource
+  const json = (stored: StoredObject): string =>
+    isStoredFace ? stored.json : JSON.stringify(asServed(resource, stored.object))
   return {
-    one: (stored) => stored.json,
-    list: (metadata, items) => listJson(`${resource.kind}List`, apiVersionOf(resource), metadata, items),
-    event: (type, event) => event.line(type),
+    one: json,
+    list: (metadata, items) => listJson(resource, metadata, items, json),
+    event: (type, event) => {
+      if (isStoredFace) return event.line(type)
+      const shown = event.shown(type)
+      return watchLine(type, shown === undefined ? 'null' : json(shown))
+    },
     bookmark: (revision, initialEventsEnd) =>
       watchLine(
         'BOOKMARK',
@@ -101,15 +109,15 @@ function bookmarkMetadata(
 }
 
 function* listJson(
-  kind: string,
-  apiVersion: string,
+  resource: Resource,
   metadata: object,
   items: readonly StoredObject[],
+  json: (stored: StoredObject) => string,
 ): Iterable<string> {
-  yield `{"kind":"${kind}","apiVersion":"${apiVersion}","metadata":${JSON.stringify(metadata)},"items":[`
+  yield `{"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}","metadata":${JSON.stringify(metadata)},"items":[`
   let separator = ''
-  for (const { json } of items) {
-    yield separator + json
+  for (const stored of items) {
+    yield separator + json(stored)
     separator = ','
   }
   yield ']}\n'

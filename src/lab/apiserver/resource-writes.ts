@@ -1,17 +1,19 @@
 // POST, PUT, PATCH and DELETE of resources: bodies into calls of the registry.
 import type { IncomingMessage } from 'node:http'
 import type { DeleteOptions } from './deletion.ts'
+import { asServed, asStored, storedAs } from './event-versions.ts'
 import { isFields, type KubeObject } from './kube-object.ts'
 import { withKnownFields } from './known-fields.ts'
 import { parseListOptions } from './list-options.ts'
 import { jsonPatch, mergePatch } from './patch.ts'
 import type { Registry } from './registry.ts'
 import { asKind, asObject, mediaType, readBody, type Target } from './request.ts'
-import { apiVersionOf, type Resource } from './resources.ts'
+import { apiVersionOf, eventsV1, type Resource } from './resources.ts'
 import { badRequest, detailsOf, methodNotAllowed, StatusError, successStatus } from './status-error.ts'
 import type { Store } from './store.ts'
 import { strategicMerge } from './strategic-merge.ts'
 import { bindPod, scaleKind, updateScale } from './subresources.ts'
+import { validateEvent } from './validate-event.ts'
 import { parseWriteOptions, type WriteOptions } from './write-options.ts'
 
 export interface Answer {
@@ -64,7 +66,9 @@ export class ResourceWrites {
       }
     if (name !== undefined || (resource.namespaced && namespace === undefined)) throw methodNotAllowed()
     const { object, warnings } = withKnownFields(resource, asObject(resource, body), fieldValidation)
-    return { code: 201, body: this.#registry.create(resource, namespace, object, dryRun).object, warnings }
+    if (resource === eventsV1) validateEvent(object, undefined)
+    const stored = this.#registry.create(storedAs(resource), namespace, asStored(resource, object), dryRun)
+    return { code: 201, body: asServed(resource, stored.object), warnings }
   }
 
   #replace(body: unknown, target: Target, options: WriteOptions): Answer {
@@ -95,20 +99,22 @@ export class ResourceWrites {
         warnings: [],
       }
     let warnings: readonly string[] = []
-    const checked = (current: KubeObject): KubeObject => {
+    const checked = (stored: KubeObject): KubeObject => {
+      const current = asServed(resource, stored)
       const known = withKnownFields(resource, change(current), fieldValidation)
       warnings = known.warnings
-      return known.object
+      if (resource === eventsV1) validateEvent(known.object, current)
+      return asStored(resource, known.object)
     }
     const { object } = this.#registry.update(
-      resource,
+      storedAs(resource),
       namespace,
       name,
       subresource === 'status' ? 'status' : 'object',
       checked,
       dryRun,
     )
-    return { code: 200, body: object, warnings }
+    return { code: 200, body: asServed(resource, object), warnings }
   }
 
   #delete(

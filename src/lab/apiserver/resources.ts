@@ -79,6 +79,21 @@ export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', {
   selectable: ['status.replicas'],
 })
 export const events = resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields })
+/** The same objects as {@link events}, under other field names: event-versions.ts. */
+export const eventsV1 = resource('events.k8s.io/v1', 'events', 'Event', {
+  shortNames: ['ev'],
+  selectable: [
+    'regarding.kind',
+    'regarding.namespace',
+    'regarding.name',
+    'regarding.uid',
+    'regarding.apiVersion',
+    'regarding.fieldPath',
+    'reason',
+    'reportingController',
+    'type',
+  ],
+})
 export const endpointSlices = resource('discovery.k8s.io/v1', 'endpointslices', 'EndpointSlice', {})
 export const serviceCidrs = resource('networking.k8s.io/v1', 'servicecidrs', 'ServiceCIDR', {
   namespaced: false,
@@ -98,6 +113,7 @@ export const resources: readonly Resource[] = [
   resource('', 'secrets', 'Secret', { selectable: ['type'] }),
   resource('', 'serviceaccounts', 'ServiceAccount', { shortNames: ['sa'] }),
   events,
+  eventsV1,
   deployments,
   replicaSets,
   resource('apps/v1', 'daemonsets', 'DaemonSet', { shortNames: ['ds'], subresources: ['status'], inAll: true }),

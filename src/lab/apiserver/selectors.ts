@@ -1,5 +1,6 @@
 // Label and field selectors as they stand in a query: "app=web,tier in (a,b),!old" and
 // "spec.nodeName=node1,metadata.name!=x".
+import { asServed } from './event-versions.ts'
 import { type KubeObject, textAt } from './kube-object.ts'
 import type { Resource } from './resources.ts'
 import { badRequest } from './status-error.ts'
@@ -25,7 +26,11 @@ export function parseFieldSelector(resource: Resource, text: string): Selector {
       throw badRequest(`field label not supported: ${path}`)
     return (object: KubeObject) => (textAt(object, path) === value) === (operator !== '!=')
   })
-  return (object) => tests.every((test) => test(object))
+  if (tests.length === 0) return () => true
+  return (stored) => {
+    const object = asServed(resource, stored)
+    return tests.every((test) => test(object))
+  }
 }
 
 function parseLabelRequirement(text: string): LabelTest {

@@ -1,6 +1,7 @@
 // Objects by resource, one revision counter over all of them, and the last events of each resource. All of it is
 // synchronous: between two awaits of a caller nothing changes, so read, decide and write is atomic without locks.
 // Nothing is kept on disk: a restarted lab is a new cluster.
+import { storedAs } from './event-versions.ts'
 import { EventWindow, StoreEvent } from './event-window.ts'
 import { type KubeObject, keyOf } from './kube-object.ts'
 import type { Resource } from './resources.ts'
@@ -33,7 +34,9 @@ export class Store {
     return this.#revision
   }
 
-  table(resource: Resource): Table {
+  /** Two resources that show the same objects have one table. */
+  table(shown: Resource): Table {
+    const resource = storedAs(shown)
     let table = this.#tables.get(resource)
     if (table === undefined) {
       table = new Table(resource, new EventWindow(this.#windowSize, this.#firstRevision), () => ++this.#revision)

@@ -24,9 +24,11 @@ const known = clientModels as unknown as Readonly<Record<string, ClientModel | u
 const fields = new Map<string, readonly Field[]>()
 
 /** The model of a resource: "V1Pod"; undefined where the client has none. */
-export function modelOf({ kind, version }: Resource): string | undefined {
+export function modelOf({ kind, version, group }: Resource): string | undefined {
   const plain = `${version.toUpperCase()}${kind}`
-  return [plain, `Core${plain}`].find((name) => known[name]?.attributeTypeMap !== undefined)
+  // A kind that two groups have carries its group: "CoreV1Event", "EventsV1Event".
+  const of = group === '' ? 'Core' : group.charAt(0).toUpperCase() + (group.split('.')[0] ?? '').slice(1)
+  return [plain, `${of}${plain}`].find((name) => known[name]?.attributeTypeMap !== undefined)
 }
 
 export function fieldsOf(model: string): readonly Field[] {

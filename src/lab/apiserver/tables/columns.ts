@@ -59,9 +59,7 @@ const byPlural: Readonly<Record<string, readonly Column[]>> = {
   rolebindings: binding,
   clusterrolebindings: binding,
   events: [
-    column('Last Seen', (object, now) =>
-      ageOf(textAt(object, 'lastTimestamp') || textAt(object, 'eventTime') || object.metadata.creationTimestamp, now),
-    ),
+    column('Last Seen', (object, now) => ageOf(lastSeen(object), now)),
     column('Type', (object) => textAt(object, 'type')),
     column('Reason', (object) => textAt(object, 'reason')),
     column(
@@ -69,17 +67,32 @@ const byPlural: Readonly<Record<string, readonly Column[]>> = {
       (object) => `${textAt(object, 'involvedObject.kind').toLowerCase()}/${textAt(object, 'involvedObject.name')}`,
     ),
     wide('Subobject', (object) => textAt(object, 'involvedObject.fieldPath')),
-    wide('Source', ({ source }) =>
-      ['component', 'host']
-        .map((field) => textAt(source, field))
-        .filter(Boolean)
-        .join(', '),
-    ),
+    wide('Source', sourceOf),
     column('Message', (object) => textAt(object, 'message').trim()),
     wide('First Seen', (object, now) => ageOf(textAt(object, 'firstTimestamp') || textAt(object, 'eventTime'), now)),
-    { ...wide('Count', () => ''), type: 'integer', cell: ({ count }) => (typeof count === 'number' ? count : 1) },
+    {
+      ...wide('Count', () => ''),
+      type: 'integer',
+      cell: (object) => Number(textAt(object, 'series.count') || textAt(object, 'count') || 1),
+    },
     wide('Name', ({ metadata }) => metadata.name),
   ],
+}
+
+function lastSeen(event: KubeObject): string | undefined {
+  return (
+    textAt(event, 'series.lastObservedTime') ||
+    textAt(event, 'lastTimestamp') ||
+    textAt(event, 'eventTime') ||
+    event.metadata.creationTimestamp
+  )
+}
+
+/** Old Events have a source, new ones a reporting component. */
+function sourceOf(event: KubeObject): string {
+  const old = [textAt(event, 'source.component'), textAt(event, 'source.host')]
+  const parts = old[0] === '' ? [textAt(event, 'reportingComponent'), textAt(event, 'reportingInstance')] : old
+  return parts.filter(Boolean).join(', ')
 }
 
 export function columnsOf(resource: Resource): readonly Column[] {

@@ -1,5 +1,6 @@
 // Tables (meta.k8s.io): what `kubectl get` prints is decided by the server, column by column, so that any kubectl shows
 // any kind.
+import { asServed } from '../event-versions.ts'
 import type { KubeObject } from '../kube-object.ts'
 import { apiVersionOf, type Resource } from '../resources.ts'
 import type { Column } from './column.ts'
@@ -54,6 +55,12 @@ export class TableWriter {
     if (this.#include === 'None') return {}
     if (this.#include === 'Metadata')
       return { object: { kind: 'PartialObjectMetadata', apiVersion: `meta.k8s.io/${this.#version}`, metadata } }
-    return { object: { ...object, kind: this.#resource.kind, apiVersion: apiVersionOf(this.#resource) } }
+    return {
+      object: {
+        ...asServed(this.#resource, object),
+        kind: this.#resource.kind,
+        apiVersion: apiVersionOf(this.#resource),
+      },
+    }
   }
 }
