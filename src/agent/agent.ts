@@ -10,7 +10,8 @@ import { projectNode, sameNode } from '../cluster/project-node.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
-import { legacyTables } from '../kernel/legacy-tables.ts'
+import { legacyTables } from '../iptables/legacy-tables.ts'
+import { openIptables } from '../iptables/linux-iptables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { observeChecksumOffload } from '../overlay/checksum-offload.ts'
 import { Overlay } from '../overlay/overlay.ts'
@@ -70,6 +71,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   await mkdir(config.stateDir, { recursive: true, mode: 0o700 })
   await using lock = await NodeLock.take(`${config.stateDir}/lock`)
   await using kernel = openKernel({ log, observe: metrics.commandObserver })
+  const iptables = openIptables(kernel, { log })
 
   const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
   // Policies ask for pods of all nodes.
@@ -91,7 +93,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const reporter = { controller: 'fairlead.dev/agent', instance: config.nodeName }
   const recorder = new EventRecorder({ api, reporter, log })
   const events = new StandingEvents(recorder)
-  const rules = new PodRules({ kernel, log, families: [4, 6] })
+  const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const policy = new PolicyEnforcer({
     live,
@@ -125,6 +127,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const pass: NetworkPass = new NetworkPass({
     live,
     kernel,
+    iptables,
     rooms: { overlay, podNetwork, rules },
     policiesWaitFor: () => gate.waitsFor,
     checksumOffload: () => checksums.wanted,
@@ -142,7 +145,17 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'where the pass failed'),
   })
-  const serviceProxy = new ServiceProxy({ live, api, kernel, nodes, metrics: proxyMetrics, repairs, events, log })
+  const serviceProxy = new ServiceProxy({
+    live,
+    api,
+    kernel,
+    iptables,
+    nodes,
+    metrics: proxyMetrics,
+    repairs,
+    events,
+    log,
+  })
   const sources: Sources = {
     lacking,
     repairs,
@@ -182,7 +195,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   )
   await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
-  await reportLeftovers(kernel, log)
+  await reportLeftovers(iptables, log)
 
   live.onChange(() => {
     log.level = live.current.logLevel

@@ -1,9 +1,10 @@
-// A kernel that keeps account of what it is told to change, as commands that a person could paste; in a dry run that is
-// all it does with it. So a dry run goes the very way of the real one, and cannot tell anything else.
+// A Kernel that lists its changes as commands that a person could paste. In a dry run it only lists them, so a dry run
+// takes the same path as a real one.
 import type { Change } from '../kernel/change.ts'
 import type { ConntrackFilter } from '../kernel/conntrack.ts'
-import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from '../kernel/kernel.ts'
-import type { NftObject } from '../kernel/nftables.ts'
+import type { Failure, Kernel } from '../kernel/kernel.ts'
+import type { NamespaceShell } from '../kernel/namespace-shell.ts'
+import type { AroundWrite, NftObject } from '../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
 import { quoteWord } from '../kernel/shell-words.ts'
 import { txChecksumCommand } from '../kernel/tx-checksum.ts'
@@ -20,6 +21,14 @@ export class AccountedKernel implements Kernel {
     this.#kernel = kernel
     this.#dryRun = dryRun
     this.#commands = commands
+  }
+
+  get shell(): NamespaceShell {
+    return this.#kernel.shell
+  }
+
+  aroundNft(wrap: AroundWrite): void {
+    this.#kernel.aroundNft(wrap)
   }
 
   async apply(changes: readonly Change[]): Promise<readonly Failure[]> {
@@ -42,12 +51,6 @@ export class AccountedKernel implements Kernel {
   async setTxChecksum(device: InterfaceName, on: boolean): Promise<void> {
     if (!this.#dryRun) await this.#kernel.setTxChecksum(device, on)
     this.#commands.push(txChecksumCommand(device, on).join(' '))
-  }
-
-  async restoreRules(family: Family, text: string): Promise<void> {
-    const backend = await this.#kernel.iptablesBackend()
-    if (!this.#dryRun) await this.#kernel.restoreRules(family, text)
-    this.#commands.push(...restoreCommands(`${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`, text))
   }
 
   async applyNft(text: string): Promise<void> {
@@ -97,35 +100,6 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.readSysctl(key)
   }
 
-  async rulesOf(
-    family: Family,
-    table: IptablesTable,
-    chain: string,
-    options?: { counters?: boolean },
-  ): Promise<readonly string[] | undefined> {
-    return this.#kernel.rulesOf(family, table, chain, options)
-  }
-
-  async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {
-    return this.#kernel.hasRules(family, rules)
-  }
-
-  async foreignWrites(): Promise<number | undefined> {
-    return this.#kernel.foreignWrites()
-  }
-
-  async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {
-    await this.#kernel.readTable(family, table, seen)
-  }
-
-  async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
-    return this.#kernel.isInOtherBackend(family, table, chain)
-  }
-
-  async iptablesBackend(): Promise<IptablesBackend> {
-    return this.#kernel.iptablesBackend()
-  }
-
   onChange(listener: () => void): void {
     this.#kernel.onChange(listener)
   }
@@ -144,21 +118,4 @@ export class AccountedKernel implements Kernel {
     this.#commands.push(...changes.filter((change) => !failed.has(change)).map(({ tool, line }) => `${tool} ${line}`))
     return failures
   }
-}
-
-/**
- * Text for iptables-restore as one command a line: `:CHAIN`, which empties a chain there, is -F. Order is kept, so they
- * can be run one after the other.
- */
-export function restoreCommands(program: string, text: string): string[] {
-  let table = ''
-  return text.split('\n').flatMap((line) => {
-    if (line.startsWith('*')) table = line.slice(1)
-    if (line === '' || line === 'COMMIT' || line.startsWith('*')) return []
-    const emptied = /^:(\S+)/.exec(line)?.[1]
-    // Within the double quotes that the tools write, these two mean something to a shell.
-    return [
-      `${program} -t ${table} ${emptied === undefined ? line.replaceAll(/[$`]/g, String.raw`\$&`) : `-F ${emptied}`}`,
-    ]
-  })
 }

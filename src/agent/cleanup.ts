@@ -5,8 +5,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { CommandError } from '../kernel/command-error.ts'
-import type { IptablesBackend, Kernel } from '../kernel/kernel.ts'
+import type { Iptables, IptablesBackend } from '../iptables/iptables.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
+import { openIptables } from '../iptables/linux-iptables.ts'
 import { deleteRoute } from '../kernel/route-changes.ts'
 import type { Change } from '../kernel/change.ts'
 import type { Family } from '../net/address.ts'
@@ -16,6 +18,7 @@ import { Policies } from '../policy/policies.ts'
 import { Services } from '../services/services.ts'
 import { marker, shared } from '../services/sync/ours.ts'
 import { type Directories, fileRemovals, removalCommand, removePath } from './cleanup-files.ts'
+import { AccountedIptables } from './cleanup-iptables.ts'
 import { AccountedKernel } from './cleanup-kernel.ts'
 import { linkRemovals } from './cleanup-links.ts'
 import { NodeLock, NodeTakenError } from './node-lock.ts'
@@ -87,14 +90,13 @@ class Cleanup {
   }
 
   async run(): Promise<void> {
-    await using kernel = this.#account(openKernel({ log: this.#log }))
+    await using kernel: Kernel = new AccountedKernel(openKernel({ log: this.#log }), this.#commands, this.#options)
     await this.#part(async () => {
-      await this.#rules(kernel)
+      const iptables = this.#iptables(kernel)
+      await this.#rules(kernel, iptables)
       // Rules of both backends are in force. The node's may have changed since an agent of ours chose.
-      if (!(await leftInOther(kernel))) return
-      const iptables: IptablesBackend = (await kernel.iptablesBackend()) === 'nft' ? 'legacy' : 'nft'
-      await using other = this.#account(openKernel({ log: this.#log, iptables }))
-      await this.#rules(other)
+      if (await leftInOther(iptables))
+        await this.#rules(kernel, this.#iptables(kernel, (await iptables.backend()) === 'nft' ? 'legacy' : 'nft'))
     })
     await this.#part(async () => void (await new Policies({ kernel, log: this.#log }).clean()))
     for (const family of [4, 6] as const)
@@ -118,30 +120,32 @@ class Cleanup {
       )
   }
 
-  async #rules(kernel: Kernel): Promise<void> {
-    for (const family of [4, 6] as const) await this.#part(async () => this.#services(kernel, family))
-    await this.#part(async () => void (await new PodRules({ kernel, log: this.#log, families: [4, 6] }).clean()))
+  async #rules(kernel: Kernel, iptables: Iptables): Promise<void> {
+    for (const family of [4, 6] as const) await this.#part(async () => this.#services(kernel, iptables, family))
+    await this.#part(
+      async () => void (await new PodRules({ kernel, iptables, log: this.#log, families: [4, 6] }).clean()),
+    )
   }
 
-  async #services(kernel: Kernel, family: Family): Promise<void> {
-    if (this.#options.keepServices) return this.#release(kernel, family)
+  async #services(kernel: Kernel, iptables: Iptables, family: Family): Promise<void> {
+    if (this.#options.keepServices) return this.#release(iptables, family)
     try {
-      if ((await new Services({ kernel, log: this.#log, families: [family] }).clean()) === 0) return
+      if ((await new Services({ kernel, iptables, log: this.#log, families: [family] }).clean()) === 0) return
     } catch (error) {
       // A node without ip6tables has no rules of that family.
       if (error instanceof CommandError && error.kind === 'not-installed' && family === 6) return
       throw error
     }
-    if ((await kernel.rulesOf(family, 'filter', shared)) === undefined) return
+    if ((await iptables.rulesOf(family, 'filter', shared)) === undefined) return
     this.#kept.push(
       `${shared} (${family === 4 ? 'iptables' : 'ip6tables'}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`,
     )
   }
 
   /** Without the marker they are no longer ours, and no later cleanup takes them from under a kube-proxy. */
-  async #release(kernel: Kernel, family: Family): Promise<void> {
-    if ((await kernel.rulesOf(family, 'mangle', marker)) === undefined) return
-    await kernel.restoreRules(family, `*mangle\n:${marker} - [0:0]\n-X ${marker}\nCOMMIT\n`)
+  async #release(iptables: Iptables, family: Family): Promise<void> {
+    if ((await iptables.rulesOf(family, 'mangle', marker)) === undefined) return
+    await iptables.restore(family, `*mangle\n:${marker} - [0:0]\n-X ${marker}\nCOMMIT\n`)
     this.#kept.push(
       `the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`,
     )
@@ -175,16 +179,18 @@ class Cleanup {
     }
   }
 
-  #account(kernel: Kernel): Kernel {
-    return new AccountedKernel(kernel, this.#commands, this.#options)
+  /** @param backend the node's own where not given */
+  #iptables(kernel: Kernel, backend?: IptablesBackend): Iptables {
+    const iptables = openIptables(kernel, { log: this.#log, ...(backend === undefined ? {} : { backend }) })
+    return new AccountedIptables(iptables, this.#commands, this.#options)
   }
 }
 
 /** Whether the backend that this node does not use holds chains of ours. */
-async function leftInOther(kernel: Kernel): Promise<boolean> {
+async function leftInOther(iptables: Iptables): Promise<boolean> {
   const places = [{ table: 'mangle', name: marker } as const, ...ourChains]
   for (const family of [4, 6] as const) {
-    for (const { table, name } of places) if (await kernel.isInOtherBackend(family, table, name)) return true
+    for (const { table, name } of places) if (await iptables.isInOtherBackend(family, table, name)) return true
   }
   return false
 }

@@ -3,7 +3,7 @@
 // whether it is gone.
 import { existsSync } from 'node:fs'
 import type { Logger } from 'pino'
-import type { IptablesTable, Kernel } from '../kernel/kernel.ts'
+import type { Iptables, IptablesTable } from '../iptables/iptables.ts'
 
 const chains: readonly (readonly [table: IptablesTable, chain: string])[] = [
   ['nat', 'FLANNEL-POSTRTG'],
@@ -11,20 +11,20 @@ const chains: readonly (readonly [table: IptablesTable, chain: string])[] = [
 ]
 const subnetFile = '/run/flannel/subnet.env'
 
-export async function reportLeftovers(kernel: Kernel, log: Logger): Promise<void> {
+export async function reportLeftovers(iptables: Iptables, log: Logger): Promise<void> {
   try {
-    for (const sentence of await leftovers(kernel)) log.warn({ topic: 'leftovers' }, sentence)
+    for (const sentence of await leftovers(iptables)) log.warn({ topic: 'leftovers' }, sentence)
   } catch (error) {
     log.warn({ err: error }, 'whether flannel left anything on this node could not be read')
   }
 }
 
-async function leftovers(kernel: Kernel): Promise<string[]> {
+async function leftovers(iptables: Iptables): Promise<string[]> {
   const found: string[] = []
   for (const [table, chain] of chains) {
     const rules = [
-      ...((await kernel.rulesOf(4, table, chain)) ?? []),
-      ...((await kernel.rulesOf(6, table, chain)) ?? []),
+      ...((await iptables.rulesOf(4, table, chain)) ?? []),
+      ...((await iptables.rulesOf(6, table, chain)) ?? []),
     ]
     if (rules.length > 0) found.push(`${chain} (iptables -t ${table})`)
   }

@@ -1,7 +1,8 @@
 // How the rules of the node that we run on differ from those that manifests make, as an agent of this configuration
 // would find them.
 import { pino } from 'pino'
-import type { IptablesBackend } from '../kernel/kernel.ts'
+import type { IptablesBackend } from '../iptables/iptables.ts'
+import { openIptables } from '../iptables/linux-iptables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { diffManifests, type ManifestsDiff } from '../services/diff-manifests.ts'
 import { type Manifest, serviceBlocks } from '../services/manifests.ts'
@@ -20,11 +21,13 @@ export async function liveDiff(
 ): Promise<LiveDiff> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
   await using kernel = openKernel({ log })
+  const iptables = openIptables(kernel, { log })
   const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
   const diff = await diffManifests(manifests, nodeName, {
     options: servicesOptions(config, { tcpBeLiberal, serviceCidrs: serviceBlocks(manifests) }),
     kernel,
+    iptables,
     log,
   })
-  return { ...diff, backend: await kernel.iptablesBackend() }
+  return { ...diff, backend: await iptables.backend() }
 }

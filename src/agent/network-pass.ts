@@ -4,6 +4,7 @@ import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
+import type { Iptables } from '../iptables/iptables.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { ChecksumOffload } from '../overlay/checksum-offload.ts'
@@ -35,6 +36,7 @@ const longestRestMs = 3_600_000
 export class NetworkPass {
   readonly #live: LiveConfig
   readonly #kernel: Kernel
+  readonly #iptables: Iptables
   readonly #rooms: Rooms
   readonly #metrics: Metrics
   readonly #log: Logger
@@ -66,6 +68,7 @@ export class NetworkPass {
   constructor(parts: {
     live: LiveConfig
     kernel: Kernel
+    iptables: Iptables
     rooms: Rooms
     policiesWaitFor: () => string | undefined
     checksumOffload: () => ChecksumOffload
@@ -75,6 +78,7 @@ export class NetworkPass {
   }) {
     this.#live = parts.live
     this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
     this.#rooms = parts.rooms
     this.#policiesWaitFor = parts.policiesWaitFor
     this.#checksumOffload = parts.checksumOffload
@@ -241,7 +245,7 @@ export class NetworkPass {
     }
     const known = JSON.stringify(settings)
     // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods.
-    const writes = await this.#kernel.foreignWrites()
+    const writes = await this.#iptables.foreignWrites()
     if (known === this.#rulesRead.known && !this.#mayHaveChanged(writes) && (await this.intact())) return
     this.#rooms.rules.configure(settings)
     const begin = performance.now()

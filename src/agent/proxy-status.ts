@@ -6,7 +6,7 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
-import type { Kernel } from '../kernel/kernel.ts'
+import type { Iptables } from '../iptables/iptables.ts'
 import type { Family } from '../net/address.ts'
 import { chainNames } from '../services/chain-names.ts'
 import type { Endpoint } from '../services/endpoint.ts'
@@ -29,7 +29,7 @@ export interface ProxySnapshots {
 
 export interface ProxyStatusParts {
   readonly nodeName: string
-  readonly kernel: Kernel
+  readonly iptables: Iptables
   readonly metrics: ProxyMetrics
   readonly node: () => ClusterNode | undefined
   /** What there is now, in force or not. */
@@ -58,7 +58,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
   #queuedAt: number | undefined
 
   constructor(parts: ProxyStatusParts) {
-    const { metrics, kernel, log } = parts
+    const { metrics, iptables, log } = parts
     this.#parts = parts
     this.health = new ProxyHealth({ patienceMs, eligible: () => parts.node()?.leaving === false })
     this.#servers = new HealthCheckServers({
@@ -66,7 +66,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
       proxyHealthy: () => this.health.live,
       addresses: (family) => parts.status().find((each) => each.family === family)?.nodePortAddresses ?? [],
     })
-    this.#counters = new ConnectionCounters({ kernel, log })
+    this.#counters = new ConnectionCounters({ iptables, log })
     metrics.publish({
       pending: () => ({
         services: differing(this.#inForce.services, parts.snapshots().services),

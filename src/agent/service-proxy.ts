@@ -10,6 +10,7 @@ import { projectServiceCidr, sameServiceCidrs, type ServiceCidrs } from '../clus
 import { projectService, sameService } from '../cluster/project-service.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import type { Iptables } from '../iptables/iptables.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
@@ -28,6 +29,7 @@ export interface ServiceProxyParts {
   readonly live: LiveConfig
   readonly api: ApiConnection
   readonly kernel: Kernel
+  readonly iptables: Iptables
   readonly nodes: Reflector<ClusterNode>
   readonly metrics: ProxyMetrics
   readonly repairs: Repairs
@@ -220,9 +222,9 @@ export class ServiceProxy {
   }
 
   async #switchOff(): Promise<void> {
-    const { kernel, log } = this.#parts
+    const { kernel, iptables, log } = this.#parts
     try {
-      const removed = await new Services({ kernel, log, families: [4, 6] }).clean()
+      const removed = await new Services({ kernel, iptables, log, families: [4, 6] }).clean()
       if (removed > 0) log.info({ chains: removed }, 'service rules removed: serviceProxy is off')
     } catch (error) {
       log.warn({ err: error }, 'service rules of an earlier run could not be removed; `fairlead cleanup` does it')

@@ -2,8 +2,10 @@
 import { pino } from 'pino'
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { CommandError } from '../kernel/command-error.ts'
-import type { IptablesBackend, Kernel } from '../kernel/kernel.ts'
-import { legacyTables } from '../kernel/legacy-tables.ts'
+import type { Iptables, IptablesBackend } from '../iptables/iptables.ts'
+import type { Kernel } from '../kernel/kernel.ts'
+import { legacyTables } from '../iptables/legacy-tables.ts'
+import { openIptables } from '../iptables/linux-iptables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import type { NftFields } from '../kernel/nftables.ts'
 import type { Family } from '../net/address.ts'
@@ -24,17 +26,20 @@ export interface Places {
 }
 
 export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<NodeFacts> {
-  await using kernel = openKernel({ log: pino({ level: 'silent' }) })
+  const log = pino({ level: 'silent' })
+  await using kernel = openKernel({ log })
+  const iptables = openIptables(kernel, { log })
   const { agent, agentFailure } = await agentOf(stateDir)
   const podCidrs = agent?.nodes.find(({ name }) => name === agent.node)?.podCidrs ?? []
   const families: readonly Family[] = podCidrs.length === 0 ? [4] : [...new Set(podCidrs.map(({ family }) => family))]
   const bridge = agent?.bridge ?? parseInterfaceName('cni0')
   const device = agent?.vxlanDevice ?? parseInterfaceName('fairlead.1')
   const directory = agent?.cniConfDir ?? cniConfDir
-  const backend = await kernel.iptablesBackend()
+  const backend = await iptables.backend()
   const keys = sysctlsRead({ families, devices: [bridge, device] })
-  const inForward = await Promise.all(families.map((family) => forwardOf(kernel, family, backend)))
-  const other = await otherBackend(families, backend)
+  const inForward = await Promise.all(families.map((family) => forwardOf(iptables, family, backend)))
+  const otherBackend = backend === 'nft' ? 'legacy' : 'nft'
+  const other = await rulesIn(openIptables(kernel, { log, backend: otherBackend }), families)
   return {
     agent,
     agentFailure,
@@ -66,18 +71,17 @@ async function agentOf(
   }
 }
 
-async function forwardOf(kernel: Kernel, family: Family, backend: IptablesBackend): Promise<ForwardChain[]> {
-  const lines = await kernel.rulesOf(family, 'filter', 'FORWARD')
+async function forwardOf(iptables: Iptables, family: Family, backend: IptablesBackend): Promise<ForwardChain[]> {
+  const lines = await iptables.rulesOf(family, 'filter', 'FORWARD')
   return lines === undefined ? [] : [{ family, backend, lines }]
 }
 
-/** What the backend holds that this node does not use. */
-async function otherBackend(
+/** Reads what the backend that this node does not use holds. */
+async function rulesIn(
+  iptables: Iptables,
   families: readonly Family[],
-  own: IptablesBackend,
 ): Promise<{ rules: number; forwardChains: ForwardChain[]; failure?: string }> {
-  const backend = own === 'nft' ? 'legacy' : 'nft'
-  await using kernel = openKernel({ log: pino({ level: 'silent' }), iptables: backend })
+  const backend = await iptables.backend()
   let rules = 0
   const forwardChains: ForwardChain[] = []
   try {
@@ -85,8 +89,8 @@ async function otherBackend(
       for (const table of (['filter', 'nat'] as const).filter(
         (table) => backend === 'nft' || legacyTables(family).includes(table),
       )) {
-        await kernel.readTable(family, table, (line) => (rules += Number(line.startsWith('-A '))))
-        if (table === 'filter') forwardChains.push(...(await forwardOf(kernel, family, backend)))
+        await iptables.readTable(family, table, (line) => (rules += Number(line.startsWith('-A '))))
+        if (table === 'filter') forwardChains.push(...(await forwardOf(iptables, family, backend)))
       }
     }
   } catch (error) {

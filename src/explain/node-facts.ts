@@ -1,6 +1,6 @@
 // What the doctor looks at: read once (gather-facts.ts), judged by the checks.
 import type { AgentStatus } from '../agent/status-shape.ts'
-import type { IptablesBackend } from '../kernel/kernel.ts'
+import type { IptablesBackend } from '../iptables/iptables.ts'
 import type { Link } from '../kernel/observed.ts'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'

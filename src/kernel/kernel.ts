@@ -5,14 +5,18 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
 import type { CommandError } from './command-error.ts'
 import type { ConntrackFilter } from './conntrack.ts'
-import type { NftObject } from './nftables.ts'
+import type { NamespaceShell } from './namespace-shell.ts'
+import type { AroundWrite, NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 
 /**
- * One network namespace, seen through iproute2, iptables and /proc/sys. Every method throws CommandError when the tool
+ * One network namespace, seen through iproute2, nftables and /proc/sys. Every method throws CommandError when the tool
  * itself fails.
  */
 export interface Kernel extends AsyncDisposable {
+  /** Runs other programs in the same namespace, such as iptables (src/iptables). */
+  readonly shell: NamespaceShell
+
   /**
    * Runs the changes in their order through the running batch sessions, and answers which of them failed. A failed line
    * does not stop those after it. Calls made at the same time share a batch.
@@ -41,40 +45,6 @@ export interface Kernel extends AsyncDisposable {
   readSysctl(key: string): Promise<string | undefined>
   writeSysctl(key: string, value: string): Promise<void>
 
-  /** Applies text to iptables-restore or ip6tables-restore, `--noflush -w 5`: all of it or nothing. */
-  restoreRules(family: Family, text: string): Promise<void>
-  /**
-   * The rules of one chain as `iptables -S CHAIN` prints them, policy or -N line first, `-c PACKETS BYTES` before the
-   * target where counters are asked for; undefined where there is no such chain.
-   */
-  rulesOf(
-    family: Family,
-    table: IptablesTable,
-    chain: string,
-    options?: { counters?: boolean },
-  ): Promise<readonly string[] | undefined>
-  /** Whether every one of the rules (`-A CHAIN ...`) is there: one process for all of them, which writes nothing. */
-  hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean>
-
-  /**
-   * How often others have been seen to write iptables rules until now, for half a millisecond of CPU however many rules
-   * there are: as long as the number stays, the rules are as they were but for what we write ourselves. Undefined where
-   * the kernel does not tell. Legacy does not tell of a rule that is replaced by one of the same length.
-   */
-  foreignWrites(): Promise<number | undefined>
-
-  /**
-   * Tells every chain (":CHAIN ...") and rule ("-A CHAIN ...") of a table as iptables-save prints it. For large tables
-   * it takes seconds: rarely, and never while a pod waits.
-   */
-  readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void>
-
-  /** Whether the other backend has the chain: rules in both are both in force, one after the other. */
-  isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean>
-
-  /** The backend that the node's rules are in: chosen once, at the first use. */
-  iptablesBackend(): Promise<IptablesBackend>
-
   /** Applies text to `nft -f -`: one transaction, all of it in force at once or nothing. */
   applyNft(text: string): Promise<void>
   /**
@@ -82,6 +52,9 @@ export interface Kernel extends AsyncDisposable {
    * or map is cheap; for anything else nft reads the whole table.
    */
   listNft(what: string): Promise<readonly NftObject[] | undefined>
+
+  /** Runs each later {@link applyNft} inside `wrap`: what counts transactions has to know which are ours. */
+  aroundNft(wrap: AroundWrite): void
 
   /**
    * Calls back when another program has made a transaction in nftables, but for iptables, which reaches no tables but
@@ -108,14 +81,6 @@ export interface Failure {
   readonly change: Change
   readonly error: CommandError
 }
-
-export type IptablesBackend = 'nft' | 'legacy'
-export interface TableRule {
-  readonly table: IptablesTable
-  /** As `iptables -S` prints it. */
-  readonly rule: string
-}
-export type IptablesTable = 'filter' | 'nat' | 'mangle' | 'raw'
 
 /** The route protocol number that marks a route as ours (`proto 98`). */
 export const ourProtocol = 98

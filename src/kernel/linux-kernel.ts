@@ -1,4 +1,4 @@
-// The Kernel that is one: iproute2, rules (rule-tables.ts) and /proc/sys, in our own network namespace or another one.
+// The Kernel that is one: iproute2, nftables and /proc/sys, in our own network namespace or another one.
 import type { Logger } from 'pino'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
@@ -7,17 +7,17 @@ import { BatchSession } from './batch-session.ts'
 import { type Change, runsOfOneTool, type Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
 import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
-import type { Failure, IptablesBackend, IptablesTable, Kernel, TableRule } from './kernel.ts'
+import type { Failure, Kernel } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
-import type { NftObject } from './nftables.ts'
+import type { NamespaceShell } from './namespace-shell.ts'
+import { type AroundWrite, type NftObject, Nftables } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
 import { readNeighbours } from './read-neighbours.ts'
 import { readRoutes } from './read-routes.ts'
-import { RuleTables } from './rule-tables.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
 import { applyDespiteStaleNames } from './stale-names.ts'
@@ -30,8 +30,6 @@ export interface KernelOptions {
   readonly netns?: string
   readonly log: Logger
   readonly observe?: CommandObserver
-  /** Where not given, the one that the namespace already uses. */
-  readonly iptables?: IptablesBackend
 }
 
 /** Costs nothing until it is used: sessions, shells and monitors start when they are first needed. */
@@ -49,7 +47,8 @@ class LinuxKernel implements Kernel {
   readonly #quick = new ShellWorkers(2)
   /** For those that walk whole tables. */
   readonly #slow = new ShellWorkers(1)
-  readonly #rules: RuleTables
+  readonly #nftables: Nftables
+  readonly shell: NamespaceShell
   readonly #answers: Answers = new Map()
   readonly #listeners: (() => void)[] = []
   #monitor: Monitor | undefined
@@ -62,14 +61,14 @@ class LinuxKernel implements Kernel {
     const session = (tool: Tool) =>
       new BatchSession({ tool, enter: this.#enter, log: this.#log, observe: this.#observe })
     this.#sessions = { ip: session('ip'), bridge: session('bridge'), tc: session('tc') }
-    this.#rules = new RuleTables({
+    this.shell = {
       enter: this.#enter,
       quick: this.#quick,
       slow: this.#slow,
       log: this.#log,
       observe: this.#observe,
-      backend: options.iptables,
-    })
+    }
+    this.#nftables = new Nftables(this.shell)
     if (options.netns === undefined && this.#log.isLevelEnabled('info')) void logVersions(this.#slow, this.#log)
   }
 
@@ -129,49 +128,20 @@ class LinuxKernel implements Kernel {
     this.#log.debug(`${this.#enter.map((word) => `${word} `).join('')}sysctl -w ${key}=${value}`)
   }
 
-  async restoreRules(family: Family, text: string): Promise<void> {
-    await this.#rules.restore(family, text)
-  }
-
-  async rulesOf(
-    family: Family,
-    table: IptablesTable,
-    chain: string,
-    { counters = false } = {},
-  ): Promise<readonly string[] | undefined> {
-    return this.#rules.rulesOf(family, table, chain, counters)
-  }
-
-  async readTable(family: Family, table: IptablesTable, seen: (line: string) => void): Promise<void> {
-    await this.#rules.readTable(family, table, seen)
-  }
-
-  async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
-    return this.#rules.isInOtherBackend(family, table, chain)
-  }
-
-  async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {
-    return this.#rules.hasRules(family, rules)
-  }
-
-  async foreignWrites(): Promise<number | undefined> {
-    return this.#rules.foreignWrites()
-  }
-
-  async iptablesBackend(): Promise<IptablesBackend> {
-    return this.#rules.backend()
-  }
-
   async applyNft(text: string): Promise<void> {
-    await this.#rules.applyNft(text)
+    await this.#nftables.apply(text)
   }
 
   async listNft(what: string): Promise<readonly NftObject[] | undefined> {
-    return this.#rules.listNft(what)
+    return this.#nftables.list(what)
+  }
+
+  aroundNft(wrap: AroundWrite): void {
+    this.#nftables.around(wrap)
   }
 
   onRulesetChange(listener: () => void): () => boolean {
-    return this.#rules.onRulesetChange(listener)
+    return this.#nftables.onChange(listener)
   }
 
   async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
@@ -191,7 +161,7 @@ class LinuxKernel implements Kernel {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#renewal)
-    const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#rules, this.#quick, this.#slow]
+    const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#nftables, this.#quick, this.#slow]
     if (this.#monitor !== undefined) parts.push(this.#monitor)
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
   }

@@ -1,6 +1,8 @@
-// nftables: transactions, and what a table holds. nft speaks to the kernel once for each program start: all of a text
-// is in force at once, or nothing of it.
+// nftables of one network namespace: transactions, and what a table holds. nft speaks to the kernel once for each program
+// start, so a text is in force all at once or not at all.
 import { CommandError } from './command-error.ts'
+import type { NamespaceShell } from './namespace-shell.ts'
+import { RulesetWatch } from './ruleset-watch.ts'
 import { runProgram } from './run.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
 import type { ShellWorkers } from './shell-workers.ts'
@@ -16,8 +18,60 @@ const shownLimit = 200
 export type NftObject = Readonly<Record<string, NftFields | undefined>>
 export type NftFields = Readonly<Record<string, unknown>>
 
-/** `nft -f -`: one transaction. @throws {CommandError} that quotes the line at fault. */
-export async function applyNft(workers: ShellWorkers, text: string, enter: readonly string[]): Promise<void> {
+/** Runs around a write of ours, and runs it. */
+export type AroundWrite = (write: () => Promise<void>) => Promise<void>
+
+/** The part of {@link Kernel} that is nftables. */
+export class Nftables implements AsyncDisposable {
+  readonly #shell: NamespaceShell
+  readonly #around: AroundWrite[] = []
+  #watch: RulesetWatch | undefined
+
+  constructor(shell: NamespaceShell) {
+    this.#shell = shell
+  }
+
+  around(wrap: AroundWrite): void {
+    this.#around.push(wrap)
+  }
+
+  /** @throws {CommandError} that quotes the line at fault */
+  async apply(text: string): Promise<void> {
+    const { enter, quick, log, observe } = this.#shell
+    const transact = this.#around.reduce<() => Promise<void>>(
+      (inner, wrap) => async () => wrap(inner),
+      async () => applyNft(quick, text, enter),
+    )
+    const begin = performance.now()
+    let ok = false
+    try {
+      await (this.#watch?.ours(transact) ?? transact())
+      ok = true
+    } finally {
+      observe?.command('nft', (performance.now() - begin) / 1000, ok)
+    }
+    log.debug({ input: text }, [...enter, 'nft -f -'].join(' '))
+  }
+
+  async list(what: string): Promise<readonly NftObject[] | undefined> {
+    const { slow, enter, observe } = this.#shell
+    return listNft(slow, what, { enter, observe })
+  }
+
+  onChange(listener: () => void): () => boolean {
+    const { enter, log } = this.#shell
+    const watch = new RulesetWatch({ enter, log, changed: listener })
+    this.#watch = watch
+    return () => watch.works
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#watch?.[Symbol.asyncDispose]()
+  }
+}
+
+/** `nft -f -`: one transaction. */
+async function applyNft(workers: ShellWorkers, text: string, enter: readonly string[]): Promise<void> {
   const words = ['nft', '-f', '-']
   try {
     if (text.length <= shellLimit) {
@@ -37,12 +91,8 @@ export async function applyNft(workers: ShellWorkers, text: string, enter: reado
   }
 }
 
-/**
- * Objects as `nft -j list WHAT` prints them: "table inet x", "set inet x y", ...
- * @returns undefined where there is no such thing.
- * @throws {CommandError}
- */
-export async function listNft(
+/** Objects as `nft -j list WHAT` prints them; undefined where there is no such thing. */
+async function listNft(
   workers: ShellWorkers,
   what: string,
   options: ShellCommandOptions,

@@ -3,7 +3,7 @@
 import { execa } from 'execa'
 import { classifyFailure } from './classify-failure.ts'
 import { CommandError, type FailureKind } from './command-error.ts'
-import { goneProgram, programEnvironment, programPath } from './programs.ts'
+import { goneProgram, programEnvironment, programPath, startChild, whenEnded } from './programs.ts'
 import { quoteWord } from './shell-words.ts'
 
 export interface RunOptions {
@@ -40,6 +40,34 @@ export async function runProgram(
   const kind = kindOf(result.timedOut, result.isTerminated, result.stderr)
   if (accept.includes(kind)) return { stdout: result.stdout, stderr: result.stderr }
   throw new CommandError({ kind, command, stderr: result.stderr.trim() || (result.shortMessage ?? '') })
+}
+
+/**
+ * Runs a program to its end and hands over its stdout a line at a time, so that nobody holds all of a large output.
+ * @throws {CommandError}
+ */
+export async function streamProgram(words: readonly string[], seen: (line: string) => void): Promise<void> {
+  const [program = '', ...args] = words
+  const child = startChild(program, args, ['ignore', 'pipe', 'pipe'])
+  let tail = ''
+  let said = ''
+  child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
+    const lines = (tail + piece).split('\n')
+    tail = lines.pop() ?? ''
+    for (const line of lines) seen(line)
+  })
+  child.stderr?.setEncoding('utf8').on('data', (piece: string) => (said += piece))
+  const failedStart = await new Promise<NodeJS.ErrnoException | undefined>((resolve) => whenEnded(child, resolve))
+  if (failedStart === undefined && child.exitCode === 0) {
+    if (tail !== '') seen(tail)
+    return
+  }
+  const command = words.join(' ')
+  const gone = goneProgram(program, failedStart)
+  if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command, stderr: gone })
+  const stderr =
+    said.trim() || failedStart?.message || `ended by ${child.signalCode ?? `exit status ${child.exitCode}`}`
+  throw new CommandError({ kind: classifyFailure(stderr), command, stderr })
 }
 
 function kindOf(timedOut: boolean, killed: boolean, stderr: string): FailureKind {

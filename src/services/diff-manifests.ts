@@ -1,5 +1,6 @@
 // Manifests -> how the rules of one node, as its kernel holds them now, differ from what they should be.
 import type { Logger } from 'pino'
+import type { Iptables } from '../iptables/iptables.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
 import { clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
@@ -17,7 +18,7 @@ export interface ManifestsDiff {
 export async function diffManifests(
   manifests: readonly Manifest[],
   nodeName: string,
-  { options, kernel, log }: { options: ServicesOptions; kernel: Kernel; log: Logger },
+  { options, kernel, iptables, log }: { options: ServicesOptions; kernel: Kernel; iptables: Iptables; log: Logger },
 ): Promise<ManifestsDiff> {
   const { services, slices, nodes, problems } = clusterObjects(manifests)
   const node = nodeNamed(nodes, nodeName)
@@ -26,7 +27,12 @@ export async function diffManifests(
     ...node.podCidrs.map(({ family }) => family),
     ...node.internalAddresses.map(familyOf),
   ])
-  const rules = new Services({ kernel, log, families: ([4, 6] as const).filter((family) => concerned.has(family)) })
+  const rules = new Services({
+    kernel,
+    iptables,
+    log,
+    families: ([4, 6] as const).filter((family) => concerned.has(family)),
+  })
   rules.configure(options)
   rules.update(
     new Map(services.map((service) => [keyOf(service), service])),

@@ -1,7 +1,7 @@
 // What the rules do to the first packet of a connection: for tests, which then say where a packet ends and not how a
 // rule is spelled.
 import type { Protocol } from '../cluster/service.ts'
-import { type RuleEnd, type RuleWay, walkRules } from '../kernel/rule-walk.ts'
+import { type RuleEnd, type RuleWay, walkRules } from '../iptables/interpreter.ts'
 import type { Address } from '../net/address.ts'
 import type { DesiredRules } from './rendered.ts'
 import { type BaseJump, baseJumps } from './static-chains.ts'

@@ -9,6 +9,7 @@ import type { ClusterService } from '../cluster/service.ts'
 import { settleAll } from '../kernel/settle-all.ts'
 import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import type { Iptables } from '../iptables/iptables.ts'
 import type { Address, Family } from '../net/address.ts'
 import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
@@ -68,6 +69,7 @@ interface Lane {
 /** Its async methods must not overlap. */
 export class Services {
   readonly #kernel: Kernel
+  readonly #iptables: Iptables
   readonly #log: Logger
   readonly #observe: ServicesObserver | undefined
   readonly #changes = new SnapshotChanges()
@@ -85,8 +87,15 @@ export class Services {
   /** Those that the sysctl was last set for. */
   #settledOptions: ServicesOptions | undefined
 
-  constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[]; observe?: ServicesObserver }) {
+  constructor(parts: {
+    kernel: Kernel
+    iptables: Iptables
+    log: Logger
+    families: readonly Family[]
+    observe?: ServicesObserver
+  }) {
     this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
     this.#log = parts.log
     this.#observe = parts.observe
     this.#conntrack = new ConntrackCleaner(parts)
@@ -261,9 +270,9 @@ export class Services {
    */
   async #refuseToMix(): Promise<void> {
     if (this.#settledBackend) return
-    const backend = await this.#kernel.iptablesBackend()
+    const backend = await this.#iptables.backend()
     for (const { family } of this.#lanes) {
-      if (!(await this.#kernel.isInOtherBackend(family, 'nat', 'KUBE-SERVICES'))) continue
+      if (!(await this.#iptables.isInOtherBackend(family, 'nat', 'KUBE-SERVICES'))) continue
       const [here, there] = backend === 'nft' ? ['nft', 'legacy'] : ['legacy', 'nft']
       throw new Error(
         `Service rules of another kube-proxy are in iptables-${there}, while this node uses iptables-${here}: remove them with \`kube-proxy --cleanup\` there, or restart the node`,

@@ -1,5 +1,5 @@
 // The chains that depend on no Service, and the jumps from the built-in chains: kube-proxy's, word for word.
-import type { IptablesTable } from '../kernel/kernel.ts'
+import type { IptablesTable } from '../iptables/iptables.ts'
 import { formatCidr } from '../net/cidr.ts'
 import { hasLocalhostNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'

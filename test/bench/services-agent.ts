@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { IptablesBackend } from '../../src/kernel/kernel.ts'
+import type { IptablesBackend } from '../../src/iptables/iptables.ts'
 import { AgentNamespace, type IdleCosts, idleCosts, type RunningAgent } from './agent-namespace.ts'
 import { type BenchApiServer, startBenchApiServer } from './api-server.ts'
 import { compiled } from './compiled.ts'

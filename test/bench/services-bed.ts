@@ -1,6 +1,8 @@
 // A node with Services on it, and the measures that are taken there.
 import pino from 'pino'
-import type { IptablesBackend, Kernel } from '../../src/kernel/kernel.ts'
+import type { Iptables, IptablesBackend } from '../../src/iptables/iptables.ts'
+import type { Kernel } from '../../src/kernel/kernel.ts'
+import { openIptables } from '../../src/iptables/linux-iptables.ts'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
 import { runProgram } from '../../src/kernel/run.ts'
@@ -19,13 +21,15 @@ const udp = { ports: [{ name: '', protocol: 'udp' as const, port: 80, nodePort: 
 export class Bed implements AsyncDisposable {
   readonly cluster = new TestCluster()
   readonly kernel: Kernel
+  readonly iptables: Iptables
   readonly #name: string
   readonly #services: Services
 
   private constructor(name: string, backend: IptablesBackend, layout: 'tree' | 'flat') {
     this.#name = name
-    this.kernel = openKernel({ netns: namespacePath(name), log, iptables: backend })
-    this.#services = new Services({ kernel: this.kernel, log, families: [4] })
+    this.kernel = openKernel({ netns: namespacePath(name), log })
+    this.iptables = openIptables(this.kernel, { log, backend })
+    this.#services = new Services({ kernel: this.kernel, iptables: this.iptables, log, families: [4] })
     this.#services.configure({ ...options, layout })
   }
 

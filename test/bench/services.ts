@@ -1,6 +1,6 @@
 // Services: what a start, a change and a new connection cost, beside kube-proxy's way of doing it, on both backends;
 // and what a real agent costs.
-import type { IptablesBackend } from '../../src/kernel/kernel.ts'
+import type { IptablesBackend } from '../../src/iptables/iptables.ts'
 import { type BenchRow, rowOf } from './bench-row.ts'
 import { Bed, seconds } from './services-bed.ts'
 import { ServiceScene } from './services-agent.ts'
@@ -49,7 +49,7 @@ async function besideFlat(backend: IptablesBackend, size: number): Promise<Bench
     for (const bed of [ours, peer]) bed.cluster.endpoints(n, [`10.245.${run}.1`, `10.245.${run}.2`, `10.245.${run}.3`])
     changes[0].push(await ours.sync())
     const text = peer.partialText(n)
-    changes[1].push(await seconds(async () => peer.kernel.restoreRules(4, text)))
+    changes[1].push(await seconds(async () => peer.iptables.restore(4, text)))
   }
   const where = `${size} Services x 3, ${backend}`
   return [
@@ -159,7 +159,7 @@ async function coldStart(size: number): Promise<BenchRow> {
     ours.push(await mine.sync())
     await using theirs = await Bed.make('nft', 'flat', size)
     const text = theirs.wholeText()
-    peer.push(await seconds(async () => theirs.kernel.restoreRules(4, text)))
+    peer.push(await seconds(async () => theirs.iptables.restore(4, text)))
   }
   return rowOf({
     name: `cold start beside one restore of the same rules, ${size} Services x 3, nft`,

@@ -66,7 +66,7 @@ describeKernel('ruleset watch', () => {
     const calls = await watched(ns)
     for (let n = 1; n < 4; n++) await ns.kernel.applyNft(fill(n))
     await expect(ns.kernel.applyNft('add rule inet x nowhere accept\n')).rejects.toThrow('nowhere')
-    await ns.kernel.restoreRules(4, '*filter\n:OURS - [0:0]\nCOMMIT\n')
+    await ns.iptables.restore(4, '*filter\n:OURS - [0:0]\nCOMMIT\n')
     await silence(calls)
     expect(calls()).toBe(0)
     for (let n = 1; n < 4; n++) {

@@ -20,13 +20,13 @@ describeKernel('iptables rules', () => {
     '$backend, IPv$family: all of a restore or nothing, and what is at fault is quoted',
     async ({ backend, family }) => {
       await using ns = await scratchNamespace({ iptables: backend })
-      const { kernel } = ns
-      expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toBeUndefined()
-      await kernel.restoreRules(family, good)
+      const { iptables } = ns
+      expect(await iptables.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toBeUndefined()
+      await iptables.restore(family, good)
       const rules = ['-N FAIRLEAD-TEST', '-A FAIRLEAD-TEST -p tcp -m comment --comment "one two" -j RETURN']
-      expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
-      expect(await kernel.rulesOf(family, 'nat', 'OUTPUT')).toEqual(['-P OUTPUT ACCEPT'])
-      expect(await kernel.rulesOf(family, 'filter', 'FAIRLEAD-TEST')).toBeUndefined()
+      expect(await iptables.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
+      expect(await iptables.rulesOf(family, 'nat', 'OUTPUT')).toEqual(['-P OUTPUT ACCEPT'])
+      expect(await iptables.rulesOf(family, 'filter', 'FAIRLEAD-TEST')).toBeUndefined()
 
       const bad = [
         '*nat',
@@ -36,22 +36,22 @@ describeKernel('iptables rules', () => {
         'COMMIT',
         '',
       ].join('\n')
-      await expect(kernel.restoreRules(family, bad)).rejects.toMatchObject({
+      await expect(iptables.restore(family, bad)).rejects.toMatchObject({
         kind: 'usage',
         message: expect.stringContaining('[line 4: -A FAIRLEAD-TEST --bogus]'),
       })
       // The kernel refuses it only when all else is parsed: REJECT does not stand in nat.
       const refused = bad.replace('--bogus', '-j REJECT')
-      await expect(kernel.restoreRules(family, refused)).rejects.toMatchObject({
+      await expect(iptables.restore(family, refused)).rejects.toMatchObject({
         stderr: expect.stringMatching(/line \d/),
       })
-      expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
+      expect(await iptables.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
 
       // Chains that are not named stay as they are; one that is declared again is emptied first.
-      await kernel.restoreRules(family, good.replaceAll('FAIRLEAD-TEST', 'FAIRLEAD-OTHER'))
-      await kernel.restoreRules(family, '*nat\n:FAIRLEAD-OTHER - [0:0]\n-X FAIRLEAD-OTHER\nCOMMIT\n')
-      expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
-      expect(await kernel.rulesOf(family, 'nat', 'FAIRLEAD-OTHER')).toBeUndefined()
+      await iptables.restore(family, good.replaceAll('FAIRLEAD-TEST', 'FAIRLEAD-OTHER'))
+      await iptables.restore(family, '*nat\n:FAIRLEAD-OTHER - [0:0]\n-X FAIRLEAD-OTHER\nCOMMIT\n')
+      expect(await iptables.rulesOf(family, 'nat', 'FAIRLEAD-TEST')).toEqual(rules)
+      expect(await iptables.rulesOf(family, 'nat', 'FAIRLEAD-OTHER')).toBeUndefined()
     },
   )
 
@@ -59,24 +59,24 @@ describeKernel('iptables rules', () => {
     '%s: one look tells whether rules of several tables are there, and writes nothing',
     async (backend) => {
       await using ns = await scratchNamespace({ iptables: backend })
-      const { kernel } = ns
+      const { iptables } = ns
       const rules = [
         { table: 'nat', rule: '-A FAIRLEAD-TEST -p tcp -m comment --comment "one two" -j RETURN' },
         { table: 'filter', rule: '-A FORWARD -s 10.0.0.0/8 -j ACCEPT' },
       ] as const
-      expect(await kernel.hasRules(4, rules)).toBe(false)
-      expect(await kernel.rulesOf(4, 'nat', 'FAIRLEAD-TEST')).toBeUndefined()
-      await kernel.restoreRules(
+      expect(await iptables.hasRules(4, rules)).toBe(false)
+      expect(await iptables.rulesOf(4, 'nat', 'FAIRLEAD-TEST')).toBeUndefined()
+      await iptables.restore(
         4,
         `${good}*filter\n-A FORWARD -s 10.0.0.0/8 -j ACCEPT\n-A FORWARD -s 10.0.0.1/32 -j DROP\nCOMMIT\n`,
       )
-      expect(await kernel.hasRules(4, rules)).toBe(true)
+      expect(await iptables.hasRules(4, rules)).toBe(true)
       await ns.run(`iptables-${backend}`, ['-F', 'FORWARD'])
-      expect(await kernel.hasRules(4, rules)).toBe(false)
-      expect(await kernel.hasRules(4, rules.slice(0, 1))).toBe(true)
+      expect(await iptables.hasRules(4, rules)).toBe(false)
+      expect(await iptables.hasRules(4, rules.slice(0, 1))).toBe(true)
       await ns.run(`iptables-${backend}`, ['-t', 'nat', '-F'])
-      expect(await kernel.hasRules(4, rules.slice(0, 1))).toBe(false)
-      expect(await kernel.rulesOf(4, 'filter', 'FORWARD')).toEqual(['-P FORWARD ACCEPT'])
+      expect(await iptables.hasRules(4, rules.slice(0, 1))).toBe(false)
+      expect(await iptables.rulesOf(4, 'filter', 'FORWARD')).toEqual(['-P FORWARD ACCEPT'])
     },
   )
 
@@ -87,22 +87,22 @@ describeKernel('iptables rules', () => {
     { backend: 'legacy', program: 'ip6tables-legacy' },
   ] as const)('$program: writes of others are counted, ours are not', async ({ backend, program }) => {
     await using ns = await scratchNamespace({ iptables: backend })
-    const { kernel } = ns
+    const { iptables } = ns
     const rule = ['FORWARD', '-s', program.startsWith('ip6') ? 'fd00::/8' : '10.0.0.0/8', '-j', 'ACCEPT']
     await ns.run(program, ['-A', ...rule])
-    const before = await kernel.foreignWrites()
+    const before = await iptables.foreignWrites()
     expect(before).toEqual(expect.any(Number))
-    const count = async () => Number(await kernel.foreignWrites()) - Number(before)
-    await kernel.restoreRules(4, good)
-    await kernel.restoreRules(6, good)
-    await kernel.hasRules(4, [{ table: 'nat', rule: '-A OUTPUT -j ACCEPT' }])
-    await kernel.rulesOf(6, 'nat', 'FAIRLEAD-TEST')
+    const count = async () => Number(await iptables.foreignWrites()) - Number(before)
+    await iptables.restore(4, good)
+    await iptables.restore(6, good)
+    await iptables.hasRules(4, [{ table: 'nat', rule: '-A OUTPUT -j ACCEPT' }])
+    await iptables.rulesOf(6, 'nat', 'FAIRLEAD-TEST')
     expect(await count()).toBe(0)
     await ns.run(program, ['-D', ...rule])
     expect(await count()).toBe(1)
     // One that falls between two writes of ours is none of these.
     await ns.run(program, ['-A', ...rule])
-    await kernel.restoreRules(4, good)
+    await iptables.restore(4, good)
     expect(await count()).toBe(2)
     await ns.run(program, ['-t', 'nat', '-F'])
     expect(await count()).toBe(3)
@@ -135,12 +135,12 @@ describeKernel('iptables rules', () => {
   ])('the backend is that of $who', async ({ shell, backend }) => {
     await using ns = await scratchNamespace()
     await ns.run('sh', ['-c', shell])
-    expect(await ns.kernel.iptablesBackend()).toBe(backend)
+    expect(await ns.iptables.backend()).toBe(backend)
   })
 
   test('a chain that a shell could read otherwise is refused', async () => {
     await using ns = await scratchNamespace()
-    await expect(ns.kernel.rulesOf(4, 'nat', 'A; reboot')).rejects.toThrow(TypeError)
+    await expect(ns.iptables.rulesOf(4, 'nat', 'A; reboot')).rejects.toThrow(TypeError)
   })
 })
 

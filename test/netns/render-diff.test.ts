@@ -3,7 +3,7 @@
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { expect, test } from 'vitest'
-import type { IptablesBackend } from '../../src/kernel/kernel.ts'
+import type { IptablesBackend } from '../../src/iptables/iptables.ts'
 import { parseManifests } from '../../src/lab/objects.ts'
 import { defaultOptions } from '../../src/services/options.ts'
 import { clusterObjects } from '../../src/services/manifests.ts'
@@ -60,7 +60,7 @@ async function diff(
 async function programmed(backend: IptablesBackend, text: string): Promise<ScratchNamespace> {
   const node = await scratchNamespace({ iptables: backend })
   const { services, slices, nodes } = clusterObjects(parseManifests(text, 'the test'))
-  const rules = new Services({ kernel: node.kernel, log: testLog, families: [4] })
+  const rules = new Services({ kernel: node.kernel, iptables: node.iptables, log: testLog, families: [4] })
   rules.configure({ ...defaultOptions, detectLocal: { by: 'nodeCidr' } })
   rules.update(
     new Map(services.map((each) => [`${each.namespace}/${each.name}`, each])),

@@ -17,21 +17,21 @@ describeKernel('golden rules', () => {
   )('$name on $backend', async ({ name, input, backend }) => {
     await using ns = await scratchNamespace({ iptables: backend })
     const golden = readFileSync(new URL(`../../src/pods/rules/golden/${name}.rules`, import.meta.url), 'utf8')
-    await ns.kernel.restoreRules(input.family, golden)
+    await ns.iptables.restore(input.family, golden)
 
-    const observed = await observeChains(ns.kernel, input.family, [...baseChains, ...ourChains])
+    const observed = await observeChains(ns.iptables, input.family, [...baseChains, ...ourChains])
     const desired = desiredRules(input)
     for (const { table, name: chain, rules } of desired.chains) expect(observed.get(`${table} ${chain}`)).toEqual(rules)
     for (const { table, base, rule } of desired.jumps) expect(observed.get(`${table} ${base}`)).toContain(rule)
 
-    await ns.kernel.restoreRules(
+    await ns.iptables.restore(
       input.family,
       restoreText([
         ...diffChains(noRules, observed, new Spellings()),
         ...diffJumps(noRules, observed, new Spellings()),
       ]),
     )
-    const left = await observeChains(ns.kernel, input.family, [...baseChains, ...ourChains])
+    const left = await observeChains(ns.iptables, input.family, [...baseChains, ...ourChains])
     expect([...left.entries()]).toEqual(baseChains.map(({ table, name: chain }) => [`${table} ${chain}`, []]))
   })
 })

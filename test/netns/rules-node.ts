@@ -83,7 +83,7 @@ export async function rulesNode(iptables: 'nft' | 'legacy'): Promise<RulesNode> 
   for (const key of sysctls) await node.kernel.writeSysctl(key, '1')
   await node.kernel.writeSysctl('net/ipv4/conf/cni0/rp_filter', '2')
 
-  const rules = new PodRules({ kernel: node.kernel, log: testLog, families: [4, 6] })
+  const rules = new PodRules({ kernel: node.kernel, iptables: node.iptables, log: testLog, families: [4, 6] })
   rules.configure(settings)
   const kept = made.move()
   return {

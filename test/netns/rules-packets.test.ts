@@ -187,7 +187,7 @@ describeKernel('pod rules', () => {
     await net.serve(other, 80)
     await rules.reconcile([podAt(5, [port(8080)])])
     // A Service on the same local address and port, appended where it would lose.
-    await node.kernel.restoreRules(
+    await node.iptables.restore(
       4,
       [
         '*nat',
@@ -217,7 +217,7 @@ describeKernel('pod rules', () => {
         rules,
       } = net
       await net.serve(pod, 80)
-      await node.kernel.restoreRules(
+      await node.iptables.restore(
         4,
         [
           '*nat',
@@ -262,7 +262,7 @@ describeKernel('pod rules', () => {
 
       for (const table of ['filter', 'nat', 'mangle'])
         for (const flag of ['-F', '-X']) await node.run(`iptables-${backend}`, ['-t', table, flag])
-      await node.kernel.restoreRules(
+      await node.iptables.restore(
         4,
         [
           '*nat',

@@ -2,6 +2,8 @@
 import { randomBytes } from 'node:crypto'
 import pino from 'pino'
 import { afterAll, describe } from 'vitest'
+import type { Iptables, IptablesBackend } from '../../src/iptables/iptables.ts'
+import { openIptables } from '../../src/iptables/linux-iptables.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
@@ -30,6 +32,8 @@ export interface ScratchNamespace extends AsyncDisposable {
   readonly path: string
   /** The kernel as seen from inside. */
   readonly kernel: Kernel
+  /** iptables inside, on the backend that was asked for. */
+  readonly iptables: Iptables
   /** Runs a program inside and answers what it printed. @throws {CommandError} when it fails. */
   run(program: string, args: readonly string[], options?: { input?: string }): Promise<string>
 }
@@ -37,16 +41,20 @@ export interface ScratchNamespace extends AsyncDisposable {
 const standing = new Set<string>()
 
 /** A new namespace with lo up: `await using node = await scratchNamespace()`. */
-export async function scratchNamespace(options: { iptables?: 'nft' | 'legacy' } = {}): Promise<ScratchNamespace> {
+export async function scratchNamespace(options: { iptables?: IptablesBackend } = {}): Promise<ScratchNamespace> {
   const name = `ft-${randomBytes(4).toString('hex')}`
   const path = namespacePath(name)
   standing.add(name)
   await createNamespace(name)
-  const kernel = openKernel({ netns: path, log: testLog, ...options })
+  const kernel = openKernel({ netns: path, log: testLog })
   const scratch: ScratchNamespace = {
     name,
     path,
     kernel,
+    iptables: openIptables(
+      kernel,
+      options.iptables === undefined ? { log: testLog } : { log: testLog, backend: options.iptables },
+    ),
     run: async (program, args, { input } = {}) => {
       const { stdout } = await runProgram(
         'nsenter',

@@ -23,12 +23,9 @@ describeKernel('connection counters', () => {
     async (iptables) => {
       await using node = await scratchNamespace({ iptables })
       await using server = await listenIn(node, 8080)
-      await node.kernel.restoreRules(4, rules(server.port))
-      await node.kernel.restoreRules(
-        4,
-        `*nat\n-A OUTPUT -d 127.0.0.9/32 -p tcp -m tcp --dport 80 -j ${chain}\nCOMMIT\n`,
-      )
-      const counters = new ConnectionCounters({ kernel: node.kernel, log: testLog })
+      await node.iptables.restore(4, rules(server.port))
+      await node.iptables.restore(4, `*nat\n-A OUTPUT -d 127.0.0.9/32 -p tcp -m tcp --dport 80 -j ${chain}\nCOMMIT\n`)
+      const counters = new ConnectionCounters({ iptables: node.iptables, log: testLog })
       counters.follow([counted])
       const connections = async () => {
         await counters.lookAtNext()
@@ -37,7 +34,7 @@ describeKernel('connection counters', () => {
       expect(await connections()).toBe(0)
       for (let i = 0; i < 7; i++) expect(await callFrom(node, '127.0.0.9', 80)).toMatch(/127\.0\.0\.\d+$/)
       expect(await connections()).toBe(7)
-      await node.kernel.restoreRules(4, rules(server.port))
+      await node.iptables.restore(4, rules(server.port))
       for (let i = 0; i < 3; i++) await callFrom(node, '127.0.0.9', 80)
       expect(await connections()).toBe(10)
     },

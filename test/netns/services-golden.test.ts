@@ -17,7 +17,7 @@ describeKernel('golden rules of services', () => {
   )('$name on $backend', async ({ name, backend, family }) => {
     await using ns = await scratchNamespace({ iptables: backend })
     const golden = readFileSync(new URL(`../../src/services/golden/${name}.rules`, import.meta.url), 'utf8')
-    await ns.kernel.restoreRules(family, golden)
+    await ns.iptables.restore(family, golden)
     for (const table of ['filter', 'nat']) {
       const saved = await ns.run(`${family === 4 ? 'iptables' : 'ip6tables'}-${backend}-save`, ['-t', table])
       expect(byChain(saved)).toEqual(

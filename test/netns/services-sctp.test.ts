@@ -43,7 +43,7 @@ async function bed(backend: 'nft' | 'legacy', stack: AsyncDisposableStack): Prom
   await client.run('ip', ['route', 'add', '10.254.0.0/16', 'via', node1])
   await pod.run('ip', ['route', 'add', 'default', 'via', '10.244.1.1'])
   await node.run('sh', ['-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward; ip route add default dev pod'])
-  await node.kernel.restoreRules(
+  await node.iptables.restore(
     4,
     tableText(desiredRules(snapshotOf({ objects }), { endpoints: flatEndpoints, frontends: flatFrontends }).rules),
   )

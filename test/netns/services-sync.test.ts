@@ -1,6 +1,6 @@
 // The sync on real iptables: what it writes, what it mends, and that nothing of it is ever lost. Both backends.
 import { expect, test } from 'vitest'
-import type { IptablesBackend, Kernel } from '../../src/kernel/kernel.ts'
+import type { Iptables, IptablesBackend } from '../../src/iptables/iptables.ts'
 import { CommandError } from '../../src/kernel/command-error.ts'
 import { Services } from '../../src/services/services.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace, testLog } from './scratch.ts'
@@ -28,7 +28,12 @@ async function bed(backend: IptablesBackend, count: number): Promise<Bed> {
     cluster,
     restores,
     failure: undefined,
-    services: new Services({ kernel: spy(node.kernel, restores, () => self.failure), log: testLog, families: [4] }),
+    services: new Services({
+      kernel: node.kernel,
+      iptables: spy(node.iptables, restores, () => self.failure),
+      log: testLog,
+      families: [4],
+    }),
     sync: async () => {
       restores.length = 0
       self.services.update(...cluster.snapshot)
@@ -48,15 +53,15 @@ async function bed(backend: IptablesBackend, count: number): Promise<Bed> {
   return self
 }
 
-function spy(kernel: Kernel, restores: string[], failure: () => CommandError | undefined): Kernel {
-  return new Proxy(kernel, {
+function spy(iptables: Iptables, restores: string[], failure: () => CommandError | undefined): Iptables {
+  return new Proxy(iptables, {
     get: (target, name) => {
-      if (name === 'restoreRules') {
+      if (name === 'restore') {
         return async (family: 4 | 6, text: string) => {
           restores.push(text)
           const broken = failure()
           if (broken !== undefined) throw broken
-          return target.restoreRules(family, text)
+          return target.restore(family, text)
         }
       }
       const value: unknown = Reflect.get(target, name, target)
@@ -137,7 +142,8 @@ describeKernel('service rules', () => {
       const again = async () => {
         const restores: string[] = []
         const services = new Services({
-          kernel: spy(it.node.kernel, restores, () => undefined),
+          kernel: it.node.kernel,
+          iptables: spy(it.node.iptables, restores, () => undefined),
           log: testLog,
           families: [4],
         })

@@ -5,7 +5,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { CommandError } from '../../kernel/command-error.ts'
 import { readIpSets } from '../../kernel/ip-sets.ts'
-import { ourGroup, retiredGroup, type IptablesBackend, type Kernel } from '../../kernel/kernel.ts'
+import type { Iptables, IptablesBackend } from '../../iptables/iptables.ts'
+import { ourGroup, retiredGroup, type Kernel } from '../../kernel/kernel.ts'
+import { openIptables } from '../../iptables/linux-iptables.ts'
 import { openKernel } from '../../kernel/linux-kernel.ts'
 import { readNftTables } from '../../kernel/nft-tables.ts'
 import type { Link } from '../../kernel/observed.ts'
@@ -29,6 +31,8 @@ export interface ForeignCleanupOptions extends ForeignDirectories {
   readonly dryRun: boolean
 }
 
+type Backends = Readonly<Record<IptablesBackend, Iptables>>
+
 const backends = ['nft', 'legacy'] as const
 const families = [4, 6] as const
 const tableNames: readonly Table[] = ['nat', 'filter', 'mangle']
@@ -36,20 +40,20 @@ const tableNames: readonly Table[] = ['nat', 'filter', 'mangle']
 /** @throws {CommandError} when what there is cannot be read: then nothing has been removed. */
 export async function cleanUpForeign(options: ForeignCleanupOptions): Promise<CleanupReport> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
-  await using stack = new AsyncDisposableStack()
-  const kernels = {
-    nft: stack.use(openKernel({ log, iptables: 'nft' })),
-    legacy: stack.use(openKernel({ log, iptables: 'legacy' })),
+  await using kernel = openKernel({ log })
+  const iptables: Backends = {
+    nft: openIptables(kernel, { log, backend: 'nft' }),
+    legacy: openIptables(kernel, { log, backend: 'legacy' }),
   }
   const running = runningPrograms()
-  const { steps, kept, held } = await plan(options, kernels, running)
+  const { steps, kept, held } = await plan(options, { kernel, iptables }, running)
   const commands: string[] = []
   const failures: string[] = []
   for (const step of steps) {
     // Told before it is done: a path tells what it was.
     const told = stepCommands(step)
     try {
-      if (!options.dryRun) await carryOut(step, kernels)
+      if (!options.dryRun) await carryOut(step, iptables)
       commands.push(...told)
     } catch (error) {
       if (!isGone(error)) failures.push(error instanceof Error ? error.message : String(error))
@@ -70,13 +74,13 @@ export async function cleanUpForeign(options: ForeignCleanupOptions): Promise<Cl
 
 async function plan(
   directories: ForeignDirectories,
-  kernels: Readonly<Record<IptablesBackend, Kernel>>,
+  { kernel, iptables }: { kernel: Kernel; iptables: Backends },
   { owners }: RunningPrograms,
 ): Promise<Removals> {
-  const links = await kernels.nft.links()
-  const tables = await readTables(kernels)
+  const links = await kernel.links()
+  const tables = await readTables(iptables)
   const pods = new ForeignPods(podRecords(directories.cniDir), { foreignWires: links.some(isForeignWire) })
-  const routes = (await Promise.all(families.map(async (family) => kernels.nft.routes(family)))).flat()
+  const routes = (await Promise.all(families.map(async (family) => kernel.routes(family)))).flat()
   const policyRules = (await Promise.all(families.map(readPolicyRules))).flat()
   const filled = new Set<Family>()
   for (const family of families) if (await hasRoutes(family, tunnelTable)) filled.add(family)
@@ -97,7 +101,7 @@ async function plan(
           : []),
       ],
     },
-    nftRemovals(await readNftTables(kernels.nft), owners),
+    nftRemovals(await readNftTables(kernel), owners),
     setRemovals(sets ?? [], owners),
     policyRuleRemovals(policyRules, filled, owners),
     routeRemovals(routes, podNetworks(tables, flannelNetworks()), links, owners),
@@ -108,7 +112,7 @@ async function plan(
 }
 
 /** Every table of both backends that is there: legacy makes one for whoever reads it. */
-async function readTables(kernels: Readonly<Record<IptablesBackend, Kernel>>): Promise<TableLines[]> {
+async function readTables(iptables: Backends): Promise<TableLines[]> {
   const tables: TableLines[] = []
   for (const backend of backends) {
     for (const family of families) {
@@ -116,7 +120,7 @@ async function readTables(kernels: Readonly<Record<IptablesBackend, Kernel>>): P
       for (const table of there) {
         const lines: string[] = []
         try {
-          await kernels[backend].readTable(family, table, (line) => lines.push(line))
+          await iptables[backend].readTable(family, table, (line) => lines.push(line))
         } catch (error) {
           // A node without ip6tables, or without one of the backends, has no rules there.
           if (!(error instanceof CommandError && error.kind === 'not-installed')) throw error
@@ -141,8 +145,8 @@ function isForeignWire({ name, type, group }: Link): boolean {
   )
 }
 
-async function carryOut(step: Step, kernels: Readonly<Record<IptablesBackend, Kernel>>): Promise<void> {
-  if (step.by === 'restore') return kernels[step.backend].restoreRules(step.family, step.text)
+async function carryOut(step: Step, iptables: Backends): Promise<void> {
+  if (step.by === 'restore') return iptables[step.backend].restore(step.family, step.text)
   if (step.by === 'path') return removePath(step.path)
   const [program = '', ...args] = step.words
   await runProgram(program, args, { timeout: 60_000 })

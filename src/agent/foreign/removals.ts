@@ -1,8 +1,8 @@
 // What a plan of removals is made of. Each part of the plan answers one, and they are carried out in their order.
 import { quoteWord } from '../../kernel/shell-words.ts'
-import type { IptablesBackend } from '../../kernel/kernel.ts'
+import type { IptablesBackend } from '../../iptables/iptables.ts'
 import type { Family } from '../../net/address.ts'
-import { restoreCommands } from '../cleanup-kernel.ts'
+import { restoreCommands } from '../cleanup-iptables.ts'
 import { removalCommand } from '../cleanup-files.ts'
 import type { Owner } from './owners.ts'
 

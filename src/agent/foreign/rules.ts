@@ -1,7 +1,7 @@
 // Which chains of others can go, and which rules lead to them. Pure. A chain that a rule of somebody else's leads to
 // stays, with all that it leads to: without it that rule could not be; and one that serves a pod which lives stays
 // until that pod is deleted.
-import type { IptablesBackend } from '../../kernel/kernel.ts'
+import type { IptablesBackend } from '../../iptables/iptables.ts'
 import type { Family } from '../../net/address.ts'
 import { marker, type Table } from '../../services/sync/ours.ts'
 import { chainOwner, isKubeRouterRule, isUnknownChain, type Owner } from './owners.ts'

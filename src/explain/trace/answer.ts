@@ -1,5 +1,6 @@
 // The edge: what a trace asks is read from the kernel as it is, and from the agent. Nothing is changed.
 import { CommandError } from '../../kernel/command-error.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { readListeners } from '../../kernel/read-listeners.ts'
 import { lookUpRoute } from '../../kernel/route-lookup.ts'
@@ -13,15 +14,21 @@ const manyChains = 30
 
 export class Answers {
   readonly #kernel: Kernel
+  readonly #iptables: Iptables
   readonly #lookUp: (of: readonly string[]) => Promise<readonly Found[]>
   /** What was read once is not asked for again: a trace is of one moment. */
   readonly #known = new Map<string, Promise<Answer>>()
   readonly #chains = new Map<string, readonly string[] | undefined>()
 
-  /** @param lookUp asks the agent */
-  constructor(kernel: Kernel, lookUp: (of: readonly string[]) => Promise<readonly Found[]>) {
-    this.#kernel = kernel
-    this.#lookUp = lookUp
+  /** @param parts.lookUp asks the agent */
+  constructor(parts: {
+    kernel: Kernel
+    iptables: Iptables
+    lookUp: (of: readonly string[]) => Promise<readonly Found[]>
+  }) {
+    this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
+    this.#lookUp = parts.lookUp
   }
 
   async drive<T>(walk: Walk<T>): Promise<T> {
@@ -77,11 +84,11 @@ export class Answers {
     const unread = names.filter((name) => !this.#chains.has(keyOf(name)))
     if (unread.length >= manyChains) {
       const wanted = new Map(unread.map((name): [string, string[]] => [name, []]))
-      await this.#kernel.readTable(family, table, (line) =>
+      await this.#iptables.readTable(family, table, (line) =>
         wanted.get(/^(?::|-A )(\S+)/.exec(line)?.[1] ?? '')?.push(line),
       )
       for (const [name, lines] of wanted) this.#chains.set(keyOf(name), lines.length === 0 ? undefined : lines)
-    } else for (const name of unread) this.#chains.set(keyOf(name), await this.#kernel.rulesOf(family, table, name))
+    } else for (const name of unread) this.#chains.set(keyOf(name), await this.#iptables.rulesOf(family, table, name))
     return new Map(
       names.flatMap((name) => {
         const lines = this.#chains.get(keyOf(name))

@@ -2,7 +2,7 @@
 // nat PREROUTING (OUTPUT for the node's own) -> route -> filter FORWARD, policies, nat POSTROUTING -> bridge, tunnel or
 //   wire;
 //   or, for the node itself, filter INPUT.
-import type { MetRule, RuleWay } from '../../kernel/rule-walk.ts'
+import type { MetRule, RuleWay } from '../../iptables/interpreter.ts'
 import { parseAddress } from '../../net/address.ts'
 import { bridgeFilterKeys, endpoint, type Flow, type Here, nodeOfPod } from './flow.ts'
 import { after, type Hop, type Path, straight } from './hop.ts'

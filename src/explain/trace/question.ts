@@ -2,7 +2,7 @@
 // question is depends on the last answer. The edge (answer.ts) answers from the kernel as it is, tests from what tools
 // have printed.
 import type { Found } from '../../agent/lookup-shape.ts'
-import type { IptablesTable } from '../../kernel/kernel.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
 import type { NftObject } from '../../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour } from '../../kernel/observed.ts'
 import type { Listener, ListenersQuestion } from '../../kernel/read-listeners.ts'

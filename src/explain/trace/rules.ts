@@ -1,6 +1,6 @@
 // iptables, hook by hook: the live chains, as far as the packet meets them.
-import type { IptablesTable } from '../../kernel/kernel.ts'
-import { type MetRule, type RuleWalk, type RuleWay, walkRules } from '../../kernel/rule-walk.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
+import { type MetRule, type RuleWalk, type RuleWay, walkRules } from '../../iptables/interpreter.ts'
 import type { Flow, Here } from './flow.ts'
 import type { Broken, Hop } from './hop.ts'
 import { ask, type Walk } from './question.ts'

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import type { AgentStatus } from '../../agent/status-shape.ts'
 import type { Protocol } from '../../cluster/service.ts'
+import { openIptables } from '../../iptables/linux-iptables.ts'
 import { openKernel } from '../../kernel/linux-kernel.ts'
 import { decodeAttachment, type PodAttachment } from '../../pods/attachment-codec.ts'
 import { lookUpAll, parseStatus, statusText } from '../ask-agent.ts'
@@ -28,9 +29,11 @@ const patienceMs = 2000
 /** @throws {PlaceError} where an end of it cannot be told, or lies elsewhere */
 export async function trace({ stateDir, from, to, protocol }: TraceRequest): Promise<Trace> {
   const [source, target] = [from === undefined ? undefined : parseNamed(from), parseNamed(to)]
-  await using kernel = openKernel({ log: pino({ level: 'silent' }) })
+  const log = pino({ level: 'silent' })
+  await using kernel = openKernel({ log })
+  const iptables = openIptables(kernel, { log })
   const { agent, failure } = await agentOf(stateDir)
-  const backend = await kernel.iptablesBackend()
+  const backend = await iptables.backend()
   const here: Here = {
     node: agent?.node ?? hostname(),
     bridge: agent?.bridge ?? 'cni0',
@@ -44,7 +47,11 @@ export async function trace({ stateDir, from, to, protocol }: TraceRequest): Pro
   const start =
     source === undefined ? ({ kind: 'node', text: `node ${here.node}` } as const) : startOf(source, foundSource, here)
   const goal = goalOf(target, foundTarget, start, protocol, here)
-  const answers = new Answers(kernel, async (of) => (agent === undefined ? [] : lookUpAll(stateDir, of)))
+  const answers = new Answers({
+    kernel,
+    iptables,
+    lookUp: async (of) => (agent === undefined ? [] : lookUpAll(stateDir, of)),
+  })
   const path = await answers.drive(walkTrace(here, start, goal))
   const remarks = [
     ...(failure === undefined

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import { CommandError } from '../../kernel/command-error.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import { describeRules, diffChains, diffJumps, type Edit, leftOver, type ObservedChains, restoreText } from './diff.ts'
 import { observeChains } from './observe.ts'
 import { baseChains, noRules, ourChains, placeKey, type RuleSet } from './rule-set.ts'
@@ -19,15 +19,15 @@ export interface Applied {
 /** Its methods must not overlap: {@link PodRules} takes turns. */
 export class FamilyRules {
   readonly #family: Family
-  readonly #kernel: Kernel
+  readonly #iptables: Iptables
   readonly #log: Logger
   readonly #spellings = new Spellings()
   /** What was last in force as we know it; undefined at the start, and where a write has failed. */
   #applied: RuleSet | undefined
 
-  constructor(parts: { family: Family; kernel: Kernel; log: Logger }) {
+  constructor(parts: { family: Family; iptables: Iptables; log: Logger }) {
     this.#family = parts.family
-    this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
     this.#log = parts.log
   }
 
@@ -40,7 +40,7 @@ export class FamilyRules {
     const edits = this.#diff(desired, await this.#observe(desired))
     const text = restoreText(edits)
     if (text !== '') {
-      await this.#kernel.restoreRules(this.#family, text)
+      await this.#iptables.restore(this.#family, text)
       await this.#readBack(desired, edits)
     }
     this.#applied = desired
@@ -70,7 +70,7 @@ export class FamilyRules {
     if (text === '') return
     this.#applied = undefined
     try {
-      await this.#kernel.restoreRules(this.#family, text)
+      await this.#iptables.restore(this.#family, text)
       this.#applied = { chains: desired.chains, jumps: previous.jumps }
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
@@ -91,7 +91,7 @@ export class FamilyRules {
     if (this.#applied === undefined || isEmpty(this.#applied)) return true
     const { chains, jumps } = this.#applied
     const last = chains.flatMap(({ table, rules }) => rules.slice(-1).map((rule) => ({ table, rule })))
-    return this.#kernel.hasRules(this.#family, [...last, ...jumps.map(({ table, rule }) => ({ table, rule }))])
+    return this.#iptables.hasRules(this.#family, [...last, ...jumps.map(({ table, rule }) => ({ table, rule }))])
   }
 
   /** Removes every chain and jump of ours. @throws {CommandError} */
@@ -102,7 +102,7 @@ export class FamilyRules {
   /** A node without ip6tables has no IPv6 rules to take away. */
   async #observe(desired: RuleSet): Promise<ObservedChains> {
     try {
-      return await observeChains(this.#kernel, this.#family, [...baseChains, ...ourChains])
+      return await observeChains(this.#iptables, this.#family, [...baseChains, ...ourChains])
     } catch (error) {
       if (isEmpty(desired) && error instanceof CommandError && error.kind === 'not-installed') return new Map()
       throw error
@@ -120,7 +120,7 @@ export class FamilyRules {
   async #readBack(desired: RuleSet, edits: readonly Edit[]): Promise<void> {
     const written = new Set(edits.map(({ object }) => object.split(' > ')[0]))
     const observed = await observeChains(
-      this.#kernel,
+      this.#iptables,
       this.#family,
       [...baseChains, ...ourChains].filter((place) => written.has(placeKey(place))),
     )
@@ -149,7 +149,7 @@ export class FamilyRules {
     const text = restoreText(
       diffJumps({ chains, jumps: written }, observed, this.#spellings).filter(({ object }) => wanted.has(object)),
     )
-    if (text !== '') await this.#kernel.restoreRules(this.#family, text)
+    if (text !== '') await this.#iptables.restore(this.#family, text)
   }
 
   /** Both in the order of the chain. Unequal numbers are another program's doing, for the next pass to see. */

@@ -18,7 +18,7 @@ function held({ chains }: RuleSet): ObservedChains {
 async function converge(iptables: FakeIptables, desired: RuleSet): Promise<string> {
   const observed = iptables.observed(4)
   const text = restoreText([...diffChains(desired, observed, spellings), ...diffJumps(desired, observed, spellings)])
-  if (text !== '') await iptables.kernel.restoreRules(4, text)
+  if (text !== '') await iptables.iptables.restore(4, text)
   return text
 }
 

@@ -1,5 +1,5 @@
 // From what iptables holds to what it should hold, as the least text for iptables-restore: pure.
-import type { IptablesTable } from '../../kernel/kernel.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
 import { baseChains, type Chain, type Jump, ourChains, placeKey, type RuleSet } from './rule-set.ts'
 import type { Spellings } from './spellings.ts'
 

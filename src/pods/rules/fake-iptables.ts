@@ -1,5 +1,6 @@
 // iptables as far as our rules use it, for tests that want many states quickly; the real one is in test/netns.
 import { CommandError } from '../../kernel/command-error.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import type { Family } from '../../net/address.ts'
 import type { ObservedChains } from './diff.ts'
@@ -18,10 +19,9 @@ export class FakeIptables {
   foreignWrites: number | undefined
   looks = 0
 
-  /** The part of the Kernel that the rules ask for. */
-  get kernel(): Kernel {
-    const asked: Pick<Kernel, 'restoreRules' | 'rulesOf' | 'hasRules' | 'foreignWrites' | 'deleteUdpConntrack'> = {
-      restoreRules: async (family, text) => {
+  get iptables(): Iptables {
+    const asked: Pick<Iptables, 'restore' | 'rulesOf' | 'hasRules' | 'foreignWrites'> = {
+      restore: async (family, text) => {
         this.restores.push(text)
         await this.gate
         this.#restore(family, text)
@@ -38,12 +38,18 @@ export class FakeIptables {
           [...this.chains].filter(([key]) => key.startsWith(`${family} ${table} `)).flatMap(([, all]) => all)
         return rules.every(({ table, rule }) => held(table).includes(this.print(rule)))
       },
+    }
+    return asked as Iptables
+  }
+
+  /** The part of the Kernel that the rules ask for. */
+  get kernel(): Pick<Kernel, 'deleteUdpConntrack'> {
+    return {
       deleteUdpConntrack: async (family, { port }) => {
         this.conntrack.push({ family, port })
         return 1
       },
     }
-    return asked as Kernel
   }
 
   observed(family: Family): ObservedChains {

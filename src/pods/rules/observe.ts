@@ -1,14 +1,18 @@
 // What iptables holds of our chains, and of the built-in chains that lead to them.
 import type { Family } from '../../net/address.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import { settleAll } from '../../kernel/settle-all.ts'
 import type { ObservedChains } from './diff.ts'
 import { type Place, placeKey } from './rule-set.ts'
 
 /** Chain by chain: a whole table takes seconds to read where kube-proxy keeps ten thousand Services in it. */
-export async function observeChains(kernel: Kernel, family: Family, places: readonly Place[]): Promise<ObservedChains> {
+export async function observeChains(
+  iptables: Iptables,
+  family: Family,
+  places: readonly Place[],
+): Promise<ObservedChains> {
   const found = await settleAll(
-    places.map(async (place) => [placeKey(place), await kernel.rulesOf(family, place.table, place.name)] as const),
+    places.map(async (place) => [placeKey(place), await iptables.rulesOf(family, place.table, place.name)] as const),
   )
   return new Map(
     found.flatMap(([key, lines]) =>

@@ -2,7 +2,7 @@
 import type { Family } from '../../net/address.ts'
 import { type Cidr, formatCidr } from '../../net/cidr.ts'
 import type { InterfaceName } from '../../net/interface-name.ts'
-import type { IptablesTable } from '../../kernel/kernel.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
 import type { Attachment } from '../attachment.ts'
 
 /** All that the rules of one family depend on. CIDRs of the other family are ignored. */

@@ -13,7 +13,7 @@ function podRules(
   iptables: FakeIptables,
   { families = [4], settings = dualSettings }: { families?: readonly Family[]; settings?: RulesSettings } = {},
 ): PodRules {
-  const rules = new PodRules({ kernel: iptables.kernel, log, families })
+  const rules = new PodRules({ kernel: iptables.kernel, iptables: iptables.iptables, log, families })
   rules.configure(settings)
   return rules
 }
@@ -46,7 +46,7 @@ test('an agent that starts again finds its rules and writes none', async () => {
 
 test('nothing is written or read before there are settings and a list of what exists', async () => {
   const iptables = new FakeIptables()
-  const rules = new PodRules({ kernel: iptables.kernel, log, families: [4] })
+  const rules = new PodRules({ kernel: iptables.kernel, iptables: iptables.iptables, log, families: [4] })
   await rules.add(attachmentOf(5, [port(8080)]))
   await rules.remove([attachmentOf(6, [port(8081)])])
   expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })

@@ -2,6 +2,7 @@
 // the agent's passes for all.
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { settleAll } from '../../kernel/settle-all.ts'
 import type { Attachment } from '../attachment.ts'
@@ -31,7 +32,8 @@ interface Lane {
 }
 
 export class PodRules implements HostPortHook {
-  readonly #kernel: Kernel
+  readonly #kernel: Pick<Kernel, 'deleteUdpConntrack'>
+  readonly #iptables: Iptables
   readonly #log: Logger
   readonly #lanes: readonly Lane[]
   readonly #claims = new HostPortClaims()
@@ -46,8 +48,14 @@ export class PodRules implements HostPortHook {
   /** How often others had written when the rules were last found whole. */
   #wholeAt: number | undefined
 
-  constructor(parts: { kernel: Kernel; log: Logger; families: readonly Family[] }) {
+  constructor(parts: {
+    kernel: Pick<Kernel, 'deleteUdpConntrack'>
+    iptables: Iptables
+    log: Logger
+    families: readonly Family[]
+  }) {
     this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
     this.#log = parts.log
     this.#lanes = parts.families.map((family) => ({
       family,
@@ -83,7 +91,7 @@ export class PodRules implements HostPortHook {
    * @throws {CommandError}
    */
   async intact(): Promise<boolean> {
-    const writes = await this.#kernel.foreignWrites()
+    const writes = await this.#iptables.foreignWrites()
     if (writes !== undefined && writes === this.#wholeAt) return true
     const whole = (await this.#everyLane(({ rules, turns }) => turns.take(() => rules.intact()))).every(Boolean)
     this.#wholeAt = whole ? writes : undefined

@@ -16,7 +16,7 @@ function counters(kernel: Record<string, number>) {
       kernel[chain] === undefined ? undefined : [`-N ${chain}`, `-A ${chain} -c ${kernel[chain]} 0 -j KUBE-SEP-X`],
     )
   }
-  return { asked, counters: new ConnectionCounters({ kernel: { rulesOf }, log: pino({ level: 'silent' }) }) }
+  return { asked, counters: new ConnectionCounters({ iptables: { rulesOf }, log: pino({ level: 'silent' }) }) }
 }
 
 test('connections are the packets that left for an endpoint', () => {

@@ -8,7 +8,7 @@
 // recent whatever it costs, so it may cost less.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { ServicePort } from '../service-port.ts'
 
 export interface CountedChain {
@@ -23,7 +23,7 @@ export interface ConnectionCount extends CountedChain {
 }
 
 export interface ConnectionCountersSettings {
-  readonly kernel: Pick<Kernel, 'rulesOf'>
+  readonly iptables: Pick<Iptables, 'rulesOf'>
   readonly log: Pick<Logger, 'debug'>
   /** ms between two looks at least. */
   readonly leastPauseMs?: number
@@ -84,7 +84,7 @@ export class ConnectionCounters {
     const count = key === undefined ? undefined : this.#counts.get(key)
     if (count === undefined) return
     const { chain, port } = count.counted
-    const rules = await this.#settings.kernel.rulesOf(port.family, 'nat', chain, { counters: true })
+    const rules = await this.#settings.iptables.rulesOf(port.family, 'nat', chain, { counters: true })
     if (rules === undefined) return
     const now = connectionsIn(rules)
     // Fewer than before: the chain was written anew and counts from nothing.

@@ -3,7 +3,7 @@
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import { CommandError } from '../../kernel/command-error.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { Chains, Rules } from '../rendered.ts'
 import { baseJumps } from '../static-chains.ts'
 import { Ahead } from './ahead.ts'
@@ -20,7 +20,7 @@ export const tables: readonly Table[] = ['mangle', 'filter', 'nat']
 /** Its methods must not overlap. */
 export class FamilyTables {
   readonly family: Family
-  readonly #kernel: Kernel
+  readonly #iptables: Iptables
   readonly #log: Logger
   readonly #states = newStates()
   readonly #jumps: Record<Table, readonly string[]> = { filter: [], nat: [], mangle: [] }
@@ -36,13 +36,13 @@ export class FamilyTables {
   /** @param parts.rendered renders chains of table nat again. */
   constructor(parts: {
     family: Family
-    kernel: Kernel
+    iptables: Iptables
     log: Logger
     rendered: (chains: ReadonlySet<string>) => Chains
   }) {
     this.family = parts.family
     this.#rendered = parts.rendered
-    this.#kernel = parts.kernel
+    this.#iptables = parts.iptables
     this.#log = parts.log
     for (const table of tables) this.#states[table].want(canary, [])
     this.#states.mangle.want(marker, [])
@@ -85,7 +85,7 @@ export class FamilyTables {
    */
   async writeAhead(): Promise<void> {
     const { nat } = this.#states
-    if (isWorthARestore(await this.#kernel.iptablesBackend(), nat.freshCount - this.#ahead.size))
+    if (isWorthARestore(await this.#iptables.backend(), nat.freshCount - this.#ahead.size))
       await this.#ahead.begin(nat.fresh())
   }
 
@@ -115,7 +115,7 @@ export class FamilyTables {
     const chains = await this.#read(table)
     const repaired = [...chains, ...this.#jumps[table]]
     const inputs = this.#inputs()
-    const written = await this.#write(planTransactions(await this.#kernel.iptablesBackend(), inputs))
+    const written = await this.#write(planTransactions(await this.#iptables.backend(), inputs))
     await this.#learnSpellings(table, chains, inputs[table].write)
     if (repaired.length > 0)
       this.#log.warn(
@@ -135,17 +135,17 @@ export class FamilyTables {
     const roots = rootChains.flatMap(({ table, chain }) =>
       (this.#ends.get(`${table} ${chain}`) ?? []).map((rule) => ({ table, rule: `-A ${chain} ${rule}` })),
     )
-    return this.#kernel.hasRules(this.family, [...jumps, ...roots])
+    return this.#iptables.hasRules(this.family, [...jumps, ...roots])
   }
 
   /**
-   * How often others have written rules (see {@link Kernel.foreignWrites}), as far as that tells whether another look
+   * How often others have written rules (see {@link Iptables.foreignWrites}), as far as that tells whether another look
    * is needed.
    * @throws {CommandError}
    */
   async foreignWrites(depth: 'roots' | 'whole'): Promise<number | undefined> {
-    if (depth === 'whole' && (await this.#kernel.iptablesBackend()) === 'legacy') return undefined
-    return this.#kernel.foreignWrites()
+    if (depth === 'whole' && (await this.#iptables.backend()) === 'legacy') return undefined
+    return this.#iptables.foreignWrites()
   }
 
   /**
@@ -157,11 +157,11 @@ export class FamilyTables {
     const states = newStates()
     const inputs = { filter: empty, nat: empty, mangle: empty }
     for (const table of tables) {
-      const { chains, bases } = await observeTable(this.#kernel, this.family, table, () => false)
+      const { chains, bases } = await observeTable(this.#iptables, this.family, table, () => false)
       for (const [chain, rules] of chains) if (isOurs(table, chain)) states[table].learn(chain, rules ?? [])
       inputs[table] = { ...states[table].difference(), jumps: jumpRemovals(table, bases) }
     }
-    const written = await this.#run(planTransactions(await this.#kernel.iptablesBackend(), inputs), states)
+    const written = await this.#run(planTransactions(await this.#iptables.backend(), inputs), states)
     for (const table of tables) this.#unread.add(table)
     return written
   }
@@ -169,7 +169,7 @@ export class FamilyTables {
   /** @returns the chains that are not as we had left them. */
   async #read(table: Table): Promise<string[]> {
     const state = this.#states[table]
-    const { chains, bases } = await observeTable(this.#kernel, this.family, table, (chain, print) =>
+    const { chains, bases } = await observeTable(this.#iptables, this.family, table, (chain, print) =>
       state.agrees(chain, print),
     )
     const gone = [...state.held()].filter((chain) => !chains.has(chain))
@@ -188,7 +188,7 @@ export class FamilyTables {
   }
 
   async #plan(): Promise<Transaction[]> {
-    return planTransactions(await this.#kernel.iptablesBackend(), this.#inputs())
+    return planTransactions(await this.#iptables.backend(), this.#inputs())
   }
 
   #inputs(): Readonly<Record<Table, TableInput>> {
@@ -225,7 +225,7 @@ export class FamilyTables {
     for (const { table, text, writes, removes } of transactions) {
       const state = states[table]
       try {
-        await this.#kernel.restoreRules(this.family, text)
+        await this.#iptables.restore(this.family, text)
       } catch (error) {
         for (const chain of [...writes.keys(), ...removes]) state.doubt(chain)
         throw error
@@ -267,7 +267,7 @@ export class FamilyTables {
   }
 
   async #rulesIn(table: Table, chain: string): Promise<Rules | undefined> {
-    const lines = await this.#kernel.rulesOf(this.family, table, chain)
+    const lines = await this.#iptables.rulesOf(this.family, table, chain)
     return lines?.filter((line) => line.startsWith('-A ')).map((line) => line.slice(`-A ${chain} `.length))
   }
 }

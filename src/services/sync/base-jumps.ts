@@ -3,7 +3,7 @@
 // They stand at the top. KUBE-PROXY-FIREWALL drops what source ranges exclude, KUBE-SERVICES refuses what has no
 // endpoint, and a rule of another program before them (FAIRLEAD-FORWARD, a firewall's ACCEPT) would let such a packet
 // pass; table nat must choose the endpoint before a host port can take the connection.
-import type { IptablesTable } from '../../kernel/kernel.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
 import { baseJumps } from '../static-chains.ts'
 import { isSameRule } from './canonical-rule.ts'
 

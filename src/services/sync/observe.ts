@@ -1,6 +1,6 @@
 // What a table holds of ours, read line by line and compared as it comes: of what is as it should be, nothing is kept.
 import type { Family } from '../../net/address.ts'
-import type { Kernel } from '../../kernel/kernel.ts'
+import type { Iptables } from '../../iptables/iptables.ts'
 import type { Rules } from '../rendered.ts'
 import { basesOf, type ObservedBases } from './base-jumps.ts'
 import { Fingerprint } from './fingerprint.ts'
@@ -14,7 +14,7 @@ export interface ObservedTable {
 
 /** @param agrees whether rules with that fingerprint are what the chain should hold. */
 export async function observeTable(
-  kernel: Kernel,
+  iptables: Iptables,
   family: Family,
   table: Table,
   agrees: (chain: string, print: number) => boolean,
@@ -27,7 +27,7 @@ export async function observeTable(
     if (current !== undefined)
       chains.set(current.chain, agrees(current.chain, current.print.value) ? undefined : current.rules)
   }
-  await kernel.readTable(family, table, (line) => {
+  await iptables.readTable(family, table, (line) => {
     const [, chain = '', rule = ''] = /^(?::|-A )(\S+)(?: (.*))?$/.exec(line) ?? []
     const ours = isOurs(table, chain) || (table === 'filter' && chain === shared)
     if (line.startsWith(':')) {

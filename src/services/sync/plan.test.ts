@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { IptablesBackend } from '../../kernel/kernel.ts'
+import type { IptablesBackend } from '../../iptables/iptables.ts'
 import type { Rules } from '../rendered.ts'
 import { calledBy, planTransactions, type TableInput, type Transaction } from './plan.ts'
 import { TableState } from './table-state.ts'

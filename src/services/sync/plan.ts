@@ -8,7 +8,7 @@
 // nft: a restore costs the square of its chains, so many are written in pieces, each after those that it calls,
 // KUBE-SERVICES last; and what is stale goes afterwards. legacy: a restore copies the whole table whatever it changes,
 // so everything is one.
-import type { IptablesBackend } from '../../kernel/kernel.ts'
+import type { IptablesBackend } from '../../iptables/iptables.ts'
 import type { Rules } from '../rendered.ts'
 import type { Table } from './ours.ts'
 import type { Difference } from './table-state.ts'

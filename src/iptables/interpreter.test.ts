@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseAddress } from '../net/address.ts'
-import { type WalkedPacket, walkRules } from './rule-walk.ts'
+import { type WalkedPacket, walkRules } from './interpreter.ts'
 
 const own = ['192.168.0.21', '172.30.0.1']
 const packet: WalkedPacket = {

@@ -1,7 +1,7 @@
 import pino from 'pino'
 import { expect, test } from 'vitest'
+import type { ShellWorkers } from '../kernel/shell-workers.ts'
 import { ForeignWrites } from './foreign-writes.ts'
-import type { ShellWorkers } from './shell-workers.ts'
 
 /** The kernel's number counts every write, whoever has made it. */
 function watched(): { writes: ForeignWrites; write: () => void } {

@@ -1,13 +1,13 @@
-// Notices that somebody else has written iptables' rules, without reading any. The kernel tells nobody of it, and to
-// read tens of thousands of rules takes seconds; but it has a number that changes with every write, or the tables'
-// lengths, which `rules-stamp` asks for in half a millisecond.
+// Notices that another program has written iptables rules, without reading any. The kernel sends no event, and reading
+// tens of thousands of rules takes seconds. But nftables counts its transactions, and legacy knows how long its tables
+// are: `rules-stamp` reads either in half a millisecond.
 import { join } from 'node:path'
 import type { Logger } from 'pino'
-import { CommandError } from './command-error.ts'
-import type { IptablesBackend } from './kernel.ts'
-import { builtPrograms } from './programs.ts'
-import { runInShell } from './shell-command.ts'
-import type { ShellWorkers } from './shell-workers.ts'
+import { CommandError } from '../kernel/command-error.ts'
+import { builtPrograms } from '../kernel/programs.ts'
+import { runInShell } from '../kernel/shell-command.ts'
+import type { ShellWorkers } from '../kernel/shell-workers.ts'
+import type { IptablesBackend } from './iptables.ts'
 
 export interface ForeignWritesOptions {
   readonly workers: ShellWorkers
@@ -18,23 +18,24 @@ export interface ForeignWritesOptions {
 
 export class ForeignWrites {
   readonly #options: ForeignWritesOptions
-  /** As of the last time that we looked or had written; undefined before. */
+  /** As of the last read or the last write of ours; undefined before the first. */
   #stamp: string | undefined
   #count = 0
   #writing = 0
-  /** Whether each of the writes under way has done its work until now. */
+  /** Whether every write of ours under way has succeeded so far. */
   #written = true
-  /** Settled when nothing is being written by us, and the stamp is known that our last write has left. */
+  /** Settles when no write of ours is under way and the stamp that the last one left is known. */
   #settled: Promise<void> = Promise.resolve()
   #settle: () => void = () => undefined
-  #untold = false
+  #logged = false
 
   constructor(options: ForeignWritesOptions) {
     this.#options = options
   }
 
   /**
-   * How often others were seen to have written until now. Undefined where the kernel does not tell.
+   * Counts the writes by other programs so far.
+   * @returns undefined where the kernel does not count
    * @throws {CommandError} where the backend is not known
    */
   async count(): Promise<number | undefined> {
@@ -45,11 +46,11 @@ export class ForeignWrites {
   }
 
   /**
-   * Carries out a write of ours, which is not counted. One of others that falls into its last millisecond is not seen
+   * Runs a write of ours, which is not counted. A write by another program in its last millisecond is not counted
    * either.
    */
   async apartFrom<T>(write: () => Promise<T>): Promise<T> {
-    // Nobody has asked yet: then nobody needs to know.
+    // Before the first count there is nothing to compare with.
     if (this.#stamp === undefined) return write()
     this.#writing += 1
     try {
@@ -64,7 +65,7 @@ export class ForeignWrites {
     }
   }
 
-  /** Before the first of writes that overlap. */
+  /** Runs before the first of several writes that overlap. */
   async #begin(): Promise<void> {
     const before = this.#settled
     const { promise, resolve } = Promise.withResolvers<void>()
@@ -75,13 +76,13 @@ export class ForeignWrites {
   }
 
   /**
-   * After the last of them: who has written does not wait for it. Where one has failed, what changed may be another's,
-   * also the write that ours failed by: it is counted.
+   * Runs after the last of them; no caller waits for it. Where one has failed, a change may be another program's (and
+   * why ours failed), so it is counted.
    */
   async #end(): Promise<void> {
     const [settle, written] = [this.#settle, this.#written]
     this.#written = true
-    // It fails where the kernel is being closed: then nobody asks any more.
+    // Fails while the kernel is being closed, when nobody counts any more.
     const stamp = await this.#read().catch(() => undefined)
     if (!written) this.#note(stamp)
     else if (stamp !== undefined) this.#stamp = stamp
@@ -100,11 +101,12 @@ export class ForeignWrites {
       return (await runInShell(workers, [join(builtPrograms, 'rules-stamp'), await backend()], { enter })).stdout
     } catch (error) {
       if (!(error instanceof CommandError)) throw error
-      if (!this.#untold)
+      if (!this.#logged)
         log.info(
-          `changes of iptables rules are looked for in the rules themselves, since ${error.command} said: ${error.stderr}`,
+          { command: error.command, stderr: error.stderr },
+          'cannot ask the kernel whether rules were written; reading the rules instead',
         )
-      this.#untold = true
+      this.#logged = true
       return undefined
     }
   }
