@@ -24,11 +24,11 @@ import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
 import { healthHandler } from './health.ts'
-import { listen, parseListenAddress } from './http-listener.ts'
+import { listen, parseListenAddress } from '../runtime/http-listener.ts'
 import { reportLeftovers } from './leftovers.ts'
 import { LiveConfig } from './live-config.ts'
 import { lookUp } from './lookup.ts'
-import { Metrics } from './metrics.ts'
+import { Metrics } from '../runtime/metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
 import { NodeLock } from './node-lock.ts'
@@ -38,8 +38,9 @@ import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
-import { ReconcileLoop } from './reconcile-loop.ts'
-import { Repairs } from './repairs.ts'
+import { systemClock } from '../runtime/clock.ts'
+import { Loop } from '../runtime/loop.ts'
+import { Repairs } from '../runtime/repairs.ts'
 import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { saveMemoryAfterStart } from './small-heap.ts'
@@ -136,14 +137,15 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     log,
   })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
-  const loop = new ReconcileLoop({
-    pass: async () => {
+  const loop = new Loop({
+    clock: systemClock,
+    reconcile: async () => {
       await pass.run([...nodes.snapshot.values()])
       if (live.current.podNetwork && pass.missing.length === 0)
         await networkUnavailable.clear(nodes.snapshot.get(config.nodeName))
     },
     intervalMs: () => pass.intervalMs,
-    onError: (error) => log.debug({ err: error }, 'where the pass failed'),
+    onError: (error) => log.debug({ err: error }, 'reconcile pass failed'),
   })
   const serviceProxy = new ServiceProxy({
     live,
@@ -245,8 +247,9 @@ async function connect({ kubeconfig, apiServer: server }: AgentConfig, log: Logg
 }
 
 /** Nothing is written before the Nodes are known: an empty list would look like a cluster without peers. */
-async function afterFirstList(nodes: Reflector<unknown>, loop: ReconcileLoop, signal: AbortSignal): Promise<void> {
+async function afterFirstList(nodes: Reflector<unknown>, loop: Loop, signal: AbortSignal): Promise<void> {
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
   await Promise.race([nodes.whenSynced(), stopped])
+  loop.trigger()
   await loop.run(signal)
 }

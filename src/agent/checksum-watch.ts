@@ -4,7 +4,7 @@
 //
 // A node judges its own sending alone: what arrives broken from others, those find themselves.
 import type { Logger } from 'pino'
-import { type Clock, systemClock } from '../cluster/clock.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { TunnelCounters } from '../kernel/tunnel-counters.ts'
@@ -12,7 +12,7 @@ import { txChecksumCommand } from '../kernel/tx-checksum.ts'
 import type { ChecksumOffload } from '../overlay/checksum-offload.ts'
 import type { Address } from '../net/address.ts'
 import { gatewayOf } from '../pods/ipam.ts'
-import { parseListenAddress } from './http-listener.ts'
+import { parseListenAddress } from '../runtime/http-listener.ts'
 import type { LiveConfig } from './live-config.ts'
 import { askPeer, countersOfPeer, refused } from './peer-question.ts'
 

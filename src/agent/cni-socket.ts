@@ -3,7 +3,7 @@
 import { rm } from 'node:fs/promises'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Logger } from 'pino'
-import { listen } from './http-listener.ts'
+import { listen } from '../runtime/http-listener.ts'
 import { inodeOf } from './inode-of.ts'
 
 /** A netconf is a few hundred bytes; the limit only keeps a runaway client from filling our memory. */

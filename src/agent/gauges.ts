@@ -3,7 +3,7 @@ import type { ClusterPod } from '../cluster/pod.ts'
 import type { Reflector } from '../cluster/reflector.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
-import type { Metrics, Reading } from './metrics.ts'
+import type { Metrics, Reading } from '../runtime/metrics.ts'
 import { reflectorsOf, type Sources } from './sources.ts'
 
 export function publishGauges(metrics: Metrics, sources: Sources): void {

@@ -6,7 +6,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import { type ConfigKey, configKeys } from './config-keys.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
-import { Reports } from './reports.ts'
+import { Reports } from '../runtime/reports.ts'
 
 /** kubelet takes a minute to bring a changed ConfigMap to a pod; a look costs one stat a file. */
 const lookEveryMs = 2000

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { publishGauges } from './gauges.ts'
-import { Metrics } from './metrics.ts'
+import { Metrics } from '../runtime/metrics.ts'
 import { ProxyMetrics, type ProxySources } from './proxy-metrics.ts'
 import type { Sources } from './sources.ts'
 

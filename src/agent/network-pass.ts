@@ -16,10 +16,10 @@ import type { PodRules } from '../pods/rules/rules.ts'
 import { announce } from './announcement.ts'
 import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
-import type { Repairs } from './repairs.ts'
-import { Reports } from './reports.ts'
+import type { Repairs } from '../runtime/repairs.ts'
+import { Reports } from '../runtime/reports.ts'
 
 export interface Rooms {
   readonly overlay: Overlay

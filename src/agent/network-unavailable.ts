@@ -5,7 +5,7 @@ import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { LiveConfig } from './live-config.ts'
-import { Reports } from './reports.ts'
+import { Reports } from '../runtime/reports.ts'
 
 export class NetworkUnavailable {
   readonly #api: Pick<ApiConnection, 'request'>

@@ -4,7 +4,7 @@ import { request } from 'node:http'
 import * as z from 'zod'
 import type { TunnelCounters } from '../kernel/tunnel-counters.ts'
 import type { Address } from '../net/address.ts'
-import { exchange } from './http-exchange.ts'
+import { exchange } from '../runtime/http-exchange.ts'
 
 /** ms: two lost packets of a handshake, which come again after 1 s and 3 s, are borne. */
 const patience = 4000

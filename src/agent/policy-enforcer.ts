@@ -2,7 +2,7 @@
 // ADD waits for that stands in policy-gate.ts.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
-import { systemClock } from '../cluster/clock.ts'
+import { systemClock } from '../runtime/clock.ts'
 import type { ClusterNamespace } from '../cluster/namespace.ts'
 import type { ClusterNetworkPolicy } from '../cluster/network-policy.ts'
 import type { ClusterNode } from '../cluster/node.ts'
@@ -20,11 +20,11 @@ import type { Misaddressed } from '../policy/misaddressed.ts'
 import { Policies } from '../policy/policies.ts'
 import type { Subject } from '../policy/subjects.ts'
 import type { LiveConfig } from './live-config.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 import { policySettings } from './policy-options.ts'
-import type { Repairs } from './repairs.ts'
-import { Reports } from './reports.ts'
-import { SyncLoop } from './sync-loop.ts'
+import type { Repairs } from '../runtime/repairs.ts'
+import { Reports } from '../runtime/reports.ts'
+import { Loop } from '../runtime/loop.ts'
 
 export interface PolicyEnforcerParts {
   readonly live: LiveConfig
@@ -51,7 +51,7 @@ export class PolicyEnforcer {
   readonly #parts: PolicyEnforcerParts
   readonly #reports: Reports
   readonly #policies: Policies
-  readonly #loop: SyncLoop
+  readonly #loop: Loop
   readonly policies: Reflector<ClusterNetworkPolicy>
   readonly namespaces: Reflector<ClusterNamespace>
   #looks: LookSchedule | undefined
@@ -83,8 +83,8 @@ export class PolicyEnforcer {
       equals: sameNamespace,
       log,
     })
-    this.#loop = new SyncLoop({
-      sync: () => this.#sync(),
+    this.#loop = new Loop({
+      reconcile: () => this.#sync(),
       audit: () => this.#look(),
       auditDue: () => this.#looks?.due,
       onError: (error) => this.#failed(error),

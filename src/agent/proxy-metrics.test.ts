@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { Metrics } from './metrics.ts'
+import { Metrics } from '../runtime/metrics.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 
 async function scrape(use: (metrics: ProxyMetrics) => void): Promise<string> {

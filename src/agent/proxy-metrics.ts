@@ -4,7 +4,7 @@ import { Counter, Gauge, Histogram } from 'prom-client'
 import type { Family } from '../net/address.ts'
 import type { ConnectionCount } from '../services/health/connection-counters.ts'
 import type { LocalGaps } from '../services/health/local-gaps.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../runtime/metrics.ts'
 
 /** One sync of one family that went through. */
 export interface SyncFacts {

@@ -1,7 +1,7 @@
 // Services in the agent: what is watched for them, when they are synced, and how they are switched off.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
-import { systemClock } from '../cluster/clock.ts'
+import { systemClock } from '../runtime/clock.ts'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
@@ -19,11 +19,11 @@ import { Services } from '../services/services.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
-import type { Repairs } from './repairs.ts'
-import { Reports } from './reports.ts'
+import type { Repairs } from '../runtime/repairs.ts'
+import { Reports } from '../runtime/reports.ts'
 import { servicesOptions } from './services-options.ts'
 import type { StandingEvents } from './standing-events.ts'
-import { SyncLoop } from './sync-loop.ts'
+import { Loop } from '../runtime/loop.ts'
 
 export interface ServiceProxyParts {
   readonly live: LiveConfig
@@ -47,7 +47,7 @@ export class ServiceProxy {
   readonly #status: ProxyStatus
   readonly #orphans: OrphanSlices
   #rules: Services | undefined
-  #loop: SyncLoop | undefined
+  #loop: Loop | undefined
   /** Claims of Services that others have, as of the last sync that went through. */
   #conflicts: readonly Problem[] = []
 
@@ -143,8 +143,8 @@ export class ServiceProxy {
       Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]),
       stopped,
     ])
-    this.#loop = new SyncLoop({
-      sync: () => this.#sync(),
+    this.#loop = new Loop({
+      reconcile: () => this.#sync(),
       audit: () => this.#audit(),
       auditDue: () => this.#rules?.auditDue,
       onError: (error) => this.#failed(error),

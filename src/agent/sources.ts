@@ -5,7 +5,7 @@ import type { Reflector } from '../cluster/reflector.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { NetworkPass } from './network-pass.ts'
 import type { PolicyEnforcer } from './policy-enforcer.ts'
-import type { Repairs } from './repairs.ts'
+import type { Repairs } from '../runtime/repairs.ts'
 import type { ServiceProxy } from './service-proxy.ts'
 
 export interface Sources {

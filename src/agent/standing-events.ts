@@ -1,6 +1,6 @@
 // Events about what is wrong for as long as it lasts: recorded when it becomes so, and again now and then, since the
 // API server forgets an Event an hour after its last change.
-import { type Clock, systemClock } from '../cluster/clock.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { EventSink } from '../cluster/event.ts'
 import type { Problem } from '../cluster/problem.ts'
 

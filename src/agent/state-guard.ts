@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { CniSocket } from './cni-socket.ts'
 import { type NodeLock, NodeTakenError } from './node-lock.ts'
-import type { Repairs } from './repairs.ts'
+import type { Repairs } from '../runtime/repairs.ts'
 
 export interface Guarded {
   readonly stateDir: string

@@ -4,8 +4,8 @@
 import type { Logger } from 'pino'
 import type { ApiConnection } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
-import { BackOff } from './back-off.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { BackOff } from '../runtime/back-off.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import {
   type ClusterEvent,
   type EventReporter,

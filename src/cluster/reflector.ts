@@ -7,7 +7,7 @@
 import type { Logger } from 'pino'
 import type { ApiConnection, Query, StreamLimits } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
-import { type Clock, systemClock } from './clock.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import { ObjectStore, type Projection, type Refill } from './object-store.ts'
 import { pagedList } from './paged-list.ts'
 import type { Problem } from './problem.ts'

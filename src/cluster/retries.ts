@@ -2,8 +2,8 @@
 // longer than until another one is answered again.
 import type { Logger } from 'pino'
 import { ApiError } from './api-error.ts'
-import { BackOff } from './back-off.ts'
-import type { Clock } from './clock.ts'
+import { BackOff } from '../runtime/back-off.ts'
+import type { Clock } from '../runtime/clock.ts'
 import type { Recovery } from './recovery.ts'
 
 export interface RetriesParts {

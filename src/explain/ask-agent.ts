@@ -1,6 +1,6 @@
 // GET /status and GET /lookup on the agent's socket.
 import { request } from 'node:http'
-import { exchange } from '../agent/http-exchange.ts'
+import { exchange } from '../runtime/http-exchange.ts'
 import { type Found, lookupShape } from '../agent/lookup-shape.ts'
 import { type AgentStatus, agentStatusShape } from '../agent/status-shape.ts'
 

@@ -1,6 +1,6 @@
 // Tries every other node, by its own address and through the tunnel, and counts where something is lost.
 import type { AgentStatus } from '../agent/status-shape.ts'
-import { parseListenAddress } from '../agent/http-listener.ts'
+import { parseListenAddress } from '../runtime/http-listener.ts'
 import { askPeer, countersOfPeer, refused } from '../agent/peer-question.ts'
 import { grownBy, readTunnelCounters } from '../kernel/tunnel-counters.ts'
 import { gatewayOf } from '../pods/ipam.ts'

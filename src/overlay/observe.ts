@@ -1,7 +1,7 @@
 // What the kernel holds now, as far as it is the overlay's.
 import type { Kernel } from '../kernel/kernel.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
-import { settleAll } from '../kernel/settle-all.ts'
+import { settleAll } from '../runtime/settle-all.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { isOurs } from './conflict.ts'
 

@@ -4,7 +4,7 @@
 import { canonicalAddress } from '../net/address.ts'
 import { nthAddress, cidrSize, cidrOf } from '../net/cidr.ts'
 import type { Kernel } from '../kernel/kernel.ts'
-import { settleAll } from '../kernel/settle-all.ts'
+import { settleAll } from '../runtime/settle-all.ts'
 import type { NftFields, NftObject } from '../kernel/nftables.ts'
 import { interval } from './ip-blocks.ts'
 

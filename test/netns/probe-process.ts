@@ -2,7 +2,7 @@
 // STATUS` prints what was found out about the peers that the status names.
 import { agentStatusShape } from '../../src/agent/status-shape.ts'
 import { healthHandler } from '../../src/agent/health.ts'
-import { listen } from '../../src/agent/http-listener.ts'
+import { listen } from '../../src/runtime/http-listener.ts'
 import { probeHandler } from '../../src/agent/probe.ts'
 import { probePeers } from '../../src/explain/probe-peers.ts'
 import { parseInterfaceName } from '../../src/net/interface-name.ts'

@@ -1,6 +1,6 @@
 // Clocks for unit tests.
 import { setImmediate } from 'node:timers/promises'
-import type { Clock } from '../../src/cluster/clock.ts'
+import type { Clock } from '../../src/runtime/clock.ts'
 
 /** A clock whose sleeps return at once, move its time forward and are recorded. */
 export class FakeClock implements Clock {

@@ -2,7 +2,8 @@
 // of it again whenever something changed. They share the snapshots and never talk to each other, so that any of them
 // also works beside a real control plane.
 import { isDeepStrictEqual } from 'node:util'
-import { ReconcileLoop } from '../../agent/reconcile-loop.ts'
+import { systemClock } from '../../runtime/clock.ts'
+import { Loop } from '../../runtime/loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
 import { parseCidr } from '../../net/cidr.ts'
@@ -126,12 +127,14 @@ async function runController(
   log: ControllerLog,
   signal: AbortSignal,
 ): Promise<void> {
-  const loop = new ReconcileLoop({
-    // Half a picture would look like pods without nodes and owners.
-    pass: async () => (sources.every(({ synced }) => synced) ? await pass() : undefined),
+  const loop = new Loop({
+    clock: systemClock,
+    // With only a part of the sources, pods would look like pods without nodes and owners.
+    reconcile: async () => (sources.every(({ synced }) => synced) ? await pass() : undefined),
     intervalMs: () => intervalMs,
     onError: (error) => log.warn({ err: error }, `the ${name} controller failed; it starts again`),
   })
   for (const source of sources) source.onChange(() => loop.trigger())
+  loop.trigger()
   await loop.run(signal)
 }

@@ -1,7 +1,7 @@
 // What iptables holds of our chains, and of the built-in chains that lead to them.
 import type { Family } from '../../net/address.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
-import { settleAll } from '../../kernel/settle-all.ts'
+import { settleAll } from '../../runtime/settle-all.ts'
 import type { ObservedChains } from './diff.ts'
 import { type Place, placeKey } from './rule-set.ts'
 

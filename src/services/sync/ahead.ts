@@ -3,7 +3,7 @@
 // Two restores at a time: the kernel takes in one table's transactions one by one, but iptables needs a third of the
 // time to read its text, and that goes on beside it. Each ends whenever it likes, so none may call what is still under
 // way.
-import { settleAll } from '../../kernel/settle-all.ts'
+import { settleAll } from '../../runtime/settle-all.ts'
 import type { Chains } from '../rendered.ts'
 import { calledBy } from './plan.ts'
 

@@ -1,12 +1,15 @@
-// Time and chance as the room uses them, so that a test can own both.
+// Time and randomness as parameters, so that a test controls both.
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface Clock {
-  /** ms since the epoch. */
+  /** Returns the ms since the epoch. */
   now(): number
-  /** Resolves after so many ms. @throws {Error} AbortError as soon as the signal fires. */
+  /**
+   * Resolves after `ms` milliseconds.
+   * @throws {Error} AbortError as soon as the signal fires
+   */
   sleep(ms: number, signal: AbortSignal): Promise<void>
-  /** From 0 up to, not including, 1. */
+  /** Returns a number from 0 (inclusive) to 1 (exclusive). */
   random(): number
 }
 

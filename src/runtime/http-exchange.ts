@@ -1,7 +1,11 @@
-// One HTTP request to its end.
+// Sends one HTTP request and reads the whole answer.
 import type { ClientRequest, IncomingMessage } from 'node:http'
 
-/** @throws the error of the socket, or {Error} when the request's own timeout has passed. */
+/**
+ * Sends the request with its content.
+ * @returns status code and body of the answer
+ * @throws the socket's error, or {Error} after the request's own timeout
+ */
 export async function exchange(request: ClientRequest, content = ''): Promise<{ status: number; body: string }> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>()
   request.on('response', resolve).on('error', reject)

@@ -1,6 +1,6 @@
 /**
- * As Promise.all, but waits for the end of all, and throws what the first of them in their order threw: work that fails
- * the same way is told of the same way, and none goes on unseen.
+ * Awaits all promises to their end, then returns their values as Promise.all does.
+ * @throws the error of the first rejected promise in the given order, so that the same failure is always reported alike
  */
 export async function settleAll<T extends readonly unknown[]>(
   promises: T,

@@ -1,17 +1,19 @@
-// Sentences about what is wrong are logged once, when they become true, and once more when they no longer are: not at
-// every pass.
+// Logs each problem once when it appears and once when it ends, instead of at every reconcile.
 import type { Logger } from 'pino'
 
 export class Reports {
   readonly #log: Logger
-  /** By topic: what was said and still holds. */
+  /** Topic -> the problems that are logged and still exist. */
   readonly #said = new Map<string, ReadonlySet<string>>()
 
   constructor(log: Logger) {
     this.#log = log
   }
 
-  /** @param sentences all that is wrong with the topic now. */
+  /**
+   * Replaces the problems of a topic, and logs the differences.
+   * @param sentences all problems that the topic has now
+   */
   say(topic: string, sentences: readonly string[]): void {
     const before = this.#said.get(topic) ?? new Set()
     const now = new Set(sentences)
@@ -20,7 +22,7 @@ export class Reports {
     this.#said.set(topic, now)
   }
 
-  /** Everything that is wrong now. */
+  /** All problems that exist now. */
   get open(): readonly string[] {
     return [...this.#said.values()].flatMap((sentences) => [...sentences])
   }

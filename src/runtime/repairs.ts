@@ -1,5 +1,5 @@
-// What was not as we had left it and has been put right, for `fairlead status`: a number that grows on a quiet node is
-// another program at work.
+// Counts repaired drift per room, for `fairlead status`. A number that grows on a quiet node means that another program
+// changes the same objects.
 
 export interface Repaired {
   readonly room: string
@@ -14,7 +14,11 @@ export interface Repaired {
 export class Repairs {
   readonly #rooms = new Map<string, Repaired>()
 
-  /** @param what a few words each, in order */
+  /**
+   * Adds repairs of a room.
+   * @param what one repaired object or command each, in order, a few words long
+   * @param at ms since the epoch
+   */
   note(room: string, what: readonly string[], at = Date.now()): void {
     const last = what.at(-1)
     if (last === undefined) return

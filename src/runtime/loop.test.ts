@@ -1,14 +1,15 @@
 import { expect, test } from 'vitest'
 import { FakeClock } from '../../test/support/fake-clock.ts'
-import { SyncLoop } from './sync-loop.ts'
+import { Loop } from './loop.ts'
 
-/** Runs the loop until `until` holds; sleeping takes no time, a sync takes `cost` ms on the clock. */
+/** Runs the loop until `until` holds. Sleeping takes no time; a reconcile takes `cost` ms on the clock. */
 async function run(parts: {
   cost?: number
   fails?: number
   audits?: number
-  begin: (loop: SyncLoop) => void
-  during?: (loop: SyncLoop, syncs: readonly number[]) => void
+  interval?: number
+  begin: (loop: Loop) => void
+  during?: (loop: Loop, syncs: readonly number[]) => void
   until: (syncs: readonly number[]) => boolean
 }) {
   const clock = new FakeClock()
@@ -18,9 +19,9 @@ async function run(parts: {
   const audits: number[] = []
   const errors: unknown[] = []
   let due = 5000
-  const loop = new SyncLoop({
+  const loop = new Loop({
     clock,
-    sync: async () => {
+    reconcile: async () => {
       syncs.push(clock.time)
       clock.time += parts.cost ?? 0
       parts.during?.(loop, syncs)
@@ -33,6 +34,7 @@ async function run(parts: {
       if (audits.length === parts.audits) stop.abort()
     },
     auditDue: () => due,
+    ...(parts.interval === undefined ? {} : { intervalMs: () => parts.interval ?? 0 }),
     onError: (error) => errors.push(error),
   })
   parts.begin(loop)
@@ -40,7 +42,7 @@ async function run(parts: {
   return { syncs, audits, errors }
 }
 
-test('the first change is written at once, and a cheap sync may follow another at once', async () => {
+test('reconciles at once after a trigger, and again at once if that was cheap', async () => {
   const { syncs } = await run({
     begin: (loop) => loop.trigger(),
     during: (loop, done) => done.length < 3 && loop.trigger(),
@@ -52,7 +54,7 @@ test('the first change is written at once, and a cheap sync may follow another a
 test.each([
   [300, [0, 600, 1200]],
   [4000, [0, 5000, 10_000]],
-])('after one of %d ms the next waits as long, a second at most', async (cost, expected) => {
+])('rests after a reconcile of %d ms for as long, a second at most', async (cost, expected) => {
   const { syncs } = await run({
     cost,
     begin: (loop) => loop.trigger(),
@@ -62,13 +64,13 @@ test.each([
   expect(syncs).toEqual(expected)
 })
 
-test('what fails is tried again, later each time up to 5 s, without another trigger', async () => {
+test('retries a failed reconcile without a trigger, later each time up to 5 s', async () => {
   const { syncs, errors } = await run({ fails: 8, begin: (loop) => loop.trigger(), until: (done) => done.length === 9 })
   expect(syncs.map((at, i) => at - (syncs[i - 1] ?? 0))).toEqual([0, 100, 200, 400, 800, 1600, 3200, 5000, 5000])
   expect(errors).toHaveLength(8)
 })
 
-test('changes that come while one runs share the next', async () => {
+test('serves all triggers during one reconcile with one more', async () => {
   const { syncs } = await run({
     cost: 100,
     begin: (loop) => loop.trigger(),
@@ -79,7 +81,17 @@ test('changes that come while one runs share the next', async () => {
   expect(syncs).toEqual([0, 200])
 })
 
-test('when nothing changes it audits, as often as is due', async () => {
+test('audits when an audit is due', async () => {
   const { audits } = await run({ begin: () => {}, until: () => false, audits: 3 })
   expect(audits).toEqual([5000, 10_000, 15_000])
+})
+
+test('reconciles again after the interval, counted from the end of the last one', async () => {
+  const { syncs } = await run({
+    cost: 10,
+    interval: 1000,
+    begin: (loop) => loop.trigger(),
+    until: (done) => done.length === 3,
+  })
+  expect(syncs).toEqual([0, 1010, 2020])
 })

@@ -1,11 +1,11 @@
-// How long to wait after a failure, longer each time. Where nothing else is said, so that a struggling API server is
-// not trampled by all its nodes at once (the numbers are client-go's).
+// Waits after failures, longer each time. The defaults are client-go's and keep the nodes of a cluster from
+// overloading an API server that recovers.
 import { type Clock, systemClock } from './clock.ts'
 
 export interface BackOffOptions {
   readonly firstMs?: number
   readonly longestMs?: number
-  /** So long without a failure, and the next one counts as the first. 0: one success is enough. */
+  /** ms without a failure after which the next failure counts as the first. 0: one success is enough. */
   readonly forgottenAfterMs?: number
   readonly clock?: Clock
 }
@@ -31,14 +31,14 @@ export class BackOff {
     this.#clock = clock
   }
 
-  /** Health begins, or goes on. */
+  /** Records a success. */
   succeeded(): void {
     this.#healthySince ??= this.#clock.now()
   }
 
   /**
-   * @returns ms to wait after one more failure: between half and the whole of the first wait, twice as much, ... the
-   * longest.
+   * Records a failure.
+   * @returns ms to wait: a random share, from half to the whole, of a wait that doubles from the first to the longest
    */
   failed(): number {
     if (this.#healthySince !== undefined && this.#clock.now() - this.#healthySince >= this.#forgottenAfterMs)
