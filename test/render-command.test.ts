@@ -83,6 +83,52 @@ spec: { clusterIP: 10.254.0.9, ports: [{ port: 80 }, { name: bad, port: 0 }] }
   )
 })
 
+describe('explicit nulls', () => {
+  const nulls = `
+{ apiVersion: v1, kind: Node, metadata: { name: n1 }, spec: { podCIDR: 10.244.1.0/24, podCIDRs: null, taints: null }, status: { addresses: [null, { type: InternalIP, address: 192.0.2.1 }], conditions: null } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: from-a-chart, namespace: null, labels: null }, status: null, spec: { type: LoadBalancer, clusterIP: 10.254.0.11, clusterIPs: null, externalIPs: null, loadBalancerSourceRanges: null, sessionAffinity: null, ports: [{ name: http, port: 80, nodePort: null, protocol: null }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: half }, spec: { clusterIP: 10.254.0.12, ports: [null, { port: 81 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: wrong }, spec: { clusterIP: 10.254.0.14, externalIPs: 192.0.2.7, ports: [{ port: 82 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: null, spec: { clusterIP: 10.254.0.15 } }
+---
+{ apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: { name: half-1, labels: { kubernetes.io/service-name: half } }, addressType: IPv4, ports: [{ name: null, port: 8080 }], endpoints: [null, { addresses: [10.244.1.9], conditions: null, hints: null, nodeName: null }] }
+`
+  const clean = `
+{ apiVersion: v1, kind: Node, metadata: { name: n1 }, spec: { podCIDR: 10.244.1.0/24 }, status: { addresses: [{ type: InternalIP, address: 192.0.2.1 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: from-a-chart }, spec: { type: LoadBalancer, clusterIP: 10.254.0.11, ports: [{ name: http, port: 80 }] } }
+---
+{ apiVersion: v1, kind: Service, metadata: { name: half }, spec: { clusterIP: 10.254.0.12, ports: [{ port: 81 }] } }
+---
+{ apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: { name: half-1, labels: { kubernetes.io/service-name: half } }, addressType: IPv4, ports: [{ port: 8080 }], endpoints: [{ addresses: [10.244.1.9] }] }
+`
+
+  test('are absent fields; an object that is none, and a null in a list, are reported and hide nothing', () => {
+    const { code, stdout, stderr } = render(['-f', '-', '--node', 'n1'], nulls)
+    expect(stdout).toBe(render(['-f', '-', '--node', 'n1'], clean).stdout)
+    expect(stdout).toContain('--to-destination 10.244.1.9:8080')
+    expect(stderr.split('\n').filter(Boolean)).toEqual([
+      expect.stringContaining('document 5 is no Kubernetes object: metadata is missing or wrong'),
+      'fairlead: Node n1: status.addresses[0] is null and is left out',
+      'fairlead: Service default/half: spec.ports[0] is null and is left out',
+      'fairlead: Service default/wrong is left out: Expected spec.externalIPs to be a list, got `192.0.2.7`',
+      'fairlead: EndpointSlice default/half-1: endpoints[0] is null and is left out',
+    ])
+    expect(code).toBe(1)
+  })
+
+  test('alone are no reason to fail', () => {
+    const { code, stderr } = render(['-f', '-', '--node', 'n1'], nulls.replace(/^.*metadata: null.*$/m, '{}'))
+    expect(stderr).toContain('document 5')
+    expect(code).toBe(1)
+    expect(render(['-f', '-', '--node', 'n1'], nulls.replace(/^.*metadata: null.*$/m, '')).code).toBe(0)
+  })
+})
+
 test.each([
   [[...pair, '--node', 'node9'], 1, 'there is no Node node9 in the manifests: take one of node1, node2'],
   [['-f', 'docs/examples/none.yaml', '--node', 'node1'], 1, 'none.yaml'],

@@ -45,19 +45,24 @@ export function renderCommand(): Command {
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async (options: RenderOptions) => {
       const { readManifests } = await import('../../src/lab/objects.ts')
-      const manifests = options.file.flatMap(readManifests)
+      const manifests = options.file.flatMap((file) =>
+        readManifests(file, (problem) => {
+          printProblems([problem])
+          process.exitCode = 1
+        }),
+      )
       await (options.diff === true ? printDiff(manifests, options) : printRules(manifests, options))
     })
 }
 
 async function printRules(manifests: readonly Manifest[], options: RenderOptions): Promise<void> {
   const { renderManifests } = await import('../../src/services/render-manifests.ts')
-  const { serviceBlocks } = await import('../../src/services/manifests.ts')
+  const { clusterObjects } = await import('../../src/services/manifests.ts')
   const { tableText } = await import('../../src/services/table-text.ts')
   const { families, problems } = renderManifests(
     manifests,
     options.node,
-    servicesOptions(agentConfig(options), { serviceCidrs: serviceBlocks(manifests) }),
+    servicesOptions(agentConfig(options), { serviceCidrs: clusterObjects(manifests).serviceBlocks }),
   )
   if (options.output === 'json')
     return printJson({

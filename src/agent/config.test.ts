@@ -51,6 +51,12 @@ test('text from variables becomes the same values as YAML', () => {
   expect(load({ environment })).toEqual(load({ file: path }))
 })
 
+test('a key of the file without a value has its default', () => {
+  expect(load({ file: file('overlay:\nvni: null\nnonMasqueradeCIDRs: ~\nmtu: 1400\n') })).toEqual(
+    load({ file: file('mtu: 1400\n') }),
+  )
+})
+
 test('flags and variables are spelled from the key', () => {
   expect([flagName('nonMasqueradeCIDRs'), variableName('nonMasqueradeCIDRs'), flagName('vxlanPort')]).toEqual([
     '--non-masquerade-cidrs',

@@ -57,11 +57,13 @@ const keyNames = Object.keys(configKeys) as ConfigKey[]
 
 function fileLayer(file: string): Setting[] {
   const content = readConfigFile(file)
-  return Object.entries(content).map(([key, value]) => ({
+  const settings = Object.entries(content).map(([key, value]) => ({
     key: knownKey(key, keyNames, (k) => k, `key \`${key}\` in ${file}`),
     value,
     source: `\`${key}\` in ${file}`,
   }))
+  // `overlay:` without a value is null in YAML.
+  return settings.filter(({ value }) => value !== null)
 }
 
 /** Below all else: what is said to Fairlead itself wins. */

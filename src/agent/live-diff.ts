@@ -5,7 +5,7 @@ import type { IptablesBackend } from '../iptables/iptables.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { diffManifests, type ManifestsDiff } from '../services/diff-manifests.ts'
-import { type Manifest, serviceBlocks } from '../services/manifests.ts'
+import { clusterObjects, type Manifest } from '../services/manifests.ts'
 import type { AgentConfig } from './config.ts'
 import { servicesOptions } from './services-options.ts'
 
@@ -20,11 +20,12 @@ export async function liveDiff(
   config: AgentConfig,
 ): Promise<LiveDiff> {
   const log = pino({ level: 'warn' }, pino.destination({ fd: 2, sync: true }))
+  const { serviceBlocks: serviceCidrs } = clusterObjects(manifests)
   await using kernel = openKernel({ log })
   const iptables = openIptables(kernel, { log })
   const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
   const diff = await diffManifests(manifests, nodeName, {
-    options: servicesOptions(config, { tcpBeLiberal, serviceCidrs: serviceBlocks(manifests) }),
+    options: servicesOptions(config, { tcpBeLiberal, serviceCidrs }),
     kernel,
     iptables,
     log,

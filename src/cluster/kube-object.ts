@@ -1,5 +1,7 @@
 // What every Kubernetes object has, and the name it goes by in a snapshot.
 import { flatString } from '../net/flat-string.ts'
+import { withoutNulls } from './explicit-nulls.ts'
+import type { Report } from './problem.ts'
 
 /**
  * As the API server sends it: plain JSON, times as text. client-node's classes would say Date, which is true of its
@@ -26,9 +28,20 @@ export function asKubeObject(raw: unknown): KubeObject {
   return raw as KubeObject
 }
 
-/** "ns/name", or "name" for what belongs to the cluster. */
-export function keyOf({ metadata }: KubeObject): string {
-  return metadata.namespace === undefined ? metadata.name : flatString(metadata.namespace, '/', metadata.name)
+/**
+ * Reads an object for its projection: null fields count as absent, and null items of lists are reported and removed.
+ *
+ * @param kind for sentences: "Service"
+ * @throws {TypeError} when it has no name
+ */
+export function readObject(raw: unknown, kind: string, report: Report): KubeObject {
+  const object = asKubeObject(raw)
+  return withoutNulls(object, (path) => report(`${kind} ${keyOf(object)}: ${path} is null and is left out`))
+}
+
+/** Returns "ns/name", or "name" for an object without a namespace. A null namespace is none. */
+export function keyOf({ metadata: { name, namespace } }: KubeObject): string {
+  return (namespace ?? '') === '' ? name : flatString(namespace ?? '', '/', name)
 }
 
 /** creationTimestamp in ms since the epoch; 0 where there is none, so that the unknown is the oldest. */

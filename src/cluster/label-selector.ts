@@ -1,5 +1,5 @@
 // Label selectors (meta/v1 LabelSelector): what they ask for, and whether labels give it.
-import { shown } from './service-fields.ts'
+import { shown } from './raw-values.ts'
 
 export type Labels = Readonly<Record<string, string>>
 

@@ -42,7 +42,7 @@ async function readPages(
 ): Promise<string> {
   let page = first
   for (;;) {
-    for (const item of page.items ?? []) into.put(asKubeObject(item))
+    for (const item of page.items ?? []) if (item !== null) into.put(asKubeObject(item))
     const next = page.metadata?.continue
     if (!next) break
     page = await readPage(api, path, { ...selector, limit: pageSize, continue: next }, limits)

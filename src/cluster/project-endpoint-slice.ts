@@ -3,25 +3,26 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { ClusterEndpointSlice, SliceEndpoint, SlicePort } from './endpoint-slice.ts'
-import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
+import { type KubeObject, keyOf, readObject } from './kube-object.ts'
 import { MisfitError } from './misfit-error.ts'
 import { parseEach } from './parse-each.ts'
 import type { Report } from './problem.ts'
-import { parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress, shown } from './service-fields.ts'
+import { listOf, shown } from './raw-values.ts'
+import { parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress } from './service-fields.ts'
 
 interface RawSlice extends KubeObject {
   readonly addressType: string
-  readonly ports?: readonly { readonly name?: string; readonly protocol?: string; readonly port?: number }[] | null
-  readonly endpoints?: readonly RawEndpoint[] | null
+  readonly ports?: readonly { readonly name?: string; readonly protocol?: string; readonly port?: number }[]
+  readonly endpoints?: readonly RawEndpoint[]
 }
 
 interface RawEndpoint {
-  readonly addresses: readonly string[]
+  readonly addresses?: readonly string[]
   readonly conditions?: { readonly ready?: boolean; readonly serving?: boolean; readonly terminating?: boolean }
   readonly nodeName?: string
   readonly hints?: {
-    readonly forZones?: readonly { readonly name: string }[]
-    readonly forNodes?: readonly { readonly name: string }[]
+    readonly forZones?: readonly { readonly name?: string }[]
+    readonly forNodes?: readonly { readonly name?: string }[]
   }
 }
 
@@ -39,7 +40,7 @@ export function projectEndpointSlice(
   raw: unknown,
   report: Report,
 ): readonly [key: string, slice: ClusterEndpointSlice] | undefined {
-  const slice = asKubeObject(raw) as RawSlice
+  const slice = readObject(raw, 'EndpointSlice', report) as RawSlice
   const { namespace = '', name, labels = {}, annotations = {} } = slice.metadata
   const family = families.get(slice.addressType)
   if (family === undefined || labels['service.kubernetes.io/headless'] !== undefined) return undefined
@@ -58,9 +59,9 @@ export function projectEndpointSlice(
     name,
     service,
     family,
-    ports: parseEach(slice.ports ?? [], parsePort, (port, why) => leftOut('ports', port, why, 'slice-port')),
+    ports: parseEach(listOf(slice.ports, 'ports'), parsePort, (port, why) => leftOut('ports', port, why, 'slice-port')),
     endpoints: parseEach(
-      slice.endpoints ?? [],
+      listOf(slice.endpoints, 'endpoints'),
       (endpoint) => parseEndpoint(endpoint, family),
       ({ addresses }, why, reason = 'endpoint-address') => leftOut('endpoints', addresses, why, reason),
     ),
@@ -87,21 +88,22 @@ function parseEndpoint(
   family: Family,
 ): SliceEndpoint {
   return Object.freeze({
-    address: parseEndpointAddress(addresses[0] ?? '', family),
+    address: parseEndpointAddress(listOf(addresses, 'addresses')[0] ?? '', family),
     ready: conditions.ready ?? true,
     serving: conditions.serving ?? true,
     terminating: conditions.terminating ?? false,
     node: nodeName === '' ? undefined : nodeName,
-    zoneHints: namesOf(hints.forZones),
-    nodeHints: namesOf(hints.forNodes),
+    zoneHints: namesOf(hints.forZones, 'hints.forZones'),
+    nodeHints: namesOf(hints.forNodes, 'hints.forNodes'),
   })
 }
 
 // Of most endpoints: not one array each.
 const noNames: readonly string[] = Object.freeze([])
 
-function namesOf(hints: readonly { readonly name: string }[] = []): readonly string[] {
-  return hints.length === 0 ? noNames : Object.freeze(hints.map(({ name }) => name))
+function namesOf(raw: readonly { readonly name?: string }[] | undefined, field: string): readonly string[] {
+  const names = listOf(raw, field).flatMap(({ name }) => name ?? [])
+  return names.length === 0 ? noNames : Object.freeze(names)
 }
 
 /**

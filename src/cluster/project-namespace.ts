@@ -1,11 +1,12 @@
 // Namespace object -> ClusterNamespace, and when two are the same.
 import { isDeepStrictEqual } from 'node:util'
+import { withoutNulls } from './explicit-nulls.ts'
 import { asKubeObject, keyOf } from './kube-object.ts'
 import type { ClusterNamespace } from './namespace.ts'
 
 /** @throws {TypeError} when the object has no name. */
 export function projectNamespace(raw: unknown): readonly [key: string, namespace: ClusterNamespace] {
-  const namespace = asKubeObject(raw)
+  const namespace = withoutNulls(asKubeObject(raw))
   const { name, labels = {} } = namespace.metadata
   return [
     keyOf(namespace),

@@ -3,11 +3,13 @@
 // mistake opens a pod that the policy was to protect, and each is told of in a sentence.
 import { isDeepStrictEqual } from 'node:util'
 import { cidrContains } from '../net/cidr.ts'
+import { withoutNulls } from './explicit-nulls.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
 import { type LabelSelector, parseLabelSelector, parseSoundRequirements } from './label-selector.ts'
 import type { BlockPeer, ClusterNetworkPolicy, PodPeer, PolicyPeer, PolicyPort, PolicyRule } from './network-policy.ts'
 import type { Report } from './problem.ts'
-import { parsePortNumber, parseProtocol, parseServicePortName, parseSloppyCidr, shown } from './service-fields.ts'
+import { asFields, asText, listOf, shown } from './raw-values.ts'
+import { parsePortNumber, parseProtocol, parseServicePortName, parseSloppyCidr } from './service-fields.ts'
 
 type Fields = Readonly<Record<string, unknown>>
 /** Says of a field what the policy does without it, and why. */
@@ -20,7 +22,8 @@ export function projectNetworkPolicy(
   raw: unknown,
   report: Report,
 ): readonly [key: string, policy: ClusterNetworkPolicy] {
-  const object = asKubeObject(raw) as KubeObject & { readonly spec?: unknown }
+  // Null items of lists stay: each is refused below, where a peer, port or block less would admit more.
+  const object = withoutNulls(asKubeObject(raw)) as KubeObject & { readonly spec?: unknown }
   const { namespace = '', name } = object.metadata
   const complain: Complain = (field, effect, error) =>
     report(
@@ -39,7 +42,7 @@ type Content = Pick<ClusterNetworkPolicy, 'podSelector' | 'ingress' | 'egress'>
 
 function contentOf(name: string, raw: unknown, complain: Complain): Content {
   try {
-    const spec = asFields(raw ?? {})
+    const spec = asFields(raw === undefined ? {} : raw)
     const { podSelector, sound } = selectionOf(spec['podSelector'] ?? {}, complain)
     const types = typesOf(spec, complain)
     if (!subdomain.test(name))
@@ -126,18 +129,17 @@ function each<T>(
 
 function parsePeer(raw: unknown): PolicyPeer {
   const { podSelector, namespaceSelector, ipBlock } = asFields(raw)
-  if (ipBlock === undefined || ipBlock === null) {
-    if ((podSelector ?? namespaceSelector ?? undefined) === undefined)
+  if (ipBlock === undefined) {
+    if (podSelector === undefined && namespaceSelector === undefined)
       throw new TypeError('Expected podSelector, namespaceSelector or ipBlock')
-    const namespaces =
-      (namespaceSelector ?? undefined) === undefined ? undefined : parseLabelSelector(namespaceSelector)
+    const namespaces = namespaceSelector === undefined ? undefined : parseLabelSelector(namespaceSelector)
     return Object.freeze({ namespaces, pods: parseLabelSelector(podSelector ?? {}) } satisfies PodPeer)
   }
-  if ((podSelector ?? namespaceSelector ?? undefined) !== undefined)
+  if (podSelector !== undefined || namespaceSelector !== undefined)
     throw new TypeError('Expected ipBlock alone, without selectors beside it')
   const { cidr: text, except: texts } = asFields(ipBlock)
-  const cidr = parseSloppyCidr(asText(text))
-  const except = listOf(texts).map((each) => parseSloppyCidr(asText(each)))
+  const cidr = parseSloppyCidr(text)
+  const except = listOf(texts).map(parseSloppyCidr)
   const outside = except.findIndex(({ network, prefix }) => prefix <= cidr.prefix || !cidrContains(cidr, network))
   if (outside >= 0)
     throw new TypeError(`Expected except to be blocks within ${asText(text)}, got \`${shown(listOf(texts)[outside])}\``)
@@ -146,32 +148,14 @@ function parsePeer(raw: unknown): PolicyPeer {
 
 function parsePort(raw: unknown): PolicyPort {
   const { protocol, port, endPort } = asFields(raw)
-  const parsed = parseProtocol(protocol ?? undefined)
+  const parsed = parseProtocol(protocol)
   if (typeof port === 'number') {
     const first = parsePortNumber(port)
-    const last = endPort === undefined || endPort === null ? first : parsePortNumber(endPort)
+    const last = endPort === undefined ? first : parsePortNumber(endPort)
     if (last < first) throw new TypeError(`Expected endPort to be ${first} or more, got \`${last}\``)
     return Object.freeze({ protocol: parsed, first, last })
   }
-  if (endPort !== undefined && endPort !== null)
-    throw new TypeError(`Expected endPort to come with a port number, got \`${shown(port)}\``)
-  if (port === undefined || port === null) return Object.freeze({ protocol: parsed, first: 0, last: 65_535 })
+  if (endPort !== undefined) throw new TypeError(`Expected endPort to come with a port number, got \`${shown(port)}\``)
+  if (port === undefined) return Object.freeze({ protocol: parsed, first: 0, last: 65_535 })
   return Object.freeze({ protocol: parsed, name: parseServicePortName(port) })
-}
-
-function asFields(value: unknown): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new TypeError(`Expected fields, got \`${shown(value)}\``)
-  return value as Fields
-}
-
-function listOf(value: unknown): readonly unknown[] {
-  if (value === undefined || value === null) return []
-  if (!Array.isArray(value)) throw new TypeError(`Expected a list, got \`${shown(value)}\``)
-  return value
-}
-
-function asText(value: unknown): string {
-  if (typeof value !== 'string') throw new TypeError(`Expected text, got \`${shown(value)}\``)
-  return value
 }

@@ -3,9 +3,11 @@
 import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
-import { asKubeObject, createdAtOf, type KubeObject, keyOf } from './kube-object.ts'
+import { createdAtOf, type KubeObject, keyOf, readObject } from './kube-object.ts'
 import type { ClusterNode } from './node.ts'
 import { parseEach } from './parse-each.ts'
+import type { Report } from './problem.ts'
+import { asText, listOf, shown } from './raw-values.ts'
 
 interface RawNode extends KubeObject {
   readonly spec?: {
@@ -20,29 +22,27 @@ interface RawNode extends KubeObject {
 }
 
 /** @throws {TypeError} when the object has no name. */
-export function projectNode(
-  raw: unknown,
-  report: (problem: string) => void,
-): readonly [key: string, node: ClusterNode] {
-  const node = asKubeObject(raw) as RawNode
-  const { podCIDR, podCIDRs = [], taints = [] } = node.spec ?? {}
-  const cidrs = podCIDRs.length === 0 && podCIDR ? [podCIDR] : podCIDRs
-  const internal = (node.status?.addresses ?? [])
+export function projectNode(raw: unknown, report: Report): readonly [key: string, node: ClusterNode] {
+  const node = readObject(raw, 'Node', report) as RawNode
+  const podCidrs = listOf(node.spec?.podCIDRs, 'spec.podCIDRs')
+  const podCidr = node.spec?.podCIDR
+  const cidrs = podCidrs.length === 0 && podCidr ? [podCidr] : podCidrs
+  const internal = listOf(node.status?.addresses, 'status.addresses')
     .filter(({ type }) => type === 'InternalIP')
     .map(({ address }) => address)
-  const leftOut = (field: string) => (value: string, why: string) =>
-    report(`Node ${node.metadata.name}: ${field} \`${value}\` is left out: ${why}`)
+  const leftOut = (field: string) => (value: unknown, why: string) =>
+    report(`Node ${node.metadata.name}: ${field} \`${shown(value)}\` is left out: ${why}`)
   const value: ClusterNode = Object.freeze({
     name: node.metadata.name,
     uid: node.metadata.uid ?? '',
     createdAt: createdAtOf(node),
-    podCidrs: parseEach(cidrs, parseCidr, leftOut('spec.podCIDRs')),
-    internalAddresses: parseEach(internal, parseAddress, leftOut('status.addresses')),
+    podCidrs: parseEach(cidrs, (text) => parseCidr(asText(text)), leftOut('spec.podCIDRs')),
+    internalAddresses: parseEach(internal, (text) => parseAddress(asText(text)), leftOut('status.addresses')),
     zone: node.metadata.labels?.['topology.kubernetes.io/zone'],
     leaving:
       node.metadata.deletionTimestamp !== undefined ||
-      taints.some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler'),
-    networkUnavailable: (node.status?.conditions ?? []).some(
+      listOf(node.spec?.taints, 'spec.taints').some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler'),
+    networkUnavailable: listOf(node.status?.conditions, 'status.conditions').some(
       ({ type, status }) => type === 'NetworkUnavailable' && status === 'True',
     ),
   })

@@ -2,10 +2,12 @@
 // rest of the pod still counts.
 import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../net/address.ts'
-import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
+import { type KubeObject, keyOf, readObject } from './kube-object.ts'
 import { parseEach } from './parse-each.ts'
 import type { ClusterPod, ContainerPort, PodPhase } from './pod.ts'
-import { parsePortNumber, parseProtocol, parseServicePortName, shown } from './service-fields.ts'
+import type { Report } from './problem.ts'
+import { asText, listOf, shown } from './raw-values.ts'
+import { parsePortNumber, parseProtocol, parseServicePortName } from './service-fields.ts'
 
 interface RawPod extends KubeObject {
   readonly spec?: {
@@ -27,11 +29,12 @@ interface RawContainer {
 }
 
 /** @throws {TypeError} when the object has no name. */
-export function projectPod(raw: unknown, report: (problem: string) => void): readonly [key: string, pod: ClusterPod] {
-  const pod = asKubeObject(raw) as RawPod
+export function projectPod(raw: unknown, report: Report): readonly [key: string, pod: ClusterPod] {
+  const pod = readObject(raw, 'Pod', report) as RawPod
   const { namespace = '', name, uid = '', labels = {}, annotations = {} } = pod.metadata
-  const { phase = 'Pending', podIP, podIPs = [] } = pod.status ?? {}
-  const addresses = podIPs.length === 0 && podIP ? [podIP] : podIPs.map(({ ip }) => ip)
+  const { phase = 'Pending', podIP } = pod.status ?? {}
+  const podIps = listOf(pod.status?.podIPs, 'status.podIPs')
+  const addresses = podIps.length === 0 && podIP ? [podIP] : podIps.map(({ ip }) => ip)
   const value: ClusterPod = Object.freeze({
     namespace,
     name,
@@ -39,8 +42,10 @@ export function projectPod(raw: unknown, report: (problem: string) => void): rea
     node: pod.spec?.nodeName === '' ? undefined : pod.spec?.nodeName,
     phase,
     hostNetwork: pod.spec?.hostNetwork ?? false,
-    addresses: parseEach(addresses, parseAddress, (text, why) =>
-      report(`Pod ${keyOf(pod)}: status.podIPs \`${text}\` is left out: ${why}`),
+    addresses: parseEach(
+      addresses,
+      (text) => parseAddress(asText(text)),
+      (text, why) => report(`Pod ${keyOf(pod)}: status.podIPs \`${shown(text)}\` is left out: ${why}`),
     ),
     labels: Object.freeze({ ...labels }),
     ports: namedPortsOf(pod, report),
@@ -57,10 +62,14 @@ export function samePod(a: ClusterPod, b: ClusterPod): boolean {
 const noPorts: readonly ContainerPort[] = Object.freeze([])
 
 /** Those of sidecars too, which are init containers that keep running. */
-function namedPortsOf(pod: RawPod, report: (problem: string) => void): readonly ContainerPort[] {
-  const { containers = [], initContainers = [] } = pod.spec ?? {}
-  const running = [...containers, ...initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always')]
-  const named = running.flatMap(({ ports }) => ports ?? []).filter(({ name }) => name)
+function namedPortsOf(pod: RawPod, report: Report): readonly ContainerPort[] {
+  const containers = listOf(pod.spec?.containers, 'spec.containers')
+  const sidecars = listOf(pod.spec?.initContainers, 'spec.initContainers').filter(
+    ({ restartPolicy }) => restartPolicy === 'Always',
+  )
+  const named = [...containers, ...sidecars]
+    .flatMap(({ ports }) => listOf(ports, "a container's ports"))
+    .filter(({ name }) => name)
   if (named.length === 0) return noPorts
   const parse = ({ name, protocol, containerPort }: (typeof named)[number]): ContainerPort =>
     Object.freeze({

@@ -1,9 +1,10 @@
 // ServiceCIDR object -> the blocks that the API server takes ClusterIPs from.
 import { isDeepStrictEqual } from 'node:util'
 import { type Cidr, parseCidr } from '../net/cidr.ts'
-import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
+import { type KubeObject, keyOf, readObject } from './kube-object.ts'
 import { parseEach } from './parse-each.ts'
 import type { Report } from './problem.ts'
+import { asText, listOf, shown } from './raw-values.ts'
 
 export type ServiceCidrs = readonly Cidr[]
 
@@ -16,10 +17,13 @@ interface RawServiceCidr extends KubeObject {
  * @throws {TypeError} when it has no name.
  */
 export function projectServiceCidr(raw: unknown, report: Report): readonly [key: string, cidrs: ServiceCidrs] {
-  const object = asKubeObject(raw) as RawServiceCidr
-  const leftOut = (text: string, why: string): void =>
-    report(`ServiceCIDR ${keyOf(object)}: spec.cidrs \`${text}\` is left out: ${why}`, 'service-cidr')
-  return [keyOf(object), parseEach(object.spec?.cidrs ?? [], parseCidr, leftOut)]
+  const object = readObject(raw, 'ServiceCIDR', report) as RawServiceCidr
+  const leftOut = (text: unknown, why: string): void =>
+    report(`ServiceCIDR ${keyOf(object)}: spec.cidrs \`${shown(text)}\` is left out: ${why}`, 'service-cidr')
+  return [
+    keyOf(object),
+    parseEach(listOf(object.spec?.cidrs, 'spec.cidrs'), (text) => parseCidr(asText(text)), leftOut),
+  ]
 }
 
 export function sameServiceCidrs(a: ServiceCidrs, b: ServiceCidrs): boolean {

@@ -2,9 +2,10 @@
 // the rest of the Service still counts.
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, familyOf } from '../net/address.ts'
-import { asKubeObject, createdAtOf, type KubeObject, keyOf } from './kube-object.ts'
+import { createdAtOf, type KubeObject, keyOf, readObject } from './kube-object.ts'
 import { parseEach } from './parse-each.ts'
 import type { Report } from './problem.ts'
+import { listOf, shown } from './raw-values.ts'
 import type { ClusterService, ClusterServicePort, ServiceType, TrafficPolicy } from './service.ts'
 import {
   parseLabel,
@@ -13,7 +14,6 @@ import {
   parseProtocol,
   parseSloppyAddress,
   parseSloppyCidr,
-  shown,
 } from './service-fields.ts'
 
 interface RawService extends KubeObject {
@@ -56,7 +56,7 @@ export function projectService(
   raw: unknown,
   report: Report,
 ): readonly [key: string, service: ClusterService] | undefined {
-  const service = asKubeObject(raw) as RawService
+  const service = readObject(raw, 'Service', report) as RawService
   const { spec = {}, status, metadata } = service
   if (metadata.labels?.['service.kubernetes.io/service-proxy-name'] !== undefined || spec.type === 'ExternalName')
     return undefined
@@ -64,7 +64,7 @@ export function projectService(
     report(`Service ${keyOf(service)}: ${field} \`${shown(value)}\` is left out: ${why}`, reason)
   const clusterIps = clusterIpsOf(spec, leftOut('spec.clusterIPs', 'cluster-ip'))
   if (clusterIps.length === 0) return undefined
-  const ingress = (status?.loadBalancer?.ingress ?? [])
+  const ingress = listOf(status?.loadBalancer?.ingress, 'status.loadBalancer.ingress')
     .filter(({ ip, ipMode = 'VIP' }) => ip && ipMode === 'VIP')
     .map(({ ip = '' }) => ip)
   const value: ClusterService = Object.freeze({
@@ -74,11 +74,15 @@ export function projectService(
     createdAt: createdAtOf(service),
     type: spec.type ?? 'ClusterIP',
     clusterIps,
-    ports: portsOf(spec.ports ?? [], leftOut('spec.ports', 'service-port')),
-    externalIps: parseEach(filled(spec.externalIPs), parseSloppyAddress, leftOut('spec.externalIPs', 'external-ip')),
+    ports: portsOf(listOf(spec.ports, 'spec.ports'), leftOut('spec.ports', 'service-port')),
+    externalIps: parseEach(
+      filled(listOf(spec.externalIPs, 'spec.externalIPs')),
+      parseSloppyAddress,
+      leftOut('spec.externalIPs', 'external-ip'),
+    ),
     loadBalancerIps: parseEach(ingress, parseSloppyAddress, leftOut('status.loadBalancer.ingress', 'load-balancer-ip')),
     sourceRanges: parseEach(
-      filled(spec.loadBalancerSourceRanges),
+      filled(listOf(spec.loadBalancerSourceRanges, 'spec.loadBalancerSourceRanges')),
       parseSloppyCidr,
       leftOut('spec.loadBalancerSourceRanges', 'source-range'),
     ),
@@ -106,12 +110,18 @@ export function sameService(a: ClusterService, b: ClusterService): boolean {
 
 type LeftOut = (value: unknown, why: string) => void
 
-/** clusterIPs[i] is of ipFamilies[i], or of the family it looks like where the API server is older than dual-stack. */
+/**
+ * Reads clusterIPs[i] as an address of ipFamilies[i], or of its own family where the lists do not match: an API server
+ * from before dual-stack has no ipFamilies.
+ */
 function clusterIpsOf(
-  { clusterIP = '', clusterIPs = [], ipFamilies = [] }: NonNullable<RawService['spec']>,
+  { clusterIP = '', clusterIPs, ipFamilies }: NonNullable<RawService['spec']>,
   leftOut: LeftOut,
 ): readonly Address[] {
-  const texts = clusterIPs.length === 0 ? [clusterIP] : clusterIPs
+  const listed = listOf(clusterIPs, 'spec.clusterIPs')
+  const texts = listed.length === 0 ? [clusterIP] : listed
+  const listedFamilies = listOf(ipFamilies, 'spec.ipFamilies')
+  const families = listedFamilies.length === texts.length ? listedFamilies : []
   const addresses = new Map<number, Address>()
   for (const [index, text] of texts.entries()) {
     if (text === '' || text === 'None') continue
@@ -120,8 +130,8 @@ function clusterIpsOf(
       (each) => {
         const address = parseSloppyAddress(each)
         const family = familyOf(address)
-        if ((ipFamilies[index] ?? `IPv${family}`) !== `IPv${family}`)
-          throw new TypeError(`Expected an address of ${ipFamilies[index]}, as spec.ipFamilies has it`)
+        if ((families[index] ?? `IPv${family}`) !== `IPv${family}`)
+          throw new TypeError(`Expected an address of ${families[index]}, as spec.ipFamilies has it`)
         if (addresses.has(family)) throw new TypeError(`Expected one address of IPv${family}`)
         addresses.set(family, address)
       },
@@ -165,6 +175,6 @@ function affinitySecondsOf(value: unknown, leftOut: LeftOut): number {
   return parseEach([value], parse, leftOut)[0] ?? defaultAffinitySeconds
 }
 
-function filled(texts: readonly string[] = []): readonly string[] {
-  return texts.filter((text) => text.trim() !== '')
+function filled(texts: readonly unknown[]): readonly unknown[] {
+  return texts.filter((text) => typeof text !== 'string' || text.trim() !== '')
 }

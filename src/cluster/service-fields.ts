@@ -2,6 +2,7 @@
 // DNAT targets, so nothing passes unchecked.
 import { type Address, parseAddress } from '../net/address.ts'
 import { type Cidr, cidrOf, parseInterfaceAddress } from '../net/cidr.ts'
+import { asText, shown } from './raw-values.ts'
 import type { Protocol } from './service.ts'
 
 const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/
@@ -17,7 +18,7 @@ export function parseLabel(text: unknown): string {
 
 /** The name of a port; "" where it has none. @throws {TypeError} as {@link parseLabel}. */
 export function parsePortName(text: unknown = ''): string {
-  return text === '' || text === null ? '' : parseLabel(text)
+  return text === '' ? '' : parseLabel(text)
 }
 
 /** IANA_SVC_NAME, as containers name their ports. */
@@ -54,19 +55,14 @@ export function parseProtocol(text: unknown = 'TCP'): Protocol {
  * As kube-proxy reads addresses in Services and slices (ParseIPSloppy): zeros before an octet of IPv4 mean nothing.
  * @throws {TypeError}
  */
-export function parseSloppyAddress(text: string): Address {
-  const trimmed = text.trim()
+export function parseSloppyAddress(text: unknown): Address {
+  const trimmed = asText(text).trim()
   return parseAddress(/^\d+(\.\d+){3}$/.test(trimmed) ? trimmed.split('.').map(Number).join('.') : trimmed)
 }
 
 /** Host bits are cut off, as kube-proxy does. @throws {TypeError} */
-export function parseSloppyCidr(text: string): Cidr {
-  const [head = '', ...rest] = text.trim().split('/')
+export function parseSloppyCidr(text: unknown): Cidr {
+  const [head = '', ...rest] = asText(text).trim().split('/')
   const { address, prefix } = parseInterfaceAddress([parseSloppyAddress(head), ...rest].join('/'))
   return cidrOf(address, prefix)
-}
-
-/** A value of the API in a sentence, as JSON and cut short. */
-export function shown(value: unknown): string {
-  return (typeof value === 'string' ? value : (JSON.stringify(value) ?? 'nothing')).slice(0, 200)
 }

@@ -11,10 +11,12 @@ const manifestSchema = z.looseObject({
   kind: z.string(),
   metadata: z.looseObject({
     name: z.string(),
-    namespace: z.string().optional(),
-    resourceVersion: z.string().optional(),
+    namespace: z.string().nullish(),
+    resourceVersion: z.string().nullish(),
   }),
 })
+
+const listSchema = z.object({ kind: z.literal('List'), items: z.array(z.unknown()).nullish() })
 
 export type Manifest = z.infer<typeof manifestSchema>
 
@@ -28,13 +30,25 @@ export interface Outcome {
 /** How long a deletion is waited for: a pod's grace period, and some. */
 const deletionWaitMs = 60_000
 
-/** @param file a path, or "-" for stdin. @throws {Error} that names the file and document. */
-export function readManifests(file: string): Manifest[] {
+/**
+ * Reads all documents of a file.
+ * @param file a path, or "-" for stdin
+ * @param leftOut as in {@link parseManifests}
+ * @throws {Error} that names the file and document
+ */
+export function readManifests(file: string, leftOut?: (problem: string) => void): Manifest[] {
   const text = readFileSync(file === '-' ? 0 : file, 'utf8')
-  return parseManifests(text, file === '-' ? 'stdin' : file)
+  return parseManifests(text, file === '-' ? 'stdin' : file, leftOut)
 }
 
-export function parseManifests(text: string, source: string): Manifest[] {
+/**
+ * Reads all documents of a text, and the items of Lists.
+ * @param source names the text in errors
+ * @param leftOut receives one sentence for each document that is no Kubernetes object; the others are returned. Without
+ * it the first one is thrown
+ * @throws {Error} for a text that is no YAML
+ */
+export function parseManifests(text: string, source: string, leftOut?: (problem: string) => void): Manifest[] {
   const documents = parseAllDocuments(text)
   return [...documents].flatMap((document, index) => {
     const where = `${source}, document ${index + 1}`
@@ -42,14 +56,17 @@ export function parseManifests(text: string, source: string): Manifest[] {
     if (problem !== undefined) throw new Error(`${where} is no YAML: ${problem.message.split('\n')[0]}`)
     const value: unknown = document.toJS()
     if (value === null) return []
-    const items = z.object({ kind: z.literal('List'), items: z.array(z.unknown()) }).safeParse(value)
-    return (items.success ? items.data.items : [value]).map((item) => {
+    const list = listSchema.safeParse(value)
+    const items = list.success ? (list.data.items ?? []) : [value]
+    return items.flatMap((item, place) => {
       const manifest = manifestSchema.safeParse(item)
-      if (manifest.success) return manifest.data
+      if (manifest.success) return [manifest.data]
       const issue = manifest.error.issues[0]
-      throw new Error(
-        `${where} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`,
-      )
+      const what = list.success ? `${where}, item ${place + 1}` : where
+      const problem = `${what} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`
+      if (leftOut === undefined) throw new Error(problem)
+      leftOut(problem)
+      return []
     })
   })
 }

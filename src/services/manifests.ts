@@ -14,7 +14,7 @@ import { servicePortsOf } from './service-ports.ts'
 /** As far as anything looks into it before the projections do. */
 export interface Manifest {
   readonly kind: string
-  readonly metadata: { readonly name: string; readonly namespace?: string | undefined }
+  readonly metadata: { readonly name: string; readonly namespace?: string | null | undefined }
   readonly spec?: unknown
 }
 
@@ -22,13 +22,15 @@ export interface ClusterObjects {
   readonly services: readonly ClusterService[]
   readonly slices: readonly ClusterEndpointSlice[]
   readonly nodes: readonly ClusterNode[]
+  /** Blocks that ClusterIPs are taken from. */
+  readonly serviceBlocks: readonly Cidr[]
   /** One sentence each. */
   readonly problems: readonly string[]
 }
 
 /**
- * Other kinds are passed over. What is given twice counts as it is given last, as with `kubectl apply`.
- * @throws {TypeError} when a name is none.
+ * Reads the objects that rules depend on and passes over other kinds. The last of several objects of one name counts,
+ * as with `kubectl apply`. An object that cannot be read is a problem and leaves all others as they are.
  */
 export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
   const problems: string[] = []
@@ -36,28 +38,35 @@ export function clusterObjects(manifests: readonly Manifest[]): ClusterObjects {
   const services = new Map<string, ClusterService>()
   const slices = new Map<string, ClusterEndpointSlice>()
   const nodes = new Map<string, ClusterNode>()
-  for (const manifest of manifests) {
-    const object = {
-      ...manifest,
-      metadata: { ...manifest.metadata, namespace: manifest.metadata.namespace ?? 'default' },
-    }
+  const blocks = new Map<string, readonly Cidr[]>()
+  const read = (manifest: Manifest, metadata: Manifest['metadata'] & { readonly namespace: string }): void => {
+    const object = { ...manifest, metadata }
     if (manifest.kind === 'Service') {
       if (awaitsAddress(manifest.spec))
         report(
-          `Service ${object.metadata.namespace}/${object.metadata.name} has no rules without an address: give it a spec.clusterIP, as the API server would`,
+          `Service ${metadata.namespace}/${metadata.name} has no rules without an address: give it a spec.clusterIP, as the API server would`,
         )
       keep(services, projectService(object, report))
     } else if (manifest.kind === 'EndpointSlice') keep(slices, projectEndpointSlice(object, report))
     else if (manifest.kind === 'Node') keep(nodes, projectNode(manifest, report))
+    else if (manifest.kind === 'ServiceCIDR') keep(blocks, projectServiceCidr(manifest, report))
   }
-  return { services: [...services.values()], slices: [...slices.values()], nodes: [...nodes.values()], problems }
-}
-
-/** Blocks that ClusterIPs are taken from. @throws {TypeError} when a name is none. */
-export function serviceBlocks(manifests: readonly Manifest[]): readonly Cidr[] {
-  return manifests
-    .filter(({ kind }) => kind === 'ServiceCIDR')
-    .flatMap((manifest) => projectServiceCidr(manifest, () => undefined)[1])
+  for (const manifest of manifests) {
+    const metadata = { ...manifest.metadata, namespace: manifest.metadata.namespace ?? 'default' }
+    try {
+      read(manifest, metadata)
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error
+      report(`${manifest.kind} ${metadata.namespace}/${metadata.name} is left out: ${error.message}`)
+    }
+  }
+  return {
+    services: [...services.values()],
+    slices: [...slices.values()],
+    nodes: [...nodes.values()],
+    serviceBlocks: [...blocks.values()].flat(),
+    problems,
+  }
 }
 
 /**

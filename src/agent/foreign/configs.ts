@@ -8,7 +8,7 @@ export interface ForeignConfig {
   readonly network: string
 }
 
-const plugin = z.object({ type: z.string(), bridge: z.string().optional() })
+const plugin = z.object({ type: z.string(), bridge: z.string().nullish() })
 const list = z.object({ name: z.string(), plugins: z.tuple([plugin], plugin) })
 const single = plugin.extend({ name: z.string() })
 
@@ -39,7 +39,8 @@ function withList({ name, ...first }: z.infer<typeof single>): z.infer<typeof li
   return { name, plugins: [first] }
 }
 
-function ownerOf(network: string, { type, bridge = 'cni0' }: z.infer<typeof plugin>): Owner | undefined {
+function ownerOf(network: string, { type, bridge: named }: z.infer<typeof plugin>): Owner | undefined {
+  const bridge = named ?? 'cni0'
   if (type === 'flannel') return 'flannel'
   if (type === 'cni-kindnet' || (type === 'ptp' && network === 'kindnet')) return 'kindnet'
   if (type !== 'bridge') return undefined

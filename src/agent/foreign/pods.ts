@@ -16,9 +16,9 @@ export interface PodRecord {
 const recordShape = z.object({
   networkName: z.string(),
   containerId: z.string(),
-  netns: z.string().startsWith('/').optional(),
+  netns: z.string().startsWith('/').nullish(),
   // Records of libcni before 1.2 say it only here.
-  result: z.object({ interfaces: z.array(z.object({ sandbox: z.string().optional() })).optional() }).optional(),
+  result: z.object({ interfaces: z.array(z.object({ sandbox: z.string().nullish() })).nullish() }).nullish(),
 })
 
 /** What cannot be read tells of no pod that could be found again. */
@@ -37,7 +37,7 @@ export function podRecords(cniDir: string): PodRecord[] {
           result,
         } = recordShape.parse(JSON.parse(readFileSync(path, 'utf8')))
         const namespace =
-          netns ?? result?.interfaces?.map(({ sandbox = '' }) => sandbox).find((sandbox) => sandbox.startsWith('/'))
+          netns ?? result?.interfaces?.map(({ sandbox }) => sandbox ?? '').find((sandbox) => sandbox.startsWith('/'))
         return [{ path, network, containerId, lives: namespace === undefined ? undefined : !netnsIsGone(namespace) }]
       } catch {
         return []

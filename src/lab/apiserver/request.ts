@@ -94,12 +94,12 @@ export function asObject(resource: Resource, body: unknown): KubeObject {
 /** The same for bodies of other kinds: a binding, a scale. */
 export function asKind(body: unknown, missing: { kind: string; apiVersion: string }): KubeObject {
   if (!isFields(body)) throw badRequest('Expected the body to be an object')
-  const metadata = body['metadata'] ?? {}
-  if (!isFields(metadata)) throw badRequest('Expected metadata to be an object')
+  const given = body['metadata'] ?? {}
+  if (!isFields(given)) throw badRequest('Expected metadata to be an object')
+  const metadata = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null))
   for (const field of ['name', 'namespace', 'generateName', 'resourceVersion', 'uid'])
     if (metadata[field] !== undefined && typeof metadata[field] !== 'string')
       throw badRequest(`Expected metadata.${field} to be a string, got \`${JSON.stringify(metadata[field])}\``)
-  for (const field of ['labels', 'annotations']) if (metadata[field] === null) delete metadata[field]
   for (const field of ['spec', 'status']) {
     if (body[field] === null) delete body[field]
     else if (body[field] !== undefined && !isFields(body[field])) throw badRequest(`Expected ${field} to be an object`)

@@ -56,6 +56,19 @@ test('unknown fields are never stored; asked to be strict, the server names all 
   ).rejects.toMatchObject({ status: 400 })
 })
 
+test('null fields are stored neither at a creation nor at an update, and get their defaults', async () => {
+  await using server = await startScratchApiServer()
+  const { api } = server
+  const services = '/api/v1/namespaces/default/services'
+  const spec = { type: null, externalIPs: null, ports: [{ name: null, port: 80, protocol: null }] }
+  const body = { metadata: { name: 'web', namespace: null, labels: null }, spec, status: null }
+  const made = await api.request<{ spec: object }>('POST', services, { body })
+  expect(JSON.stringify(made)).not.toContain('null')
+  expect(made.spec).toMatchObject({ type: 'ClusterIP', ports: [{ protocol: 'TCP' }] })
+  const put = { ...made, spec: { ...made.spec, externalIPs: null } }
+  expect(JSON.stringify(await api.request('PUT', `${services}/web`, { body: put }))).not.toContain('null')
+})
+
 test.each([
   [
     '/api/v1/namespaces/default/configmaps',

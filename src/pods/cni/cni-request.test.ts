@@ -190,6 +190,10 @@ test('keys are matched whatever their case, zero values say nothing, and unknown
       request('ADD', {}, { ...conf, runtimeConfig: { portMappings: null, bandwidth: { IngressRate: 0 } } }),
     ),
   ).toMatchObject({ portMappings: [], bandwidth: undefined })
+  const nulls = { portMappings: [null, { hostPort: 80, containerPort: 80, protocol: null, hostIP: null }] }
+  expect(parseCniRequest(request('ADD', {}, { ...conf, prevResult: null, runtimeConfig: nulls }))).toMatchObject({
+    portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'tcp', hostAddress: undefined }],
+  })
 })
 
 test('what the binary saw of the namespace is taken as it is, or not at all', () => {

@@ -102,7 +102,10 @@ const limits = anyCase(
 const runtimeConfig = anyCase(
   z.object(
     {
-      portmappings: z.array(mapping, 'a list').max(maxMappings, `a list of at most ${maxMappings}`).nullish(),
+      portmappings: z
+        .array(mapping.nullable(), 'a list')
+        .max(maxMappings, `a list of at most ${maxMappings}`)
+        .nullish(),
       bandwidth: limits.nullish(),
     },
     'an object',
@@ -116,7 +119,8 @@ export function parseRuntimeConfig(conf: NetConf): {
 } {
   const given = parseShape(runtimeConfig, conf.fields['runtimeConfig'], 'runtimeConfig')
   const portMappings = (given?.portmappings ?? [])
-    // The CRI's hostPort 0 means "not specified": there is nothing to publish.
+    // The CRI's hostPort 0 means "not specified", and Go reads a null mapping as one of zeros: nothing to publish.
+    .filter((each) => each !== null)
     .filter(({ hostport }) => hostport > 0)
     .map(({ hostport, containerport, protocol, hostip }): PortMapping => {
       if (containerport === 0)

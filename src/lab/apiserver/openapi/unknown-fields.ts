@@ -1,5 +1,5 @@
-// Fields that a kind does not have: mostly slips of the pen. As the real server, we store none of them and tell of
-// each.
+// Fields that a kind does not have, mostly slips of the pen: the real server stores none of them and reports each.
+// Null fields are stored neither: decoding leaves them absent.
 import { type Fields, isFields } from '../kube-object.ts'
 import { type Field, fieldsOf, type FieldType } from './models.ts'
 
@@ -10,8 +10,8 @@ export interface Pruned {
 }
 
 /**
- * What of the object its model knows. The object given is not changed, and is returned itself when nothing in it is
- * unknown.
+ * Returns the object as far as its model knows it, without null fields. The given object is not changed, and is
+ * returned itself when nothing is left out.
  */
 export function pruneUnknownFields(model: string, object: Fields): Pruned {
   const unknown: string[] = []
@@ -25,8 +25,8 @@ function prune(model: string, value: Fields, path: string, unknown: string[]): F
   for (const [name, item] of Object.entries(value)) {
     const field = known.get(name)
     const place = path === '' ? name : `${path}.${name}`
-    if (field === undefined) {
-      unknown.push(place)
+    if (field === undefined || item === null) {
+      if (field === undefined) unknown.push(place)
       changed = true
       continue
     }
