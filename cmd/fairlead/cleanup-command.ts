@@ -1,6 +1,6 @@
 // `fairlead cleanup`: takes every trace of Fairlead from the node; with --foreign, what networks before it left there.
 import { Command, Option } from 'commander'
-import type { CleanupOptions, CleanupReport } from '../../src/agent/cleanup.ts'
+import type { CleanupOptions, CleanupReport } from '../../src/host/cleanup.ts'
 
 interface CleanupFlags {
   dryRun?: boolean
@@ -69,12 +69,12 @@ export function cleanupCommand(): Command {
 }
 
 async function cleanUpOurs(options: CleanupOptions): Promise<CleanupReport> {
-  const { cleanUp } = await import('../../src/agent/cleanup.ts')
+  const { cleanUp } = await import('../../src/host/cleanup.ts')
   return cleanUp(options)
 }
 
 async function cleanUpOthers(dryRun: boolean, cniConfDir: string): Promise<CleanupReport> {
-  const { cleanUpForeign } = await import('../../src/agent/foreign/clean-up-foreign.ts')
+  const { cleanUpForeign } = await import('../../src/host/foreign/clean-up-foreign.ts')
   return cleanUpForeign({ dryRun, cniConfDir, cniDir: '/var/lib/cni' })
 }
 

@@ -18,7 +18,7 @@ export function installCommand(): Command {
     )
     .addOption(new Option('-o, --output <format>', 'for programs').choices(['json']))
     .action(async ({ cniBinDir, cniConfDir, output }: InstallFlags) => {
-      const { builtCniBinary, install } = await import('../../src/agent/install.ts')
+      const { builtCniBinary, install } = await import('../../src/host/install.ts')
       const files = await install({ source: builtCniBinary, cniBinDir, cniConfDir })
       if (output === 'json') process.stdout.write(`${JSON.stringify({ files }, undefined, 2)}\n`)
       else

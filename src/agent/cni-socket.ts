@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import type { Logger } from 'pino'
 import { listen } from '../runtime/http-listener.ts'
-import { inodeOf } from './inode-of.ts'
+import { inodeOf } from '../host/node-lock.ts'
 
 /** A netconf is a few hundred bytes; the limit only keeps a runaway client from filling our memory. */
 const maxBodyBytes = 4 << 20

@@ -6,7 +6,7 @@ import type { Failure, Kernel } from '../kernel/kernel.ts'
 import { deleteRoute } from '../kernel/route-changes.ts'
 import { otherConfigs, removeConflist } from '../pods/cni/conflist.ts'
 import type { PodRules } from '../pods/rules/rules.ts'
-import { linkRemovals } from './cleanup-links.ts'
+import { linkRemovals } from '../host/cleanup-links.ts'
 
 export interface Retreat {
   /** Nothing of ours serves pods any more: the rest can be removed. */

@@ -4,7 +4,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { Logger } from 'pino'
 import type { CniSocket } from './cni-socket.ts'
-import { type NodeLock, NodeTakenError } from './node-lock.ts'
+import { type NodeLock, NodeTakenError } from '../host/node-lock.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 
 export interface Guarded {

@@ -1,9 +1,9 @@
-// One agent per node: whoever holds the lock programs it.
+// Allows one agent per node: the holder of the lock programs it.
+import { statSync } from 'node:fs'
 import { CommandError } from '../kernel/command-error.ts'
 import { holdLock } from '../kernel/process-lock.ts'
-import { inodeOf } from './inode-of.ts'
 
-/** Its message is for the person who started a second agent. */
+/** Thrown to the person who starts a second agent; the message says what to do. */
 export class NodeTakenError extends Error {
   override readonly name = 'NodeTakenError'
 }
@@ -11,14 +11,18 @@ export class NodeTakenError extends Error {
 export class NodeLock implements AsyncDisposable {
   readonly #path: string
   #held: AsyncDisposable | undefined
-  /** Of the file that we hold: it cannot be another's for as long as we do. */
+  /** Inode of the file that is held open. The kernel does not reuse it while it is open, so equality proves ownership. */
   #inode: number | undefined
 
   private constructor(path: string) {
     this.#path = path
   }
 
-  /** @throws {NodeTakenError} */
+  /**
+   * Takes the lock.
+   * @param path of the lock file
+   * @throws {NodeTakenError} when another agent holds it
+   */
   static async take(path: string): Promise<NodeLock> {
     const lock = new NodeLock(path)
     await lock.#take()
@@ -26,9 +30,9 @@ export class NodeLock implements AsyncDisposable {
   }
 
   /**
-   * Takes the lock again where its file has been removed, which would let a second agent in.
-   * @returns whether it had been.
-   * @throws {NodeTakenError} when one is in.
+   * Takes the lock again if its file was removed, because a second agent could take a new file.
+   * @returns whether the file was gone
+   * @throws {NodeTakenError} when another agent took it meanwhile
    */
   async renew(): Promise<boolean> {
     if (inodeOf(this.#path) === this.#inode) return false
@@ -54,4 +58,12 @@ export class NodeLock implements AsyncDisposable {
       )
     }
   }
+}
+
+/**
+ * Reads the inode number of a file.
+ * @returns undefined if nothing is at the path
+ */
+export function inodeOf(path: string): number | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.ino
 }
