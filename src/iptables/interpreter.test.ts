@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import { parseAddress } from '../net/address.ts'
 import { type WalkedPacket, walkRules } from './interpreter.ts'
+import { parseLine, parseRule } from './parse-rule.ts'
+import type { Rule } from './rule.ts'
 
 const own = ['192.168.0.21', '172.30.0.1']
 const packet: WalkedPacket = {
@@ -15,11 +17,10 @@ const packet: WalkedPacket = {
 }
 
 /** Chains as `iptables -S` prints them. */
-function chainsOf(text: string): Map<string, string[]> {
-  const chains = new Map<string, string[]>()
-  for (const [, chain = '', rule = ''] of text.matchAll(/^-A (\S+) (.*)$/gm))
-    chains.set(chain, [...(chains.get(chain) ?? []), rule])
-  return chains
+function chainsOf(text: string): Map<string, Rule[]> {
+  const parsed = text.split('\n').flatMap((line) => parseLine(line) ?? [])
+  const groups = Map.groupBy(parsed, ({ chain }) => chain)
+  return new Map([...groups].map(([chain, lines]) => [chain, lines.map(({ rule }) => rule)]))
 }
 
 /** Each end with its chance, and the chains whose rules did it. */
@@ -142,5 +143,14 @@ test('chains that were not given are asked for, and conditions that are not unde
     packet,
   )
   expect([...missing]).toEqual(['OTHER'])
-  expect(doubtful).toEqual([{ chain: 'BASE', rule: '-m owner --uid-owner 0 -j DROP', share: 0 }])
+  expect(doubtful).toEqual([{ chain: 'BASE', rule: parseRule('-m owner --uid-owner 0 -j DROP'), share: 0 }])
+})
+
+test('a walk tells which chains it entered and how many rules it compared', () => {
+  const walk = walkRules(
+    chainsOf('-A BASE -d 1.2.3.4/32 -j A\n-A BASE -j B\n-A BASE -j C\n-A B -j RETURN'),
+    'BASE',
+    packet,
+  )
+  expect([walk.entered, walk.compared, [...walk.missing]]).toEqual([['B', 'C'], 4, ['C']])
 })

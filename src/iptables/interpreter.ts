@@ -1,12 +1,14 @@
-// What iptables' rules do to the first packet of a connection, worked out from their text as the kernel would. Pure.
+// Works out what iptables rules do to the first packet of a connection, as the kernel would. Pure. The trace, the tests
+// of Services and the tests of their layouts share it.
 import { type Address, addressBits, canonicalAddress, familyOf } from '../net/address.ts'
 import { cidrContains, cidrOf } from '../net/cidr.ts'
+import { type Chains, type Match, type Option, optionOf, type Rule, type Target } from './rule.ts'
 
 export interface WalkedPacket {
   readonly source: Address
   readonly destination: Address
   readonly protocol: string
-  /** The destination's. */
+  /** Of the destination. */
   readonly port: number
   /** Undefined where a process of the node sends it. */
   readonly inDevice: string | undefined
@@ -19,15 +21,15 @@ export interface WalkedPacket {
 }
 
 export type RuleEnd =
-  /** Back at the caller, or past the end of a built-in chain. */
+  /** `through`: back at the caller, or past the end of a built-in chain. */
   | { readonly kind: 'through' | 'accept' | 'drop' | 'reject' | 'masquerade' }
   | { readonly kind: 'dnat' | 'snat' | 'redirect'; readonly to: string }
 
 export interface MetRule {
   readonly chain: string
-  /** After `-A CHAIN `. */
-  readonly rule: string
-  /** Of the packets that came to the rule, how many it took: below 1 where it throws dice. */
+  /** Undefined: the policy of the built-in chain. */
+  readonly rule: Rule | undefined
+  /** The share of the packets that came to the rule which it took: below 1 where it decides at random. */
   readonly share: number
 }
 
@@ -40,23 +42,28 @@ export interface RuleWay {
 }
 
 export interface RuleWalk {
-  /** Their chances add up to 1, where nothing is missing. */
+  /** Their chances add up to 1, where no chain is missing. */
   readonly ways: readonly RuleWay[]
-  /** Chains that rules led to and that were not given: what went there is in no way. */
+  /** Chains that rules led to and that were not given: no way holds the packets that went there. */
   readonly missing: ReadonlySet<string>
-  /** Rules with a condition that is not understood, which is taken as not met. */
-  readonly doubtful: readonly MetRule[]
+  /** Rules with a condition that is not understood, which counts as not met. */
+  readonly doubtful: readonly (MetRule & { readonly rule: Rule })[]
+  /** The chains that a rule led to, in order. */
+  readonly entered: readonly string[]
+  /** The number of rules that were compared with the packet: what the walk costs the kernel. */
+  readonly compared: number
 }
-
-/** Chain -> its rules, after `-A CHAIN `. A chain that is known not to be there is empty. */
-export type RuleChains = ReadonlyMap<string, readonly string[]>
 
 /** Below this a way is an error of rounding. */
 const leastChance = 1e-7
 
-/** @param policy of a built-in chain: what becomes of packets that come back. */
+/**
+ * Walks a packet through a chain.
+ * @param chains a chain that is known not to exist is empty
+ * @param policy of a built-in chain: decides on packets that come back
+ */
 export function walkRules(
-  chains: RuleChains,
+  chains: Chains,
   base: string,
   packet: WalkedPacket,
   policy: 'accept' | 'drop' = 'accept',
@@ -67,16 +74,16 @@ export function walkRules(
     policy === 'drop'
       ? ways.map((way): RuleWay =>
           way.end.kind === 'through'
-            ? { ...way, end: { kind: 'drop' }, met: [...way.met, { chain: base, rule: `-P ${base} DROP`, share: 1 }] }
+            ? { ...way, end: { kind: 'drop' }, met: [...way.met, { chain: base, rule: undefined, share: 1 }] }
             : way,
         )
       : ways
-  return { ways: policed, missing: walker.missing, doubtful: walker.doubtful }
+  const { missing, doubtful, entered, compared } = walker
+  return { ways: policed, missing, doubtful, entered, compared }
 }
 
-/** Targets that let the packet go on to the next rule and do nothing that concerns its way. */
+/** Targets after which the packet goes on to the next rule, and that do not concern its way. */
 const passing = new Set([
-  '',
   'LOG',
   'NFLOG',
   'ULOG',
@@ -98,12 +105,14 @@ const passing = new Set([
 ])
 
 class Walker {
-  readonly #chains: RuleChains
+  readonly #chains: Chains
   readonly #packet: WalkedPacket
   readonly missing = new Set<string>()
-  readonly doubtful: MetRule[] = []
+  readonly doubtful: (MetRule & { rule: Rule })[] = []
+  readonly entered: string[] = []
+  compared = 0
 
-  constructor(chains: RuleChains, packet: WalkedPacket) {
+  constructor(chains: Chains, packet: WalkedPacket) {
     this.#chains = chains
     this.#packet = packet
   }
@@ -112,18 +121,21 @@ class Walker {
   chain(name: string, start: RuleWay): RuleWay[] {
     const rules = this.#chains.get(name)
     if (rules === undefined) {
-      // Were it to come back, each of a thousand endpoints would double the ways.
+      // If the packet came back, each of a thousand endpoints would double the number of ways.
       this.missing.add(name)
       return []
     }
     const done: RuleWay[] = []
     let live = [start]
     for (const rule of rules) {
+      if (live.length === 0) break
+      this.compared += 1
       live = live.flatMap((way) => {
         const share = this.#share(name, rule, way)
+        if (share === 0) return [way]
         const rest = way.chance * (1 - share)
         const passed = rest > leastChance ? [{ ...way, chance: rest }] : []
-        if (share === 0 || way.chance * share <= leastChance) return passed
+        if (way.chance * share <= leastChance) return passed
         const { ended, going } = this.#take({ chain: name, rule, share }, { ...way, chance: way.chance * share })
         done.push(...ended)
         return [...passed, ...going]
@@ -133,79 +145,84 @@ class Walker {
   }
 
   /** What becomes of a packet that meets the conditions. */
-  #take(met: MetRule, way: RuleWay): { ended: RuleWay[]; going: RuleWay[] } {
-    const said = withoutComment(met.rule)
-    const [, how, target = ''] = /(?:^| )-([jg]) (\S+)/.exec(said) ?? []
-    const end = endOf(target, said)
+  #take(met: MetRule & { rule: Rule }, way: RuleWay): { ended: RuleWay[]; going: RuleWay[] } {
+    const { target } = met.rule
+    const end = target === undefined ? undefined : endOf(target, met.rule)
     if (end !== undefined) return { ended: [{ ...way, end, met: [...way.met, met] }], going: [] }
-    if (target === 'RETURN') return { ended: [way], going: [] }
-    if (target === 'MARK') return { ended: [], going: [markedBy(met, way)] }
-    if (passing.has(target)) return { ended: [], going: [way] }
-    const after = this.chain(target, { ...way, met: [...way.met, met] })
-    // A detour that changed nothing is none.
+    if (target?.name === 'RETURN') return { ended: [way], going: [] }
+    if (target?.name === 'MARK') return { ended: [], going: [markedBy(met, way)] }
+    if (target === undefined || passing.has(target.name)) return { ended: [], going: [way] }
+    this.entered.push(target.name)
+    const after = this.chain(target.name, { ...way, met: [...way.met, met] })
+    // A detour that changed nothing is left out.
     const back = after
       .filter((each) => each.end.kind === 'through')
       .map((each) => (each.mark === way.mark ? { ...each, met: way.met } : each))
     const ended = after.filter((each) => each.end.kind !== 'through')
-    return how === 'g' ? { ended: [...ended, ...back], going: [] } : { ended, going: back }
+    return target.verb === 'goto' ? { ended: [...ended, ...back], going: [] } : { ended, going: back }
   }
 
-  /** 1 or 0, or between them where the rule throws dice. */
-  #share(chain: string, rule: string, { mark }: RuleWay): number {
-    const words = withoutComment(rule).split(/ +/)
+  /** 1 or 0, or between them where the rule decides at random. */
+  #share(chain: string, rule: Rule, { mark }: RuleWay): number {
+    const conditions = conditionsOf(rule)
+    if (conditions === undefined) {
+      this.doubtful.push({ chain, rule, share: 0 })
+      return 0
+    }
     let share = 1
-    for (const [i, word] of words.entries()) {
-      if (!word.startsWith('-') || harmless.has(word)) continue
-      const matches = matchOf(word, words[i + 1] ?? '', { ...this.#packet, mark })
-      if (matches === undefined) {
-        this.doubtful.push({ chain, rule, share: 0 })
-        return 0
-      }
-      share *= words[i - 1] === '!' ? 1 - matches : matches
+    for (const condition of conditions) {
+      share *= condition(this.#packet, mark)
       if (share === 0) return 0
     }
     return share
   }
 }
 
-function endOf(target: string, rule: string): RuleEnd | undefined {
-  switch (target) {
+function endOf(target: Target, rule: Rule): RuleEnd | undefined {
+  switch (target.name) {
     case 'ACCEPT':
     case 'DROP':
     case 'REJECT':
     case 'MASQUERADE':
-      return { kind: target.toLowerCase() as 'accept' }
+      return { kind: target.name.toLowerCase() as 'accept' }
     case 'DNAT':
-      return { kind: 'dnat', to: valueOf(rule, '--to-destination') }
+      return { kind: 'dnat', to: optionOf(rule, '--to-destination') ?? '' }
     case 'SNAT':
-      return { kind: 'snat', to: valueOf(rule, '--to-source') }
+      return { kind: 'snat', to: optionOf(rule, '--to-source') ?? '' }
     case 'REDIRECT':
-      return { kind: 'redirect', to: valueOf(rule, '--to-ports') }
+      return { kind: 'redirect', to: optionOf(rule, '--to-ports') ?? '' }
     default:
       return undefined
   }
 }
 
-function markedBy(met: MetRule, way: RuleWay): RuleWay {
-  const [value = 0, mask = 0xffffffff] = valueOf(met.rule, '--set-xmark').split('/').map(Number)
+function markedBy(met: MetRule & { rule: Rule }, way: RuleWay): RuleWay {
+  const [value = 0, mask = 0xffffffff] = (optionOf(met.rule, '--set-xmark') ?? '').split('/').map(Number)
   const mark = ((way.mark & ~mask) ^ value) >>> 0
   return mark === way.mark ? way : { ...way, mark, met: [...way.met, met] }
 }
 
-function valueOf(rule: string, option: string): string {
-  return rule.split(`${option} `)[1]?.split(' ')[0] ?? ''
+/** Returns the share of such packets that meets it: 0, 1, or between them. */
+type Condition = (packet: WalkedPacket, mark: number) => number
+
+/** A flat layout compares hundreds of rules with each packet: each rule is read once. */
+const known = new WeakMap<Rule, { readonly conditions: readonly Condition[] | undefined }>()
+
+/** Undefined where one of them is not understood. */
+function conditionsOf(rule: Rule): readonly Condition[] | undefined {
+  const found = known.get(rule)
+  if (found !== undefined) return found.conditions
+  const all = rule.matches.flatMap(({ options }: Match) =>
+    options.filter(({ name }) => !unconditional.has(name)).map(conditionOf),
+  )
+  const conditions = all.every((each) => each !== undefined) ? all : undefined
+  known.set(rule, { conditions })
+  return conditions
 }
 
-/** In which anything may stand. */
-function withoutComment(rule: string): string {
-  return rule.replaceAll(/ ?-m comment --comment (?:"(?:[^"\\]|\\.)*"|\S+)/g, '').trim()
-}
-
-/** Options that say what a rule does, or what does not concern the first packet. */
-const harmless = new Set([
-  '-m',
-  '-j',
-  '-g',
+/** Options of matches that hold for every packet, or do not concern the first one. */
+const unconditional = new Set([
+  '--comment',
   '--mode',
   '--set',
   '--name',
@@ -214,81 +231,73 @@ const harmless = new Set([
   '--seconds',
   '--reap',
   '--nfacct-name',
-  '--set-xmark',
-  '--reject-with',
-  '--to-destination',
-  '--to-source',
-  '--to-ports',
-  '--random-fully',
-  '--random',
-  '--persistent',
-  '--log-prefix',
-  '--log-level',
-  '--nflog-prefix',
-  '--nflog-group',
-  '--nflog-threshold',
   '--limit',
   '--limit-burst',
-  '--clamp-mss-to-pmtu',
-  '--set-mss',
-  '--save-mark',
-  '--restore-mark',
-  '--nfmask',
-  '--ctmask',
-  '--notrack',
-  '--zone',
 ])
 
+function conditionOf({ name, value, negated }: Option): Condition | undefined {
+  const condition = plainCondition(name, value)
+  return condition === undefined || !negated ? condition : (...of) => 1 - condition(...of)
+}
+
 /** Undefined for what is not understood. */
-function matchOf(word: string, value: string, packet: WalkedPacket): number | undefined {
-  switch (word) {
-    case '-s':
-      return Number(isWithin(value, packet.source))
-    case '-d':
-      return Number(isWithin(value, packet.destination))
+function plainCondition(name: string, value: string): Condition | undefined {
+  const words = value.split(',')
+  switch (name) {
+    case '-s': {
+      const isWithin = blockTest(value)
+      return ({ source }) => isWithin(source)
+    }
+    case '-d': {
+      const isWithin = blockTest(value)
+      return ({ destination }) => isWithin(destination)
+    }
     case '-i':
-      return Number(isDevice(value, packet.inDevice))
+      return ({ inDevice }) => isDevice(value, inDevice)
     case '-o':
-      return Number(isDevice(value, packet.outDevice))
+      return ({ outDevice }) => isDevice(value, outDevice)
     case '-p':
-      return Number(value === packet.protocol || value === 'all')
+      return ({ protocol }) => Number(value === protocol || value === 'all')
     case '--dport':
-    case '--dports':
-      return Number(value.split(',').some((range) => isPort(range, packet.port)))
+    case '--dports': {
+      const ranges = words.map((range) => range.split(':').map(Number))
+      return ({ port }) => Number(ranges.some(([low = 0, high = low]) => port >= low && port <= high))
+    }
     case '--dst-type':
-      return Number(value.split(',').includes(packet.isOwn(packet.destination) ? 'LOCAL' : 'UNICAST'))
+      return ({ destination, isOwn }) => Number(words.includes(isOwn(destination) ? 'LOCAL' : 'UNICAST'))
     case '--src-type':
-      return Number(value.split(',').includes(packet.isOwn(packet.source) ? 'LOCAL' : 'UNICAST'))
+      return ({ source, isOwn }) => Number(words.includes(isOwn(source) ? 'LOCAL' : 'UNICAST'))
     case '--ctstate':
     case '--state':
-      return Number(value.split(',').some((state) => state === 'NEW' || (state === 'DNAT' && packet.translated)))
+      return ({ translated }) => Number(words.some((state) => state === 'NEW' || (state === 'DNAT' && translated)))
     case '--mark': {
       const [wanted = 0, mask = 0xffffffff] = value.split('/').map(Number)
-      return Number((packet.mark & mask) >>> 0 === wanted)
+      return (_, mark) => Number((mark & mask) >>> 0 === wanted)
     }
     case '--probability':
-      return Number(value)
-    // Nobody has been here before.
+      return () => Number(value)
+    // The first packet's source is in no list.
     case '--rcheck':
     case '--update':
-      return 0
+      return () => 0
     default:
       return undefined
   }
 }
 
-function isDevice(pattern: string, device: string | undefined): boolean {
-  return pattern.endsWith('+') ? device?.startsWith(pattern.slice(0, -1)) === true : device === pattern
+function isDevice(pattern: string, device: string | undefined): number {
+  return Number(
+    pattern.endsWith('+')
+      ? device?.startsWith(pattern.slice(0, -1)) === true
+      : device !== undefined && device === pattern,
+  )
 }
 
-function isPort(range: string, port: number): boolean {
-  const [low = '', high = low] = range.split(':')
-  return port >= Number(low) && port <= Number(high)
-}
-
-function isWithin(text: string, address: Address): boolean {
+function blockTest(text: string): (address: Address) => number {
   const [head = '', prefix] = text.split('/')
   const network = canonicalAddress(head)
-  if (network === undefined || familyOf(network) !== familyOf(address)) return false
-  return cidrContains(cidrOf(network, prefix === undefined ? addressBits(familyOf(network)) : Number(prefix)), address)
+  if (network === undefined) return () => 0
+  const family = familyOf(network)
+  const block = cidrOf(network, prefix === undefined ? addressBits(family) : Number(prefix))
+  return (address) => Number(familyOf(address) === family && cidrContains(block, address))
 }

@@ -3,7 +3,9 @@
 import type { Protocol } from '../cluster/service.ts'
 import { type RuleEnd, type RuleWay, walkRules } from '../iptables/interpreter.ts'
 import type { Address } from '../net/address.ts'
-import type { DesiredRules } from './rendered.ts'
+import { parseRule } from '../iptables/parse-rule.ts'
+import type { Rule } from '../iptables/rule.ts'
+import type { Chains, DesiredRules } from './rendered.ts'
 import { type BaseJump, baseJumps } from './static-chains.ts'
 
 export interface Packet {
@@ -27,9 +29,11 @@ export interface Fate {
 /** Each possible fate with its probability. */
 export function fatesOf(rules: DesiredRules, packet: Packet): ReadonlyMap<string, { fate: Fate; chance: number }> {
   const fates = new Map<string, { fate: Fate; chance: number }>()
-  const chains = { filter: rules.filter, nat: rules.nat, mangle: new Map(), raw: new Map() }
+  const chains = { filter: parsed(rules.filter), nat: parsed(rules.nat), mangle: new Map(), raw: new Map() }
   const through = (table: BaseJump['table'], base: BaseJump['base'], mark: number): readonly RuleWay[] => {
-    const jumps = baseJumps.filter((jump) => jump.table === table && jump.base === base).map(({ rule }) => rule)
+    const jumps = baseJumps
+      .filter((jump) => jump.table === table && jump.base === base)
+      .map(({ rule }) => parseRule(rule))
     const { source, destination, protocol, port, device, own } = packet
     const { ways, missing } = walkRules(new Map([...chains[table], [base, jumps]]), base, {
       source,
@@ -64,4 +68,8 @@ export function fatesOf(rules: DesiredRules, packet: Packet): ReadonlyMap<string
 function endText(end: RuleEnd): string {
   if ('to' in end) return end.to
   return end.kind === 'through' ? 'untouched' : end.kind.toUpperCase()
+}
+
+function parsed(chains: Chains): ReadonlyMap<string, readonly Rule[]> {
+  return new Map([...chains].map(([name, rules]) => [name, rules.map(parseRule)]))
 }

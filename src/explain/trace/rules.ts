@@ -1,6 +1,8 @@
 // iptables, hook by hook: the live chains, as far as the packet meets them.
 import type { IptablesTable } from '../../iptables/iptables.ts'
 import { type MetRule, type RuleWalk, type RuleWay, walkRules } from '../../iptables/interpreter.ts'
+import { parseRule, ruleTexts } from '../../iptables/parse-rule.ts'
+import { commentOf, formatRule, type Rule } from '../../iptables/rule.ts'
 import type { Flow, Here } from './flow.ts'
 import type { Broken, Hop } from './hop.ts'
 import { ask, type Walk } from './question.ts'
@@ -22,20 +24,14 @@ export function* walkHook(flow: Flow, table: IptablesTable, hook: Hook, outDevic
     translated,
     isOwn: (address: typeof source) => own.has(address) || address.startsWith('127.'),
   }
-  const chains = new Map<string, readonly string[]>()
+  const chains = new Map<string, readonly Rule[]>()
   let policy: 'accept' | 'drop' = 'accept'
   for (;;) {
     const walk = walkRules(chains, hook, packet, policy)
     if (walk.missing.size === 0) return walk
     const found = yield* ask('chains', { family, table, names: [...walk.missing] })
     if (found.get(hook)?.[0] === `-P ${hook} DROP`) policy = 'drop'
-    for (const name of walk.missing)
-      chains.set(
-        name,
-        (found.get(name) ?? [])
-          .filter((line) => line.startsWith('-A '))
-          .map((line) => line.slice(`-A ${name} `.length)),
-      )
+    for (const name of walk.missing) chains.set(name, ruleTexts(found.get(name) ?? []).map(parseRule))
   }
 }
 
@@ -65,7 +61,7 @@ export function ruleHops(
   }))
   const hops = telling.map((rule, i) => ({
     ...hopOf(rule),
-    ...(rule.rule.includes('-m recent --set') ? { note: 'affinity: from now on this client comes back here' } : {}),
+    ...(isRemembering(rule) ? { note: 'affinity: from now on this client comes back here' } : {}),
     ...(stopped && i === telling.length - 1
       ? { broken: brokenBy(here, family, table, rule, end.kind === 'reject') }
       : {}),
@@ -75,7 +71,13 @@ export function ruleHops(
 
 /** From a built-in chain to where things are decided. */
 function isPlainJump({ chain, rule }: MetRule): boolean {
-  return /^[A-Z]+$/.test(chain) && / -j (KUBE|FAIRLEAD)-/.test(` ${rule}`)
+  return /^[A-Z]+$/.test(chain) && /^(KUBE|FAIRLEAD)-/.test(rule?.target?.name ?? '')
+}
+
+/** Whether it puts the client on the list of one endpoint. */
+function isRemembering({ rule }: MetRule): boolean {
+  const recent = rule?.matches.find(({ module }) => module === 'recent')
+  return recent?.options.some(({ name }) => name === '--set') === true
 }
 
 export function percent(share: number): string {
@@ -83,11 +85,11 @@ export function percent(share: number): string {
 }
 
 function textOf({ chain, rule }: MetRule): string {
-  return rule.startsWith('-P ') ? rule : `-A ${chain} ${rule}`
+  return rule === undefined ? `-P ${chain} DROP` : `-A ${chain} ${formatRule(rule)}`
 }
 
 function brokenBy(here: Here, family: 4 | 6, table: IptablesTable, rule: MetRule, refused: boolean): Broken {
-  const comment = /--comment "((?:[^"\\]|\\.)*)"/.exec(rule.rule)?.[1] ?? ''
+  const comment = rule.rule === undefined ? '' : commentOf(rule.rule)
   const [, namespace = '', service = '', what] =
     /^([^/ ]+)\/([^: ]+)\S* (has no (?:local )?endpoints)$/.exec(comment) ?? []
   const fate = refused ? 'the client is refused' : 'the packet is dropped, and the client hears nothing'
@@ -101,7 +103,7 @@ function brokenBy(here: Here, family: 4 | 6, table: IptablesTable, rule: MetRule
       problem: `${comment === '' ? 'the load balancer' : comment.split(' ')[0]} lets this client not in: ${fate}`,
       remedy: 'add its address to spec.loadBalancerSourceRanges of the Service',
     }
-  if (rule.rule.startsWith('-P '))
+  if (rule.rule === undefined)
     return {
       problem: `no rule of chain ${rule.chain} accepts the packet, and the chain's policy drops it`,
       remedy: `${here.iptables[family]} -P ${rule.chain} ACCEPT, or find who set it so`,
