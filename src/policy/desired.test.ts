@@ -113,20 +113,19 @@ test('a policy as rules', () => {
       { to: [{ ipBlock: { cidr: '0.0.0.0/0' } }] },
     ],
   })
-  expect(page(plans.next(cluster)))
-    .toBe(`<(): all pods, port http/udp> { type ipv4_addr . inet_service; } 10.244.2.8 . 1
-<(): app=web, port http/tcp> { type ipv4_addr . inet_service; } 10.244.2.8 . 8080
-<(team=b): all pods> { type ipv4_addr; } 10.244.2.8
-<shop: app=db, port sql/tcp> { type ipv4_addr . inet_service; } 10.244.1.6 . 5432
-<shop: app=web> { type ipv4_addr; } 10.244.2.7
-block4 { type ipv4_addr; flags interval; } 0.0.0.0-255.255.255.255
-block4 { type ipv4_addr; flags interval; } 192.168.0.0-192.168.0.255, 192.168.2.0-192.168.255.255
-denied-egress4 { type ipv4_addr; counter; } 10.244.1.6
-denied-ingress4 { type ipv4_addr; counter; } 10.244.1.6
-egress4 { type ipv4_addr : verdict; } 10.244.1.6 : jump <shop: db>
-ingress4 { type ipv4_addr : verdict; } 10.244.1.6 : jump <shop: db>
-itself4 { type ipv4_addr . ipv4_addr; } 10.244.1.6 . 10.244.1.6
-ports { type inet_service; flags interval; } 80, 8000-8100
+  expect(page(plans.next(cluster))).toBe(`<(): all pods, port http/udp> { typeof ip saddr . th dport; } 10.244.2.8 . 1
+<(): app=web, port http/tcp> { typeof ip saddr . th dport; } 10.244.2.8 . 8080
+<(team=b): all pods> { typeof ip saddr; } 10.244.2.8
+<shop: app=db, port sql/tcp> { typeof ip saddr . th dport; } 10.244.1.6 . 5432
+<shop: app=web> { typeof ip saddr; } 10.244.2.7
+block4 { typeof ip saddr; flags interval; } 0.0.0.0-255.255.255.255
+block4 { typeof ip saddr; flags interval; } 192.168.0.0-192.168.0.255, 192.168.2.0-192.168.255.255
+denied-egress4 { typeof ip saddr; counter; } 10.244.1.6
+denied-ingress4 { typeof ip saddr; counter; } 10.244.1.6
+egress4 { typeof ip saddr : verdict; } 10.244.1.6 : jump <shop: db>
+ingress4 { typeof ip saddr : verdict; } 10.244.1.6 : jump <shop: db>
+itself4 { typeof ip saddr . ip saddr; } 10.244.1.6 . 10.244.1.6
+ports { typeof th dport; flags interval; } 80, 8000-8100
 <shop: db> {  }
   ip saddr <shop: app=web> tcp dport @ports accept comment "db"
   ip saddr <shop: app=web> udp dport 53 accept comment "db"
@@ -211,10 +210,10 @@ test('pods under the same policies share chains; a pod without labels is held wh
   ]).next(cluster)
   const read = page(table)
   expect(read).toContain(
-    'ingress4 { type ipv4_addr : verdict; } 10.244.1.6 : jump <shop: a, b>, 10.244.1.7 : jump <shop: a, b>, 10.244.1.8 : jump <pods whose labels are not known yet>\n',
+    'ingress4 { typeof ip saddr : verdict; } 10.244.1.6 : jump <shop: a, b>, 10.244.1.7 : jump <shop: a, b>, 10.244.1.8 : jump <pods whose labels are not known yet>\n',
   )
   expect(read).toContain(
-    'egress4 { type ipv4_addr : verdict; } 10.244.1.9 : jump <pods whose labels are not known yet>\n',
+    'egress4 { typeof ip saddr : verdict; } 10.244.1.9 : jump <pods whose labels are not known yet>\n',
   )
   expect([...table!.chains.keys()].filter((name) => name.startsWith('ingress-'))).toHaveLength(2)
 })

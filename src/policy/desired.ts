@@ -9,7 +9,7 @@ import type { PodSelection } from './pod-selection.ts'
 import type { SetSource } from './set-source.ts'
 import type { PolicySettings } from './settings.ts'
 import { type Direction, directions, type Subject } from './subjects.ts'
-import { noElements, type PolicyTable, type TableChain, type TableSet } from './table.ts'
+import { addressKey, noElements, type PolicyTable, type TableChain, type TableSet } from './table.ts'
 
 /** Remembers what it has made, so that a plan costs what has changed since the last one. */
 export class Desired {
@@ -77,17 +77,17 @@ class FixedSets {
 
   constructor(families: readonly Family[]) {
     for (const family of families) {
-      const type = family === 4 ? 'ipv4_addr' : 'ipv6_addr'
-      this.#sets.set(`itself${family}`, { kind: 'set', declaration: `type ${type} . ${type};`, elements: new Map() })
+      const key = addressKey(family)
+      this.#sets.set(`itself${family}`, { kind: 'set', declaration: `typeof ${key} . ${key};`, elements: new Map() })
       for (const direction of directions) {
         this.#sets.set(`${direction}${family}`, {
           kind: 'map',
-          declaration: `type ${type} : verdict;`,
+          declaration: `typeof ${key} : verdict;`,
           elements: new Map(),
         })
         this.#sets.set(`denied-${direction}${family}`, {
           kind: 'set',
-          declaration: `type ${type}; counter;`,
+          declaration: `typeof ${key}; counter;`,
           elements: new Map(),
         })
       }

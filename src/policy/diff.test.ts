@@ -39,11 +39,11 @@ const table = parts.map(({ pods, chains, verdicts }): PolicyTable => {
   const sets = new Map<string, TableSet>(
     Object.entries(pods).map(([name, list]) => [
       name,
-      { kind: 'set', declaration: 'type ipv4_addr;', elements: new Map(list.map((each) => [each, ''])) },
+      { kind: 'set', declaration: 'typeof ip saddr;', elements: new Map(list.map((each) => [each, ''])) },
     ]),
   )
   return {
-    sets: sets.set('ingress4', { kind: 'map', declaration: 'type ipv4_addr : verdict;', elements: jumps }),
+    sets: sets.set('ingress4', { kind: 'map', declaration: 'typeof ip saddr : verdict;', elements: jumps }),
     chains: new Map(names.map((name) => [name, { declaration: 'comment "x";', rules: named[name] ?? [] }])),
   }
 })

@@ -5,7 +5,7 @@ import { interval } from './ip-blocks.ts'
 import type { Member, MemberMap } from './members.ts'
 import type { PodSelection } from './pod-selection.ts'
 import type { Range } from './ranges.ts'
-import { comment, contentName, noElements } from './table.ts'
+import { addressKey, comment, contentName, noElements } from './table.ts'
 
 export interface SetSource {
   readonly name: string
@@ -15,13 +15,11 @@ export interface SetSource {
   elements(members: MemberMap): ReadonlyMap<string, string>
 }
 
-const addressType = (family: Family): string => (family === 4 ? 'ipv4_addr' : 'ipv6_addr')
-
 /** The addresses of the pods. */
 export function podsSet(family: Family, selection: PodSelection): SetSource {
   return {
     name: contentName(`pods${family}`, selection.key),
-    declaration: `type ${addressType(family)}; ${comment(selection.key)};`,
+    declaration: `typeof ${addressKey(family)}; ${comment(selection.key)};`,
     selection,
     elements: (members) =>
       collect(members, function* ({ addresses }) {
@@ -39,7 +37,7 @@ export function namedPortSet(
   const what = `${selection.key}, port ${port.name}/${port.protocol}`
   return {
     name: contentName(`ports${family}`, what),
-    declaration: `type ${addressType(family)} . inet_service; ${comment(what)};`,
+    declaration: `typeof ${addressKey(family)} . th dport; ${comment(what)};`,
     selection,
     elements: (members) =>
       collect(members, function* ({ pod, addresses }) {
@@ -52,23 +50,23 @@ export function namedPortSet(
 
 /** Addresses of blocks, as intervals. */
 export function blockSet(family: Family, intervals: readonly string[]): SetSource {
-  return fixed(`block${family}`, `type ${addressType(family)}`, intervals)
+  return fixed(`block${family}`, addressKey(family), intervals)
 }
 
 /** Port numbers, whatever their protocol. */
 export function portSet(ranges: readonly Range[]): SetSource {
   return fixed(
     'ports',
-    'type inet_service',
+    'th dport',
     ranges.map(({ first, last }) => interval(String(first), String(last))),
   )
 }
 
-function fixed(kind: string, type: string, intervals: readonly string[]): SetSource {
+function fixed(kind: string, key: string, intervals: readonly string[]): SetSource {
   const elements = new Map(intervals.map((each) => [each, '']))
   return {
     name: contentName(kind, intervals.join()),
-    declaration: `${type}; flags interval;`,
+    declaration: `typeof ${key}; flags interval;`,
     selection: undefined,
     elements: () => elements,
   }

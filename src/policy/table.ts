@@ -1,5 +1,6 @@
 // What the kernel should hold for policies, as plain values: the sets, maps and chains of one nftables table.
 import { hash } from 'node:crypto'
+import type { Family } from '../net/address.ts'
 
 export const policyTable = 'inet fairlead'
 
@@ -10,7 +11,10 @@ export interface PolicyTable {
 
 export interface TableSet {
   readonly kind: 'set' | 'map'
-  /** Type, flags and comment, as nft takes them. Under one name it is always the same. */
+  /**
+   * Key, flags and comment, as nft takes them; under one name always the same. The key is a `typeof`: nft 1.1 stores a
+   * `type` with the set in a form on which nft 1.0.6 crashes, in whatever table of the node it stands.
+   */
   readonly declaration: string
   /** Element -> the verdict that a map has for it, '' in a set. The very same object until one of them changes. */
   readonly elements: ReadonlyMap<string, string>
@@ -23,6 +27,11 @@ export interface TableChain {
 }
 
 export const noElements: ReadonlyMap<string, string> = new Map()
+
+/** @returns what a set of addresses is keyed by, after `typeof`: which end of the packet it names makes no difference */
+export function addressKey(family: Family): string {
+  return family === 4 ? 'ip saddr' : 'ip6 saddr'
+}
 
 /** A name by content: what is in use under it never has to change. */
 export function contentName(kind: string, content: string): string {

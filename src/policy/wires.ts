@@ -11,7 +11,7 @@ import { type Family, familyOf } from '../net/address.ts'
 import type { LocalPod } from './local-pod.ts'
 import { linkTypes } from './link-types.ts'
 import type { Subject } from './subjects.ts'
-import type { PolicyTable, TableChain, TableSet } from './table.ts'
+import { addressKey, type PolicyTable, type TableChain, type TableSet } from './table.ts'
 
 export const wireTable = 'bridge fairlead'
 
@@ -77,9 +77,9 @@ function wiresIn(subjects: readonly Subject[]): readonly Wire[] {
 }
 
 function setsOf(ports: string, addresses: string, counting: string, wires: readonly Wire[]): [string, TableSet][] {
-  const set = (name: string, type: string, elements: readonly string[]): [string, TableSet] => [
+  const set = (name: string, key: string, elements: readonly string[]): [string, TableSet] => [
     name,
-    { kind: 'set', declaration: `type ${type};`, elements: new Map(elements.map((element) => [element, ''])) },
+    { kind: 'set', declaration: `typeof ${key};`, elements: new Map(elements.map((element) => [element, ''])) },
   ]
   const names = wires.map(({ port }) => port)
   const pairs = (family: Family): string[] =>
@@ -89,8 +89,8 @@ function setsOf(ports: string, addresses: string, counting: string, wires: reado
         .map((address) => `${port} . ${address}`),
     )
   return [
-    set(ports, 'ifname', names),
-    set(counting, 'ifname; counter', names),
-    ...families.map((family) => set(`${addresses}${family}`, `ifname . ipv${family}_addr`, pairs(family))),
+    set(ports, 'iifname', names),
+    set(counting, 'iifname; counter', names),
+    ...families.map((family) => set(`${addresses}${family}`, `iifname . ${addressKey(family)}`, pairs(family))),
   ]
 }
