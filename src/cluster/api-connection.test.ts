@@ -6,7 +6,7 @@ import { ApiError } from './api-error.ts'
 
 const requestOptions = async (): Promise<CredentialOptions> => ({ headers: { Authorization: 'Bearer t' } })
 
-/** A server that answers as told, and a connection to it. */
+/** Starts a server with this handler and connects to it. */
 async function serve(
   answer: (request: http.IncomingMessage, response: http.ServerResponse) => unknown,
   prefix = '',
@@ -43,7 +43,7 @@ async function linesOf(lines: AsyncIterable<Buffer>): Promise<string[]> {
 
 const limits = { signal: new AbortController().signal, headersTimeoutMs: 20_000, deadlineMs: 20_000 }
 
-test('a write arrives as it was meant', async () => {
+test('sends method, path, query, headers and body of a write unchanged', async () => {
   const api = await serve(async (request, response) => {
     const { method, url, headers } = request
     response.end(
@@ -70,12 +70,12 @@ test('a write arrives as it was meant', async () => {
   })
 })
 
-test('an answer without a body is undefined', async () => {
+test('returns undefined for an empty response', async () => {
   const api = await serve((_, response) => response.end())
   await expect(api.request('DELETE', '/x')).resolves.toBeUndefined()
 })
 
-test('a refusal says what the server said', async () => {
+test('throws what the Status object of a rejection says', async () => {
   const status = { kind: 'Status', code: 409, reason: 'AlreadyExists', message: 'pods "a" already exists' }
   const api = await serve((_, response) => response.writeHead(409, { 'retry-after': '3' }).end(JSON.stringify(status)))
   const error = await api.request('POST', '/x', { body: {} }).catch((error: unknown) => error)
@@ -88,14 +88,14 @@ test('a refusal says what the server said', async () => {
   })
 })
 
-test('a refusal by a proxy names the request and what it got', async () => {
+test('names the request and the start of the body when a proxy rejects it', async () => {
   const api = await serve((_, response) => response.writeHead(502).end('<h1>Bad Gateway</h1>\n'))
   await expect(api.request('GET', '/x')).rejects.toThrow(
     /^GET http:.*\/x was answered with 502: <h1>Bad Gateway<\/h1>$/,
   )
 })
 
-test('requests share a connection', async () => {
+test('reuses one connection for several requests', async () => {
   const ports = new Set<number | undefined>()
   const api = await serve((request, response) => {
     ports.add(request.socket.remotePort)
@@ -105,26 +105,26 @@ test('requests share a connection', async () => {
   expect(ports.size).toBe(1)
 })
 
-test('a server that does not answer is named', async () => {
+test('names the request when the server does not answer', async () => {
   const api = await serve(() => {})
   await expect(api.request('GET', '/x', { headersTimeoutMs: 20 })).rejects.toThrow(
     /GET .*\/x was not answered within 0\.02 s/,
   )
 })
 
-test('an answer that does not end is cut off', async () => {
+test('cuts off a response that does not end', async () => {
   const api = await serve((_, response) => response.write('{'))
   await expect(api.request('GET', '/x', { deadlineMs: 20 })).rejects.toThrow(/was not complete within 0\.02 s/)
 })
 
-test('an answer cut short is an error and never half an answer', async () => {
+test('throws instead of returning half a response', async () => {
   const api = await serve((_, response) => response.write('{"a":1}', () => response.destroy()))
   await expect(api.request('GET', '/x')).rejects.toThrow(/GET .*\/x broke off before its answer was complete/)
   const { lines } = await api.stream('/x', {}, limits)
   await expect(linesOf(lines)).rejects.toThrow(/GET .*\/x broke off before its answer was complete/)
 })
 
-test('a stream gives whole lines and any status', async () => {
+test('streams complete lines for any status', async () => {
   const api = await serve((_, response) => {
     response.writeHead(418, { 'retry-after': '9' })
     response.write('one\ntw')
@@ -135,7 +135,7 @@ test('a stream gives whole lines and any status', async () => {
   expect(await linesOf(lines)).toEqual(['one', 'two', 'rest'])
 })
 
-test('the signal ends a stream, and leaving its loop closes the connection', async () => {
+test('closes the connection when the signal fires and when the loop is left', async () => {
   const closed: string[] = []
   const api = await serve((request, response) => {
     response.write('one\n')

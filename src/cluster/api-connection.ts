@@ -1,46 +1,44 @@
-// HTTP to one API server: plain requests, and streams of lines for watches. Everything has an end: an answer that does
-// not begin, a stream that outlives its deadline and a peer that no longer acknowledges are each cut off, since a watch
-// that is silently dead would freeze the node.
+// HTTP to one API server: plain requests, and streams of lines for watches. Every request has a time limit for the
+// start of the response and for the whole of it, and TCP keep-alive detects a dead peer: a watch that is silently dead
+// would freeze the node.
 import http from 'node:http'
 import https from 'node:https'
+import type { Socket } from 'node:net'
+import { networkInterfaces } from 'node:os'
 import { apiErrorOf } from './api-error.ts'
-import { LineSplitter } from './line-splitter.ts'
-import { MovedSockets } from './moved-sockets.ts'
 import { Recovery } from './recovery.ts'
+import { chunksOf, linesOf, textOf } from './response-body.ts'
 import { ServerChoice, type ServerChoiceParts } from './server-choice.ts'
 
-/**
- * Where the server is and who we are to it, asked anew for every request, so that a rotated token or certificate is
- * simply the next one.
- */
+/** The addresses of the server and our credentials. They are read for each request, so a rotated token takes effect. */
 export interface Credentials {
   readonly servers: ServerChoiceParts
   requestOptions(): Promise<CredentialOptions>
   /**
-   * Forgets what was cached: the server no longer accepts it.
-   * @throws {Error} when the source cannot be read; the old credentials stay.
+   * Drops cached credentials after the server rejected them.
+   * @throws {Error} when the source cannot be read; the old credentials stay in use.
    */
   reload(): void
 }
 
-/** TLS settings and headers; `agent` only where the way leads through a proxy. */
+/** TLS settings and headers. `agent` is set only when the connection needs a proxy. */
 export type CredentialOptions = Omit<https.RequestOptions, 'headers'> & { headers: http.OutgoingHttpHeaders }
 
 export type Query = Readonly<Record<string, string | number | boolean | undefined>>
 
 export interface StreamLimits {
   readonly signal: AbortSignal
-  /** ms until the answer must have begun. */
+  /** ms until the response headers must have arrived. */
   readonly headersTimeoutMs: number
-  /** ms until the whole is cut off, whatever its state. */
+  /** ms until the response is cut off, complete or not. */
   readonly deadlineMs: number
 }
 
 export interface LineStream {
   readonly status: number
-  /** Seconds, where the server asked for patience. */
+  /** Seconds from the Retry-After header, if there is one. */
   readonly retryAfter: number | undefined
-  /** Throws when the connection ends before the answer does. Leaving the loop early closes the connection. */
+  /** Throws when the connection ends before the response does. Leaving the loop early closes the connection. */
   readonly lines: AsyncIterable<Buffer>
 }
 
@@ -48,12 +46,12 @@ export interface RequestSettings {
   readonly query?: Query
   /** Sent as JSON. */
   readonly body?: unknown
-  /** "application/json" unless told: patches say which kind they are ("application/merge-patch+json"). */
+  /** "application/json" by default; patches name their type, such as "application/merge-patch+json". */
   readonly contentType?: string
   readonly signal?: AbortSignal
-  /** ms, 30 s unless told. */
+  /** ms; 30 s by default. */
   readonly headersTimeoutMs?: number
-  /** ms for the whole, 60 s unless told, as the API server has it. */
+  /** ms for the whole exchange; 60 s by default, the API server's own request timeout. */
   readonly deadlineMs?: number
 }
 
@@ -64,33 +62,38 @@ interface Exchange extends Partial<StreamLimits> {
   readonly content?: { readonly type: string; readonly bytes: Buffer }
 }
 
-/** ms for an address that may be the server's: a ClusterIP that nobody has programmed leads into the void. */
-const askMs = 3000
+/** ms to wait for a candidate address: connections to a ClusterIP without a proxy hang. */
+const probeTimeoutMs = 3000
 
-/** Then the kernel probes a silent peer each second and gives up after ten (libuv). */
+/** ms of silence before TCP keep-alive. The kernel then probes every second and gives up after ten probes (libuv). */
 const keepAliveMs = 30_000
 
 export class ApiConnection {
-  /** Among those who ask over and over. */
+  /** Shared by all reflectors of this connection. */
   readonly recovery = new Recovery()
   readonly #credentials: Credentials
   readonly #servers: ServerChoice
   readonly #agents: Readonly<Record<'http:' | 'https:', http.Agent>>
-  readonly #sockets = new MovedSockets()
+  readonly #sockets = new LocalAddressWatch()
 
   constructor(credentials: Credentials) {
     this.#credentials = credentials
-    this.#servers = new ServerChoice(credentials.servers, async (server) => await this.#ask(server))
+    this.#servers = new ServerChoice(credentials.servers, async (server) => await this.#probe(server))
     const pool = { keepAlive: true, keepAliveMsecs: keepAliveMs }
     this.#agents = { 'http:': new http.Agent(pool), 'https:': new https.Agent(pool) }
   }
 
-  /** The server's address, for messages: "https://HOST:PORT", several with "or" where none of them has answered yet. */
+  /**
+   * The server's address, for messages: "https://HOST:PORT"; all candidates, joined by "or", until one has answered.
+   */
   get server(): string {
     return this.#servers.text
   }
 
-  /** GETs a path whose answer is lines without end. Any status resolves; @throws {Error} when there was no answer. */
+  /**
+   * GETs a path whose response is an endless stream of lines. Resolves for any status.
+   * @throws {Error} when there is no response.
+   */
   async stream(path: string, query: Query, limits: StreamLimits): Promise<LineStream> {
     const response = await this.#exchange('GET', path, { ...limits, query })
     return {
@@ -101,8 +104,10 @@ export class ApiConnection {
   }
 
   /**
-   * @returns the answer's JSON, undefined for an empty one.
-   * @throws {ApiError} on any status but 2xx, {Error} when there was no answer.
+   * Sends a request and reads the JSON response.
+   * @returns the parsed body, undefined for an empty one.
+   * @throws {ApiError} on any status but 2xx.
+   * @throws {Error} when there is no response.
    */
   async request<T>(method: string, path: string, settings: RequestSettings = {}): Promise<T> {
     const {
@@ -127,9 +132,9 @@ export class ApiConnection {
     return (text === '' ? undefined : JSON.parse(text)) as T
   }
 
-  /** One request; a second one where the first was refused with 401 and there are other credentials by now. */
+  /** Sends a request; after a 401 it sends it once more, if reloading yields other credentials. */
   async #exchange(method: string, path: string, exchange: Exchange): Promise<http.IncomingMessage> {
-    const server = await this.#servers.take()
+    const server = await this.#servers.server()
     const options = await this.#credentials.requestOptions()
     const send = async (settings: CredentialOptions) => await this.#send(server, { method, path }, exchange, settings)
     const response = await send(options)
@@ -141,12 +146,12 @@ export class ApiConnection {
     return await send(fresh)
   }
 
-  /** Whatever the answer: the certificate says that it is the cluster's. */
-  async #ask(server: string): Promise<void> {
+  /** Checks that a server answers. Any status will do: the certificate proves that it is the cluster's server. */
+  async #probe(server: string): Promise<void> {
     const response = await this.#send(
       server,
       { method: 'GET', path: '/version' },
-      { query: {}, headersTimeoutMs: askMs, deadlineMs: askMs },
+      { query: {}, headersTimeoutMs: probeTimeoutMs, deadlineMs: probeTimeoutMs },
       await this.#credentials.requestOptions(),
     )
     response.destroy()
@@ -191,7 +196,7 @@ export class ApiConnection {
     outgoing.on('response', (response) => {
       clearTimeout(headersTimer)
       incoming = response
-      // An abort may strike between two reads, when no reader listens; the next read tells of it.
+      // An abort between two reads emits 'error' while nobody listens; the next read throws it.
       response.on('error', () => {})
       resolve(response)
     })
@@ -204,27 +209,43 @@ export class ApiConnection {
   }
 }
 
-/** The body; where Node would only say "aborted", which answer that was. */
-async function* chunksOf(response: AsyncIterable<Buffer>, request: string): AsyncGenerator<Buffer> {
-  try {
-    yield* response
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ECONNRESET') throw error
-    throw new Error(`${request} broke off before its answer was complete`, { cause: error })
+/** ms between checks. A check takes a millisecond on a node with a hundred pod links. */
+const addressCheckMs = 3000
+
+/**
+ * Destroys sockets whose local address has left this machine (a new DHCP lease, a docker restart). No packet can reach
+ * them any more, and TCP would take most of a minute to notice.
+ */
+class LocalAddressWatch {
+  readonly #open = new Set<Socket>()
+  /** Set while a socket is open. */
+  #timer: NodeJS.Timeout | undefined
+
+  /** Watches a socket until it closes. Repeated calls for the same socket have no effect. */
+  watch(socket: Socket): void {
+    if (this.#open.has(socket)) return
+    this.#open.add(socket)
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      if (this.#open.size > 0) return
+      clearInterval(this.#timer)
+      this.#timer = undefined
+    })
+    this.#timer ??= setInterval(() => this.#check(), addressCheckMs).unref()
   }
-}
 
-async function* linesOf(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  const splitter = new LineSplitter()
-  for await (const chunk of body) yield* splitter.push(chunk)
-  const rest = splitter.end()
-  if (rest !== undefined) yield rest
-}
-
-async function textOf(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of body) chunks.push(chunk)
-  return Buffer.concat(chunks).toString()
+  #check(): void {
+    const local = new Set(
+      Object.values(networkInterfaces())
+        .flatMap((addresses) => addresses ?? [])
+        .map(({ address }) => address),
+    )
+    for (const socket of this.#open) {
+      const address = socket.localAddress?.replace('::ffff:', '')
+      if (address !== undefined && !local.has(address))
+        socket.destroy(new Error(`the connection's own address ${address} has left this machine`))
+    }
+  }
 }
 
 function retryAfterOf(response: http.IncomingMessage): number | undefined {

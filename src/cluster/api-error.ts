@@ -1,6 +1,6 @@
-// The API server's refusals.
+// Errors that the API server returns.
 
-/** A Status object (k8s.io/apimachinery meta/v1), as error answers and ERROR events carry it. */
+/** A Status object (k8s.io/apimachinery meta/v1), the body of error responses and of ERROR events. */
 interface StatusObject {
   readonly kind?: string
   readonly code?: number
@@ -13,8 +13,8 @@ export class ApiError extends Error {
   /** The HTTP status. */
   readonly status: number
   /**
-   * The machine-readable word of the Status object: "AlreadyExists", "Expired", "Conflict"; empty where the answer held
-   * none.
+   * The machine-readable reason of the Status object: "AlreadyExists", "Expired", "Conflict". Empty when the response
+   * has none.
    */
   readonly reason: string
   /** Seconds, from Retry-After. */
@@ -28,7 +28,11 @@ export class ApiError extends Error {
   }
 }
 
-/** @param body the answer's text: a Status object from the API server, anything at all from a proxy before it. */
+/**
+ * Builds the error of an HTTP response.
+ * @param request the method and URL, for the message.
+ * @param body the text of the response: a Status object from the API server, anything from a proxy in front of it.
+ */
 export function apiErrorOf(
   request: string,
   answer: { status: number; retryAfter?: number | undefined },
@@ -45,7 +49,10 @@ export function apiErrorOf(
   })
 }
 
-/** @param object the object of an ERROR event of a watch. */
+/**
+ * Builds the error of an ERROR event of a watch.
+ * @param object the event's object.
+ */
 export function apiErrorOfEvent(request: string, object: unknown): ApiError {
   const status = (object ?? {}) as StatusObject
   return new ApiError({

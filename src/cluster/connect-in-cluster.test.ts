@@ -26,7 +26,7 @@ async function serverThatWants(authorization: () => string): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`
 }
 
-test('the token goes without its newline, and after 401 it is read again', async () => {
+test('strips the newline of the token, and rereads the token after a 401', async () => {
   let wanted = 'Bearer first'
   const directory = await serviceAccount('first\n')
   const api = connectInCluster({ directory, server: await serverThatWants(() => wanted) })
@@ -37,7 +37,7 @@ test('the token goes without its newline, and after 401 it is read again', async
   await expect(api.request('GET', '/x')).resolves.toEqual({ ok: true })
 })
 
-test('outside of a pod it says what is missing', () => {
+test('says which file is missing outside of a pod', () => {
   expect(() => connectInCluster({ directory: '/nonexistent' })).toThrow(
     'Expected a kubeconfig or, in a pod, /nonexistent/token, found neither: name a kubeconfig file',
   )

@@ -1,24 +1,27 @@
-// Who a pod is to the API server: the service account that Kubernetes mounts into it. Apart from connect.ts, since the
-// library that reads kubeconfig files costs 24 MB of memory on every node, and no DaemonSet needs it.
+// Connects to the API server from inside a pod, with the service account that Kubernetes mounts. Separate from
+// connect.ts, because the library that reads kubeconfig files costs 24 MB of memory on every node.
 import { readFileSync } from 'node:fs'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
 import { type ServerCandidate, serverCandidates } from './server-candidates.ts'
 import type { ServerChoiceParts } from './server-choice.ts'
 
 const serviceAccount = '/var/run/secrets/kubernetes.io/serviceaccount'
-/** kubelet replaces the token long before it expires. */
-const keptMs = 60_000
+/** ms that a token is cached. The kubelet replaces the token long before it expires. */
+const tokenCacheMs = 60_000
 
 export interface InCluster {
-  /** "https://HOST:PORT" to use in place of those that the node knows. */
+  /** "https://HOST:PORT" to use instead of the candidates of this node. */
   readonly server?: string | undefined
-  /** The folder of the service account; where Kubernetes has it unless told. */
+  /** The folder of the service account; by default the one that Kubernetes mounts. */
   readonly directory?: string
-  /** Told which address is used, and why, before the first request goes there. */
+  /** Called with the chosen address before the first request to it. */
   readonly onServer?: ((candidate: ServerCandidate) => void) | undefined
 }
 
-/** No traffic yet: the first request connects. @throws {Error} when this is no pod, with what to do about it. */
+/**
+ * Builds a connection without any traffic; the first request connects.
+ * @throws {Error} when this process does not run in a pod, with what to do about it.
+ */
 export function connectInCluster({
   server,
   directory = serviceAccount,
@@ -44,7 +47,7 @@ class ServiceAccount implements Credentials {
   }
 
   async requestOptions(): Promise<CredentialOptions> {
-    if (performance.now() - this.#readAt >= keptMs) this.reload()
+    if (performance.now() - this.#readAt >= tokenCacheMs) this.reload()
     return { ...this.#options, headers: { ...this.#options.headers } }
   }
 

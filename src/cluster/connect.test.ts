@@ -42,17 +42,18 @@ async function kubeconfigOf(
 
 const openssl = 'openssl'
 
-/** A certificate for 127.0.0.1 that signs itself, and its key: both in one PEM text. */
+/** Creates a self-signed certificate for 127.0.0.1 and its key, both in one PEM text. */
 function selfSigned(): string {
   const words =
-    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=fake -addext subjectAltName=IP:127.0.0.1 -keyout -'
+    'req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=fake ' +
+    '-addext subjectAltName=IP:127.0.0.1 -keyout -'
   return execFileSync(openssl, words.split(' '), { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] })
 }
 
 const withoutOpenssl = spawnSync(openssl, ['version']).error !== undefined
 
 test.skipIf(withoutOpenssl)(
-  'TLS with the CA of the kubeconfig, a token with a newline, and connections that are kept',
+  'verifies TLS with the CA of the kubeconfig, strips the newline of a token, and reuses connections',
   async () => {
     const pem = selfSigned()
     const cert = pem.slice(pem.indexOf('-----BEGIN CERTIFICATE-----'))
@@ -78,7 +79,7 @@ test.skipIf(withoutOpenssl)(
   },
 )
 
-test('after 401 the kubeconfig is read again', async () => {
+test('rereads the kubeconfig after a 401', async () => {
   const server = http.createServer((request, response) => {
     response.writeHead(request.headers.authorization === 'Bearer new' ? 200 : 401).end('{"ok":true}')
   })
@@ -92,7 +93,7 @@ test('after 401 the kubeconfig is read again', async () => {
   await expect(api.request('GET', '/x')).resolves.toEqual({ ok: true })
 })
 
-test('what cannot be used is refused in one sentence', async () => {
+test('rejects an unusable kubeconfig in one sentence', async () => {
   const lost = await kubeconfigOf({ server: 'https://a' }, {}, 'nowhere')
   expect(() => connectCluster({ kubeconfig: lost.path })).toThrow(
     `Expected ${lost.path} to name a cluster in its current-context, got \`nowhere\``,

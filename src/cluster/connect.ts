@@ -1,4 +1,4 @@
-// How the API server is found outside of a pod: by a kubeconfig file (inside: connect-in-cluster.ts).
+// Connects to the API server with a kubeconfig file, outside of a pod. Inside a pod, see connect-in-cluster.ts.
 import { KubeConfig } from '@kubernetes/client-node'
 import { ApiConnection, type CredentialOptions, type Credentials } from './api-connection.ts'
 import type { ServerCandidate } from './server-candidates.ts'
@@ -7,14 +7,14 @@ import type { ServerChoiceParts } from './server-choice.ts'
 export interface ClusterAddress {
   /** Path of a kubeconfig file. */
   readonly kubeconfig: string
-  /** "https://HOST:PORT" to use in place of the address found. */
+  /** "https://HOST:PORT" to use instead of the address in the file. */
   readonly server?: string | undefined
-  /** Told which address is used, and why, before the first request goes there. */
+  /** Called with the chosen address before the first request to it. */
   readonly onServer?: ((candidate: ServerCandidate) => void) | undefined
 }
 
 /**
- * No traffic yet: the first request connects.
+ * Builds a connection without any traffic; the first request connects.
  * @throws {Error} when the file cannot be used, with what to do about it.
  */
 export function connectCluster(address: ClusterAddress): ApiConnection {
@@ -47,14 +47,13 @@ class KubeConfigCredentials implements Credentials {
     const authorization = options.headers['Authorization']
     // A token file that ends in a newline would make node:http refuse the header.
     if (typeof authorization === 'string') options.headers['Authorization'] = authorization.trim()
-    // KubeConfig's own agent neither keeps connections alive nor follows a rotated CA. Only a proxy needs it.
+    // KubeConfig's own agent does not keep connections alive and ignores a rotated CA. Only a proxy needs it.
     if (!this.#config.getCurrentCluster()?.proxyUrl) delete options.agent
     return options
   }
 
   /**
-   * A new KubeConfig: the old one holds a token file's content for a minute, and an exec plugin's token until it
-   * expires.
+   * Loads a new KubeConfig, because the old one caches a token file for a minute and an exec token until it expires.
    */
   reload(): void {
     this.#config = loadConfig(this.#address)
@@ -71,7 +70,7 @@ function loadConfig({ kubeconfig }: ClusterAddress): KubeConfig {
   return config
 }
 
-/** The library's own errors say nothing of the file ("ENOENT", or a TypeError where it is no kubeconfig). */
+/** Loads the file. The library's own errors do not name it ("ENOENT", or a TypeError for something else than YAML). */
 function readKubeconfig(config: KubeConfig, path: string): void {
   try {
     config.loadFromFile(path)

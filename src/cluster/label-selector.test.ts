@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { formatSelector, parseLabelSelector, parseSoundRequirements, selects } from './label-selector.ts'
+import { formatSelector, parseLabelSelector, parseValidRequirements, selects } from './label-selector.ts'
 
 const web = { app: 'web', tier: 'front' }
 
@@ -16,7 +16,7 @@ test.each([
   [{ matchExpressions: [{ key: 'app', operator: 'DoesNotExist' }] }, false],
   [{ matchExpressions: [{ key: 'constructor', operator: 'Exists' }] }, false],
   [{ matchLabels: { app: 'web' }, matchExpressions: [{ key: 'zone', operator: 'DoesNotExist' }] }, true],
-])('%j', (raw, expected) => {
+])('matches %j: %s', (raw, expected) => {
   expect(selects(parseLabelSelector(raw), web)).toBe(expected)
 })
 
@@ -31,13 +31,13 @@ test.each([
   [{ matchExpressions: [{ key: 'app', operator: 'In', values: [] }] }, 'Expected In to come with values'],
   [{ matchExpressions: [{ key: 'app', operator: 'Exists', values: ['x'] }] }, 'Expected Exists to come without values'],
   [{ matchExpressions: [null] }, 'Expected the key of a label'],
-])('%j is refused', (raw, sentence) => {
+])('rejects %j', (raw, sentence) => {
   expect(() => parseLabelSelector(raw)).toThrow(sentence)
 })
 
-test('what makes sense of a selector can be had alone', () => {
+test('parses only the valid requirements of a selector', () => {
   const problems: string[] = []
-  const selector = parseSoundRequirements(
+  const selector = parseValidRequirements(
     { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'x', operator: 'Like' }] },
     (why) => problems.push(why),
   )
@@ -54,7 +54,7 @@ const requirement = fc.oneof(
   fc.record({ key: word, operator: fc.constantFrom('Exists', 'DoesNotExist') }),
 )
 
-test('selectors with the same text ask for the same, in whatever order they were written', () => {
+test('gives selectors the same text only if they match the same labels, in any order of requirements', () => {
   fc.assert(
     fc.property(
       fc.array(requirement, { maxLength: 4 }),

@@ -1,11 +1,11 @@
-// Label selectors (meta/v1 LabelSelector): what they ask for, and whether labels give it.
+// Label selectors (meta/v1 LabelSelector): parsing, matching and their kubectl notation.
 import { shown } from './raw-values.ts'
 
 export type Labels = Readonly<Record<string, string>>
 
 /**
- * All of these have to hold; none selects everything. In one order, without doubles: two selectors that ask for the
- * same are equal.
+ * Requirements that must all hold; an empty list selects everything. They are sorted and without duplicates, so that
+ * equivalent selectors are equal.
  */
 export type LabelSelector = readonly Requirement[]
 
@@ -19,12 +19,12 @@ export interface Requirement {
 const operators = ['In', 'NotIn', 'Exists', 'DoesNotExist'] as const
 export type Operator = (typeof operators)[number]
 
-/** A prefix that is a DNS subdomain, where there is one, and a name. */
+/** An optional prefix, which is a DNS subdomain, and a name (RFC 1123). */
 const labelKey =
   /^(?:(?=.{1,253}\/)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*\/)?[A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?$/
 const labelValue = /^([A-Za-z0-9]([\w.-]{0,61}[A-Za-z0-9])?)?$/
 
-/** NotIn and DoesNotExist hold for what lacks the key. */
+/** Matches labels. As in Kubernetes, NotIn and DoesNotExist also match labels without the key. */
 export function selects(selector: LabelSelector, labels: Labels): boolean {
   return selector.every(({ key, operator, values }) => {
     const value = Object.hasOwn(labels, key) ? labels[key] : undefined
@@ -42,8 +42,8 @@ export function selects(selector: LabelSelector, labels: Labels): boolean {
 }
 
 /**
- * As kubectl takes it after -l: "app=web,tier in (api,db),!old"; "" for what selects everything. Selectors that differ
- * have texts that differ.
+ * Formats a selector as `kubectl -l` takes it: "app=web,tier in (api,db),!old"; "" selects everything. Different
+ * selectors have different texts.
  */
 export function formatSelector(selector: LabelSelector): string {
   return selector.map(formatRequirement).join(',')
@@ -62,22 +62,26 @@ function formatRequirement({ key, operator, values }: Requirement): string {
   }
 }
 
-/** @throws {TypeError} for a selector, or any part of one, that the API server would not take. */
+/**
+ * Parses a selector.
+ * @throws {TypeError} when the API server would reject it.
+ */
 export function parseLabelSelector(raw: unknown): LabelSelector {
   return inOrder(rawRequirements(raw).map(parseRequirement))
 }
 
 /**
- * The requirements that make sense; each other one goes to `leftOut`.
- * @throws {TypeError} where there is nothing to read them from.
+ * Parses only the valid requirements of a selector.
+ * @param reject receives the reason for each requirement that is invalid.
+ * @throws {TypeError} when the value is no selector at all.
  */
-export function parseSoundRequirements(raw: unknown, leftOut: (why: string) => void): LabelSelector {
+export function parseValidRequirements(raw: unknown, reject: (why: string) => void): LabelSelector {
   return inOrder(
     rawRequirements(raw).flatMap((requirement) => {
       try {
         return [parseRequirement(requirement)]
       } catch (error) {
-        leftOut((error as Error).message)
+        reject((error as Error).message)
         return []
       }
     }),
@@ -90,7 +94,7 @@ interface RawRequirement {
   readonly values?: unknown
 }
 
-/** matchLabels are requirements of one value. */
+/** Lists the requirements of a selector; each matchLabels entry is an In requirement with one value. */
 function rawRequirements(raw: unknown): readonly RawRequirement[] {
   if (typeof raw !== 'object' || raw === null || Array.isArray(raw))
     throw new TypeError(`Expected a label selector, got \`${shown(raw)}\``)

@@ -1,8 +1,8 @@
-// What we keep of a Namespace object: its labels, by which policies name it.
+// The part of a Namespace object that we keep: its labels, which policies select by.
 import type { Labels } from './label-selector.ts'
 
 export interface ClusterNamespace {
   readonly name: string
-  /** kubernetes.io/metadata.name among them, as the API server sees to. */
+  /** Always include kubernetes.io/metadata.name, as the API server ensures. */
   readonly labels: Labels
 }

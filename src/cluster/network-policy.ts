@@ -1,5 +1,5 @@
-// What we keep of a NetworkPolicy object: frozen, defaults applied, and closed where it could not be read: what makes
-// no sense in it admits nothing.
+// The part of a NetworkPolicy object that we keep: frozen, with defaults applied. An invalid part never allows traffic:
+// it is kept as an empty list.
 import type { Cidr } from '../net/cidr.ts'
 import type { LabelSelector } from './label-selector.ts'
 import type { Protocol } from './service.ts'
@@ -7,48 +7,45 @@ import type { Protocol } from './service.ts'
 export interface ClusterNetworkPolicy {
   readonly namespace: string
   readonly name: string
-  /** The pods of its namespace that it isolates. */
+  /** The pods of its namespace that the policy isolates. */
   readonly podSelector: LabelSelector
-  /** What these may be sent, any rule of it; none: nothing. Undefined: it says nothing about this direction. */
+  /** Traffic that these pods may receive: what any rule allows. Undefined: the policy does not apply to ingress. */
   readonly ingress: readonly PolicyRule[] | undefined
-  /** What these may send. */
+  /** Traffic that these pods may send: what any rule allows. Undefined: the policy does not apply to egress. */
   readonly egress: readonly PolicyRule[] | undefined
 }
 
 export interface PolicyRule {
-  /** Any of them; undefined: everybody. An empty list is what is left of peers that could not be read: nobody. */
+  /** Any of these peers; undefined allows all peers. Empty when no peer of the object was valid: it allows none. */
   readonly peers: readonly PolicyPeer[] | undefined
-  /**
-   * Any of them; undefined: all ports of all protocols. An empty list is what is left of ports that could not be read:
-   * none.
-   */
+  /** Any of these ports; undefined allows all ports. Empty when no port of the object was valid: it allows none. */
   readonly ports: readonly PolicyPort[] | undefined
 }
 
 export type PolicyPeer = PodPeer | BlockPeer
 
 export interface PodPeer {
-  /** Pods of which namespaces; undefined: of the policy's own. */
+  /** The namespaces to select pods from; undefined selects the namespace of the policy. */
   readonly namespaces: LabelSelector | undefined
   readonly pods: LabelSelector
 }
 
 export interface BlockPeer {
   readonly cidr: Cidr
-  /** Each within the cidr. */
+  /** Blocks within the cidr. */
   readonly except: readonly Cidr[]
 }
 
 export type PolicyPort = NumberedPort | NamedPort
 
-/** From first to last; 0 to 65535 where the policy names the protocol alone. */
+/** Ports from first to last, inclusive: 0 to 65535 when the policy names only the protocol. */
 export interface NumberedPort {
   readonly protocol: Protocol
   readonly first: number
   readonly last: number
 }
 
-/** The number is that of the container port with this name and protocol, in the pod that packets go to. */
+/** A container port by name and protocol; the number is looked up in the destination pod. */
 export interface NamedPort {
   readonly protocol: Protocol
   readonly name: string

@@ -1,11 +1,11 @@
-// What we keep of a Node object: nothing more, frozen, so that two of them can be compared.
+// The part of a Node object that we keep, frozen so that two values can be compared.
 import type { Address } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 
 export interface ClusterNode {
   readonly name: string
   readonly uid: string
-  /** creationTimestamp in ms: of two nodes that claim the same, the older wins. */
+  /** creationTimestamp in ms since the epoch: when two nodes claim the same address, the older wins. */
   readonly createdAt: number
   /** spec.podCIDRs (or podCIDR), in the order given. Empty until the controller manager assigns one. */
   readonly podCidrs: readonly Cidr[]
@@ -14,10 +14,10 @@ export interface ClusterNode {
   /** The label topology.kubernetes.io/zone. */
   readonly zone: string | undefined
   /**
-   * It is being deleted, or the autoscaler is about to remove it: load balancers are to go elsewhere (KEP-3836). Not so
-   * one that is cordoned or not ready.
+   * The node is being deleted, or the autoscaler is about to remove it, so load balancers must not choose it
+   * (KEP-3836). A cordoned or unready node does not count.
    */
   readonly leaving: boolean
-  /** A cloud's controller has said that pods of it have no network yet, and keeps them from it. */
+  /** A cloud controller has set the condition NetworkUnavailable, so the scheduler keeps pods away. */
   readonly networkUnavailable: boolean
 }

@@ -1,31 +1,31 @@
-// The projected objects of one reflector: what a consumer sees of the cluster. Raw objects end here.
+// The projected objects of one reflector, which consumers read as snapshots. Raw objects are dropped here.
 import { type KubeObject, keyOf } from './kube-object.ts'
 import type { Problem, Report } from './problem.ts'
 
 /**
- * Makes of a raw object the small frozen one that is kept; undefined leaves the object out. The key is `keyOf(raw)`:
- * deletions are found by it. What is wrong with a part of the object goes to `report`, one sentence each; what makes it
- * useless as a whole is thrown.
+ * Converts a raw object to the small frozen value that is kept; undefined drops the object. The key must be
+ * `keyOf(raw)`, because deletions use it. Problems of a part of the object go to `report`, one sentence each; a problem
+ * that makes the whole object unusable is thrown.
  */
 export type Projection<T> = (raw: unknown, report: Report) => readonly [key: string, value: T] | undefined
 
 export interface StoreSettings<T> {
-  /** Where the objects come from, for sentences: "/api/v1/nodes". */
+  /** The path that the objects come from, for messages: "/api/v1/nodes". */
   readonly path: string
   readonly project: Projection<T>
-  /** Whether a consumer could not tell the two apart: then nothing changed, and the older one is kept. */
+  /** Returns true when no consumer can tell the two apart: the older value is kept and nothing is signalled. */
   equals(a: T, b: T): boolean
-  /** Told of a problem with an object once, until the problem changes or goes away. */
+  /** Called once for each problem, until the problem changes or goes away. */
   readonly warn: (problem: string) => void
 }
 
 export class ObjectStore<T> {
   readonly #settings: StoreSettings<T>
-  /** What was warned of, by key. Empty for most clusters. */
+  /** The reported problems by key. Empty in most clusters. */
   readonly #problems = new Map<string, readonly Problem[]>()
   readonly #listeners: (() => void)[] = []
   #objects = new Map<string, T>()
-  /** A copy of #objects that nobody changes any more; undefined from a change until somebody asks. */
+  /** An immutable copy of #objects; undefined after a change until the next read. */
   #snapshot: ReadonlyMap<string, T> | undefined
   #signalDue = false
 
@@ -37,13 +37,13 @@ export class ObjectStore<T> {
     return this.#objects.size
   }
 
-  /** The same map until something changed. */
+  /** Returns the same map until something changes. */
   get snapshot(): ReadonlyMap<string, T> {
     this.#snapshot ??= new Map(this.#objects)
     return this.#snapshot
   }
 
-  /** What is wrong with objects as they are now. */
+  /** The problems of the current objects. */
   get problems(): readonly Problem[] {
     return [...this.#problems.values()].flat()
   }
@@ -68,17 +68,14 @@ export class ObjectStore<T> {
     if (this.#objects.delete(key)) this.#changed()
   }
 
-  /**
-   * Collects the objects of a new list. Nothing is seen of them until the list is complete; then what it does not name
-   * is gone.
-   */
-  refill(): Refill {
+  /** Starts a replacement of all objects by those of a new list. Readers see none of them before `commit`. */
+  replace(): Replacement {
     const objects = new Map<string, T>()
-    const named = new Set<string>()
+    const listed = new Set<string>()
     return {
       put: (object) => {
         const key = keyOf(object)
-        named.add(key)
+        listed.add(key)
         const value = this.#valueOf(key, object)
         if (value === undefined) objects.delete(key)
         else objects.set(key, value)
@@ -89,14 +86,14 @@ export class ObjectStore<T> {
       commit: () => {
         const before = this.#objects
         this.#objects = objects
-        for (const key of this.#problems.keys()) if (!named.has(key)) this.#problems.delete(key)
+        for (const key of this.#problems.keys()) if (!listed.has(key)) this.#problems.delete(key)
         if (objects.size !== before.size || [...objects].some(([key, value]) => before.get(key) !== value))
           this.#changed()
       },
     }
   }
 
-  /** One signal for all that happens in a turn of the event loop. */
+  /** Notifies the listeners once for all changes within one turn of the event loop. */
   signal(): void {
     if (this.#signalDue) return
     this.#signalDue = true
@@ -111,9 +108,7 @@ export class ObjectStore<T> {
     this.signal()
   }
 
-  /**
-   * The value to keep: the very one we have where nothing changed, and also where the object cannot be read any more.
-   */
+  /** Returns the value to keep: the known one when nothing changed or when the new object cannot be read. */
   #valueOf(key: string, object: KubeObject): T | undefined {
     const known = this.#objects.get(key)
     const problems: Problem[] = []
@@ -126,7 +121,9 @@ export class ObjectStore<T> {
         throw new TypeError(`Expected the projection to name it \`${key}\`, got \`${projected[0]}\``)
       value = projected?.[1]
     } catch (error) {
-      const sentence = `${key} of ${this.#settings.path} cannot be read and ${known === undefined ? 'is left out' : 'stays as it was'}: ${error instanceof Error ? error.message : String(error)}`
+      const consequence = known === undefined ? 'is left out' : 'keeps its previous value'
+      const reason = error instanceof Error ? error.message : String(error)
+      const sentence = `${key} of ${this.#settings.path} cannot be read and ${consequence}: ${reason}`
       problems.push({ sentence, reason: 'unreadable' })
       value = known
     }
@@ -135,14 +132,15 @@ export class ObjectStore<T> {
   }
 
   #report(key: string, problems: readonly Problem[]): void {
-    const told = new Set(this.#problems.get(key)?.map(({ sentence }) => sentence))
-    for (const { sentence } of problems) if (!told.has(sentence)) this.#settings.warn(sentence)
+    const known = new Set(this.#problems.get(key)?.map(({ sentence }) => sentence))
+    for (const { sentence } of problems) if (!known.has(sentence)) this.#settings.warn(sentence)
     if (problems.length > 0) this.#problems.set(key, problems)
     else this.#problems.delete(key)
   }
 }
 
-export interface Refill {
+/** A new list that is being received. `commit` replaces the objects of the store by it. */
+export interface Replacement {
   put(object: KubeObject): void
   remove(object: KubeObject): void
   commit(): void

@@ -1,8 +1,8 @@
-// A whole list in pages: for servers that cannot stream one.
+// Lists a collection in pages, for servers that cannot stream a list (WatchList).
 import type { ApiConnection, Query } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
 import { asKubeObject } from './kube-object.ts'
-import type { Refill } from './object-store.ts'
+import type { Replacement } from './object-store.ts'
 
 interface ListPage {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string }
@@ -12,23 +12,26 @@ interface ListPage {
 const pageSize = 500
 
 /**
- * Refills the store. A list that takes longer than the server remembers its beginning (410 on a `continue`) is asked
- * for once more in one piece.
- * @returns the resourceVersion to watch from. @throws {ApiError} on a refusal, {Error} when there was no answer.
+ * Replaces the objects of a store by a list. When a `continue` token expires (410) because the list took too long, it
+ * lists once more without pages.
+ * @param replace starts a replacement in the store.
+ * @returns the resourceVersion to watch from.
+ * @throws {ApiError} when the server rejects a request.
+ * @throws {Error} when there is no response.
  */
 export async function pagedList(
   api: ApiConnection,
   path: string,
   selector: Query,
   limits: { signal: AbortSignal; headersTimeoutMs: number },
-  refill: () => Refill,
+  replace: () => Replacement,
 ): Promise<string> {
   const first = await readPage(api, path, { ...selector, limit: pageSize }, limits)
   try {
-    return await readPages(api, path, selector, limits, first, refill())
+    return await readPages(api, path, selector, limits, first, replace())
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 410)) throw error
-    return await readPages(api, path, selector, limits, await readPage(api, path, selector, limits), refill())
+    return await readPages(api, path, selector, limits, await readPage(api, path, selector, limits), replace())
   }
 }
 
@@ -38,7 +41,7 @@ async function readPages(
   selector: Query,
   limits: { signal: AbortSignal; headersTimeoutMs: number },
   first: ListPage,
-  into: Refill,
+  into: Replacement,
 ): Promise<string> {
   let page = first
   for (;;) {

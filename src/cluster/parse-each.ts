@@ -1,8 +1,21 @@
-// Lists in API objects, parsed entry by entry.
-import { MisfitError } from './misfit-error.ts'
+// Parses lists in API objects entry by entry, so that one bad entry does not cost the others.
+
+/** An entry that parses but must not be used, with a reason of its own for the metric of problems. */
+export class RejectedEntryError extends TypeError {
+  override readonly name = 'RejectedEntryError'
+  /** As in {@link Problem}. */
+  readonly reason: string
+
+  constructor(message: string, reason: string) {
+    super(message)
+    this.reason = reason
+  }
+}
 
 /**
- * The entries that parse, frozen and in their order; each other one goes to `leftOut`, with what the parser says of it.
+ * Parses the entries of a list.
+ * @param leftOut receives each entry that does not parse, the message of the error and its reason, if it has one.
+ * @returns the parsed entries, frozen and in order.
  */
 export function parseEach<Raw, T>(
   items: readonly Raw[],
@@ -17,7 +30,7 @@ export function parseEach<Raw, T>(
       leftOut(
         item,
         error instanceof Error ? error.message : String(error),
-        error instanceof MisfitError ? error.reason : undefined,
+        error instanceof RejectedEntryError ? error.reason : undefined,
       )
     }
   }

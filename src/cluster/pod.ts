@@ -1,4 +1,4 @@
-// What we keep of a Pod object: frozen, so that two of them can be compared.
+// The part of a Pod object that we keep, frozen so that two values can be compared.
 import type { Address } from '../net/address.ts'
 import type { Labels } from './label-selector.ts'
 import type { Protocol } from './service.ts'
@@ -6,20 +6,20 @@ import type { Protocol } from './service.ts'
 export interface ClusterPod {
   readonly namespace: string
   readonly name: string
-  /** As the kubelet knows it and runtimes are told: for the mirror of a static pod that pod's own, not the mirror's. */
+  /** The uid that the kubelet and the runtime use: for a mirror pod, the uid of its static pod. */
   readonly uid: string
   /** spec.nodeName; undefined until the scheduler has chosen. */
   readonly node: string | undefined
   readonly phase: PodPhase
-  /** It uses its node's addresses: no attachment, no policy. */
+  /** The pod uses the addresses of its node: it has no attachment, and no policy applies to it. */
   readonly hostNetwork: boolean
   /**
-   * status.podIPs (or podIP), in the order given. Empty until the kubelet has reported; they stay when the pod has
-   * finished and the address may be another's.
+   * status.podIPs (or podIP), in the order given. Empty until the kubelet has reported them. They stay after the pod
+   * has finished, when another pod may already have the address.
    */
   readonly addresses: readonly Address[]
   readonly labels: Labels
-  /** Container ports that have a name, by which policies refer to them. */
+  /** Container ports with a name, which policies refer to. */
   readonly ports: readonly ContainerPort[]
 }
 

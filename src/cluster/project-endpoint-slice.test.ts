@@ -31,7 +31,7 @@ function projected(raw: unknown) {
   return { key, value, problems, reasons }
 }
 
-test('what is kept of an EndpointSlice', () => {
+test('keeps the fields of an EndpointSlice that the proxy needs', () => {
   expect(projected(slice)).toEqual({
     key: 'shop/web-abc',
     value: {
@@ -70,24 +70,24 @@ test('what is kept of an EndpointSlice', () => {
   })
 })
 
-test('an empty one, as Go writes it', () => {
+test('reads null lists, as Go writes them, as empty', () => {
   expect(projected({ ...slice, ports: null, endpoints: null }).value).toMatchObject({ ports: [], endpoints: [] })
 })
 
 test.each([
   ['of host names', { addressType: 'FQDN' }, []],
-  ['of an address type that is none', { addressType: '__proto__' }, []],
+  ['of an unknown address type', { addressType: '__proto__' }, []],
   [
     'of a headless Service',
     { metadata: { ...slice.metadata, labels: { ...slice.metadata.labels, 'service.kubernetes.io/headless': '' } } },
     [],
   ],
   [
-    'of no Service',
+    'without a Service',
     { metadata: { ...slice.metadata, labels: {} } },
     ['EndpointSlice shop/web-abc is left out: it names no Service; give it the label kubernetes.io/service-name'],
   ],
-])('nothing is kept of a slice %s', (_, changed, problems) => {
+])('drops a slice %s', (_, changed, problems) => {
   expect(projected({ ...slice, ...changed })).toEqual({
     key: undefined,
     value: undefined,
@@ -96,17 +96,15 @@ test.each([
   })
 })
 
+const unreachable = 'Expected an address that other nodes can reach, not a loopback, link-local or unspecified one'
+
 test.each([
-  ['127.0.0.1', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
-  [
-    '169.254.169.254',
-    'endpoint-out-of-reach',
-    'Expected an address that others can reach, neither loopback nor link-local',
-  ],
-  ['0.0.0.0', 'endpoint-out-of-reach', 'Expected an address that others can reach, neither loopback nor link-local'],
-  ['fd00::5', 'endpoint-of-other-family', 'Expected an address of IPv4, as its addressType has it'],
+  ['127.0.0.1', 'endpoint-out-of-reach', unreachable],
+  ['169.254.169.254', 'endpoint-out-of-reach', unreachable],
+  ['0.0.0.0', 'endpoint-out-of-reach', unreachable],
+  ['fd00::5', 'endpoint-of-other-family', 'Expected an IPv4 address, as addressType says'],
   ['10.244.1.5:80', 'endpoint-address', 'Expected an IP address, got `10.244.1.5:80`'],
-])('an endpoint at %s is left out and named, and the others kept', (address, reason, why) => {
+])('leaves out an endpoint at %s, reports it, and keeps the others', (address, reason, why) => {
   const { value, problems, reasons } = projected({
     ...slice,
     endpoints: [{ addresses: [address] }, ...slice.endpoints],
@@ -118,13 +116,13 @@ test.each([
   })
 })
 
-test.each(['::1', '::', 'fe80::1', 'ff02::1'])('an endpoint at %s is left out', (address) => {
+test.each(['::1', '::', 'fe80::1', 'ff02::1'])('leaves out an endpoint at %s', (address) => {
   expect(projected({ ...slice, addressType: 'IPv6', endpoints: [{ addresses: [address] }] }).value?.endpoints).toEqual(
     [],
   )
 })
 
-test('port 0 and "all ports" are left out and named', () => {
+test('leaves out and reports port 0 and a port without a number', () => {
   const { value, problems } = projected({
     ...slice,
     ports: [{ name: 'a', port: 0 }, { name: 'b' }, { name: 'c', port: 9 }],
@@ -136,7 +134,7 @@ test('port 0 and "all ports" are left out and named', () => {
   ])
 })
 
-test('readiness makes a difference, a label does not', () => {
+test('compares conditions, but not labels', () => {
   const { value } = projected(slice)
   expect(
     sameEndpointSlice(

@@ -1,11 +1,10 @@
-// EndpointSlice object -> ClusterEndpointSlice, and when two are the same. What makes no sense is left out and
-// reported; the rest of the slice still counts.
+// Converts an EndpointSlice object to a ClusterEndpointSlice, and compares two. Invalid parts are left out and
+// reported; the rest of the slice is used.
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, type Family, familyOf } from '../net/address.ts'
 import type { ClusterEndpointSlice, SliceEndpoint, SlicePort } from './endpoint-slice.ts'
 import { type KubeObject, keyOf, readObject } from './kube-object.ts'
-import { MisfitError } from './misfit-error.ts'
-import { parseEach } from './parse-each.ts'
+import { parseEach, RejectedEntryError } from './parse-each.ts'
 import type { Report } from './problem.ts'
 import { listOf, shown } from './raw-values.ts'
 import { parsePortName, parsePortNumber, parseProtocol, parseSloppyAddress } from './service-fields.ts'
@@ -32,9 +31,10 @@ const families: ReadonlyMap<string, Family> = new Map([
 ])
 
 /**
- * Undefined where there is nothing to proxy: of a headless Service, of host names (FQDN), or of no Service, which is
- * reported.
- * @throws {TypeError} when it has no name.
+ * Projects a slice.
+ * @returns undefined when there is nothing to proxy: a slice of a headless Service, of host names (FQDN), or without a
+ * Service, which is reported.
+ * @throws {TypeError} when the object has no name.
  */
 export function projectEndpointSlice(
   raw: unknown,
@@ -70,7 +70,7 @@ export function projectEndpointSlice(
   return [keyOf(slice), value]
 }
 
-/** False as soon as anything that we keep differs. */
+/** Returns false when anything that we keep differs. */
 export function sameEndpointSlice(a: ClusterEndpointSlice, b: ClusterEndpointSlice): boolean {
   return isDeepStrictEqual(a, b)
 }
@@ -80,8 +80,8 @@ function parsePort({ name, protocol, port }: NonNullable<RawSlice['ports']>[numb
 }
 
 /**
- * Of several addresses the first counts, as with kube-proxy. What no condition says is: ready, serving, not
- * terminating.
+ * Parses an endpoint. As kube-proxy does, it uses the first of several addresses. A missing condition defaults to
+ * ready, serving and not terminating.
  */
 function parseEndpoint(
   { addresses, conditions = {}, nodeName, hints = {} }: RawEndpoint,
@@ -98,7 +98,7 @@ function parseEndpoint(
   })
 }
 
-// Of most endpoints: not one array each.
+// Shared by most endpoints, instead of an array for each.
 const noNames: readonly string[] = Object.freeze([])
 
 function namesOf(raw: readonly { readonly name?: string }[] | undefined, field: string): readonly string[] {
@@ -107,18 +107,18 @@ function namesOf(raw: readonly { readonly name?: string }[] | undefined, field: 
 }
 
 /**
- * What the API server refuses in slices (ValidateEndpointIP): unspecified, loopback, link-local. A node that forwarded
- * there would reach itself.
+ * Addresses that the API server rejects in slices (ValidateEndpointIP): unspecified, loopback and link-local. A node
+ * that forwarded to one of them would reach itself.
  */
 const special = /^(0\.0\.0\.0$|127\.|169\.254\.|224\.0\.0\.|::1?$|fe[89ab][0-9a-f]:|ff02:)/
 
 function parseEndpointAddress(text: string, family: Family): Address {
   const address = parseSloppyAddress(text)
   if (familyOf(address) !== family)
-    throw new MisfitError(`Expected an address of IPv${family}, as its addressType has it`, 'endpoint-of-other-family')
+    throw new RejectedEntryError(`Expected an IPv${family} address, as addressType says`, 'endpoint-of-other-family')
   if (special.test(address))
-    throw new MisfitError(
-      'Expected an address that others can reach, neither loopback nor link-local',
+    throw new RejectedEntryError(
+      'Expected an address that other nodes can reach, not a loopback, link-local or unspecified one',
       'endpoint-out-of-reach',
     )
   return address

@@ -1,10 +1,13 @@
-// Namespace object -> ClusterNamespace, and when two are the same.
+// Converts a Namespace object to a ClusterNamespace, and compares two.
 import { isDeepStrictEqual } from 'node:util'
 import { withoutNulls } from './explicit-nulls.ts'
 import { asKubeObject, keyOf } from './kube-object.ts'
 import type { ClusterNamespace } from './namespace.ts'
 
-/** @throws {TypeError} when the object has no name. */
+/**
+ * Projects a namespace.
+ * @throws {TypeError} when the object has no name.
+ */
 export function projectNamespace(raw: unknown): readonly [key: string, namespace: ClusterNamespace] {
   const namespace = withoutNulls(asKubeObject(raw))
   const { name, labels = {} } = namespace.metadata
@@ -14,7 +17,7 @@ export function projectNamespace(raw: unknown): readonly [key: string, namespace
   ]
 }
 
-/** False as soon as anything that we keep differs. */
+/** Returns false when anything that we keep differs. */
 export function sameNamespace(a: ClusterNamespace, b: ClusterNamespace): boolean {
   return isDeepStrictEqual(a, b)
 }

@@ -9,7 +9,7 @@ function projected(spec: unknown, name = 'p') {
   return { key, policy, problems }
 }
 
-test('what is kept of a NetworkPolicy', () => {
+test('keeps selectors, peers and ports of a NetworkPolicy', () => {
   const { key, policy, problems } = projected({
     podSelector: { matchLabels: { app: 'db' } },
     ingress: [
@@ -54,19 +54,19 @@ test('what is kept of a NetworkPolicy', () => {
 })
 
 test.each([
-  ['nothing said', {}, [], undefined],
-  ['no ingress', { policyTypes: ['Egress'] }, undefined, []],
-  ['empty lists deny', { podSelector: {}, ingress: [], egress: [], policyTypes: ['Ingress', 'Egress'] }, [], []],
-  ['null lists deny too', { podSelector: {}, ingress: null, policyTypes: ['Ingress'] }, [], undefined],
-  ['egress rules bring the type', { egress: [{}] }, [], [{ peers: undefined, ports: undefined }]],
-  ['rules for a direction that it has not', { egress: [{}], policyTypes: ['Ingress'] }, [], undefined],
+  ['an empty spec', {}, [], undefined],
+  ['Egress alone', { policyTypes: ['Egress'] }, undefined, []],
+  ['empty lists, which deny', { podSelector: {}, ingress: [], egress: [], policyTypes: ['Ingress', 'Egress'] }, [], []],
+  ['a null list, which denies', { podSelector: {}, ingress: null, policyTypes: ['Ingress'] }, [], undefined],
+  ['egress rules without a type', { egress: [{}] }, [], [{ peers: undefined, ports: undefined }]],
+  ['egress rules with the type Ingress', { egress: [{}], policyTypes: ['Ingress'] }, [], undefined],
   [
-    'null and empty peers are everybody',
+    'null and empty peers, which allow everything',
     { ingress: [{ from: null, ports: [] }] },
     [{ peers: undefined, ports: undefined }],
     undefined,
   ],
-])('directions and defaults: %s', (_, spec, ingress, egress) => {
+])('applies directions and defaults to %s', (_, spec, ingress, egress) => {
   const { policy, problems } = projected(spec)
   expect([policy.podSelector, policy.ingress, policy.egress, problems]).toEqual([[], ingress, egress, []])
 })
@@ -93,34 +93,39 @@ test.each([
     'Expected endPort to be 80 or more, got `79`',
   ],
   ['a port out of range', { ports: [{ port: 65_536 }] }, 'ports', 'Expected a port from 1 to 65535'],
-  ['a port name that is none', { ports: [{ port: 'Not a name' }] }, 'ports', 'Expected the name of a port'],
-  ['a number as a name', { ports: [{ port: '80' }] }, 'ports', 'Expected the name of a port'],
+  ['an invalid port name', { ports: [{ port: 'Not a name' }] }, 'ports', 'Expected the name of a port'],
+  ['a number as a port name', { ports: [{ port: '80' }] }, 'ports', 'Expected the name of a port'],
   [
-    'another protocol',
+    'an unsupported protocol',
     { ports: [{ protocol: 'ICMP' }] },
     'ports',
     'Expected the protocol TCP, UDP or SCTP, got `ICMP`',
   ],
-  ['nothing for a port', { ports: [null] }, 'ports', 'Expected fields, got `null`'],
+  ['a null port', { ports: [null] }, 'ports', 'Expected fields, got `null`'],
   [
-    'except outside',
+    'an except block outside the block',
     { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['11.0.0.0/16'] } }] },
     'peers',
     'spec.ingress[0].from[1] admits nothing: Expected except to be blocks within 10.0.0.0/8, got `11.0.0.0/16`',
   ],
   [
-    'except of another family',
+    'an except block of another family',
     { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['fd00::/64'] } }] },
     'peers',
     'Expected except to be blocks within',
   ],
   [
-    'except as large as the block',
+    'an except block as large as the block',
     { from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] } }] },
     'peers',
     'Expected except to be blocks within',
   ],
-  ['no block', { from: [{ ipBlock: { cidr: 'everywhere' } }] }, 'peers', 'Expected an IP address, got `everywhere`'],
+  [
+    'an invalid block',
+    { from: [{ ipBlock: { cidr: 'everywhere' } }] },
+    'peers',
+    'Expected an IP address, got `everywhere`',
+  ],
   [
     'a block and a selector',
     { from: [{ ipBlock: { cidr: '10.0.0.0/8' }, podSelector: {} }] },
@@ -134,7 +139,7 @@ test.each([
     'peers',
     'Expected the operator In, NotIn, Exists or DoesNotExist, got `Gt`',
   ],
-] as const)('%s: that part admits nothing, and the part beside it counts', (_, bad, field, sentence) => {
+] as const)('lets %s allow nothing, and keeps the part beside it', (_, bad, field, sentence) => {
   const beside = { from: [good], ports: [{ port: 80 }] }
   const merged = {
     from: [...beside.from, ...('from' in bad ? bad.from : [])],
@@ -145,11 +150,11 @@ test.each([
   expect(policy.ingress?.[0]?.ports).toHaveLength(1)
   expect(problems).toEqual([expect.stringContaining(sentence)])
   expect(problems[0]).toMatch(/^NetworkPolicy shop\/p: /)
-  // Alone it must not come to mean everybody, as an empty list would.
+  // Without other items it must not become an empty list in the object's sense, which would allow everything.
   expect(projected({ ingress: [bad] }).policy.ingress).toEqual([expect.objectContaining({ [field]: [] })])
 })
 
-test('a podSelector that makes no sense selects what the rest of it selects, and then the policy admits nothing', () => {
+test('widens a podSelector with an invalid requirement, and then allows nothing', () => {
   const { policy, problems } = projected({
     podSelector: { matchLabels: { app: 'web' }, matchExpressions: [{ key: 'a', operator: 'Gt' }] },
     ingress: [{}],
@@ -158,47 +163,42 @@ test('a podSelector that makes no sense selects what the rest of it selects, and
   expect(policy).toMatchObject({ podSelector: [{ key: 'app' }], ingress: [], egress: [] })
   expect(problems).toEqual([
     expect.stringContaining(
-      'spec.podSelector is taken to select all pods that its other requirements select, and the policy admits nothing: Expected the operator',
+      'spec.podSelector selects all pods that match its other requirements, and the policy admits nothing: ' +
+        'Expected the operator',
     ),
   ])
 })
 
 test.each([
+  ['an invalid name', 'a"} accept', { ingress: [{}] }, { ingress: [] }, 'metadata.name makes the policy admit nothing'],
   [
-    'a name that none can have',
-    'a"} accept',
-    { ingress: [{}] },
-    { ingress: [] },
-    'metadata.name makes the policy admit nothing',
-  ],
-  [
-    'a type that there is not',
+    'an unknown policy type',
     'p',
     { policyTypes: ['Sideways'] },
     { ingress: [], egress: [] },
-    'spec.policyTypes is taken for Ingress and Egress: Expected Ingress or Egress, got `Sideways`',
+    'spec.policyTypes is read as Ingress and Egress: Expected Ingress or Egress, got `Sideways`',
   ],
   [
-    'rules that are no list',
+    'rules that are not a list',
     'p',
     { podSelector: { matchLabels: { app: 'db' } }, ingress: 'all' },
     { podSelector: [], ingress: [], egress: [] },
-    'spec is taken to isolate every pod of the namespace: Expected a list, got `all`',
+    'spec isolates every pod of the namespace: Expected a list, got `all`',
   ],
   [
-    'a spec that is none',
+    'a spec that is not an object',
     'p',
     7,
     { podSelector: [], ingress: [], egress: [] },
-    'spec is taken to isolate every pod of the namespace: Expected fields, got `7`',
+    'spec isolates every pod of the namespace: Expected fields, got `7`',
   ],
-])('%s closes', (_, name, spec, expected, sentence) => {
+])('denies because of %s', (_, name, spec, expected, sentence) => {
   const { policy, problems } = projected(spec, name)
   expect(policy).toMatchObject(expected)
   expect(problems).toEqual([expect.stringContaining(sentence)])
 })
 
-test('the order of labels makes no difference, a port does', () => {
+test('compares ports, but not the order of labels', () => {
   const policy = (port: number, labels: object) =>
     projected({ podSelector: { matchLabels: labels }, ingress: [{ ports: [{ port }] }] }).policy
   expect(samePolicy(policy(80, { a: '1', b: '2' }), policy(80, { b: '2', a: '1' }))).toBe(true)

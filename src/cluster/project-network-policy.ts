@@ -1,23 +1,26 @@
-// NetworkPolicy object -> ClusterNetworkPolicy, and when two are the same. A peer, a port or a rule that makes no sense
-// admits nothing; a selector that makes no sense selects whatever it might; the rest of the policy counts. So no
-// mistake opens a pod that the policy was to protect, and each is told of in a sentence.
+// Converts a NetworkPolicy object to a ClusterNetworkPolicy, and compares two. An invalid peer, port or rule allows
+// nothing, and an invalid selector selects every pod that it might. The rest of the policy is used. So no mistake
+// exposes a pod that the policy should protect. Each mistake is reported in one sentence.
 import { isDeepStrictEqual } from 'node:util'
 import { cidrContains } from '../net/cidr.ts'
 import { withoutNulls } from './explicit-nulls.ts'
 import { asKubeObject, type KubeObject, keyOf } from './kube-object.ts'
-import { type LabelSelector, parseLabelSelector, parseSoundRequirements } from './label-selector.ts'
+import { type LabelSelector, parseLabelSelector, parseValidRequirements } from './label-selector.ts'
 import type { BlockPeer, ClusterNetworkPolicy, PodPeer, PolicyPeer, PolicyPort, PolicyRule } from './network-policy.ts'
 import type { Report } from './problem.ts'
 import { asFields, asText, listOf, shown } from './raw-values.ts'
 import { parsePortNumber, parseProtocol, parseServicePortName, parseSloppyCidr } from './service-fields.ts'
 
 type Fields = Readonly<Record<string, unknown>>
-/** Says of a field what the policy does without it, and why. */
-type Complain = (field: string, effect: string, error: unknown) => void
+/** Reports an invalid field: its path, what the policy does because of it, and the error. */
+type ReportField = (field: string, effect: string, error: unknown) => void
 
 const subdomain = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/
 
-/** @throws {TypeError} when the object has no name; nothing else of it is too bad to be enforced. */
+/**
+ * Projects a policy. Anything but a missing name leads to a policy that is stricter, not to an error.
+ * @throws {TypeError} when the object has no name.
+ */
 export function projectNetworkPolicy(
   raw: unknown,
   report: Report,
@@ -25,93 +28,92 @@ export function projectNetworkPolicy(
   // Null items of lists stay: each is refused below, where a peer, port or block less would admit more.
   const object = withoutNulls(asKubeObject(raw)) as KubeObject & { readonly spec?: unknown }
   const { namespace = '', name } = object.metadata
-  const complain: Complain = (field, effect, error) =>
-    report(
-      `NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${error instanceof Error ? error.message : String(error)}`,
-      'policy-closed',
-    )
-  return [keyOf(object), Object.freeze({ namespace, name, ...contentOf(name, object.spec, complain) })]
+  const reportField: ReportField = (field, effect, error) => {
+    const reason = error instanceof Error ? error.message : String(error)
+    report(`NetworkPolicy ${shown(keyOf(object))}: ${field} ${effect}: ${reason}`, 'policy-closed')
+  }
+  return [keyOf(object), Object.freeze({ namespace, name, ...contentOf(name, object.spec, reportField) })]
 }
 
-/** False as soon as anything that we keep differs. */
+/** Returns false when anything that we keep differs. */
 export function samePolicy(a: ClusterNetworkPolicy, b: ClusterNetworkPolicy): boolean {
   return isDeepStrictEqual(a, b)
 }
 
 type Content = Pick<ClusterNetworkPolicy, 'podSelector' | 'ingress' | 'egress'>
 
-function contentOf(name: string, raw: unknown, complain: Complain): Content {
+function contentOf(name: string, raw: unknown, reportField: ReportField): Content {
   try {
     const spec = asFields(raw === undefined ? {} : raw)
-    const { podSelector, sound } = selectionOf(spec['podSelector'] ?? {}, complain)
-    const types = typesOf(spec, complain)
+    const { podSelector, valid } = selectionOf(spec['podSelector'] ?? {}, reportField)
+    const types = typesOf(spec, reportField)
     if (!subdomain.test(name))
-      complain(
+      reportField(
         'metadata.name',
         'makes the policy admit nothing',
         new TypeError('Expected lower-case letters, digits, dashes and dots'),
       )
-    const admits = sound && subdomain.test(name)
+    const allows = valid && subdomain.test(name)
     const rules = (field: string, peers: string): readonly PolicyRule[] =>
-      admits ? rulesOf(spec[field], field, peers, complain) : []
+      allows ? rulesOf(spec[field], field, peers, reportField) : []
     return {
       podSelector,
       ingress: types.has('Ingress') ? rules('ingress', 'from') : undefined,
       egress: types.has('Egress') ? rules('egress', 'to') : undefined,
     }
   } catch (error) {
-    complain('spec', 'is taken to isolate every pod of the namespace', error)
+    reportField('spec', 'isolates every pod of the namespace', error)
     return { podSelector: [], ingress: [], egress: [] }
   }
 }
 
 /**
- * More pods than it should, where we cannot tell; then the policy must not admit anything either, since it would for
- * pods that it was not made for.
+ * Parses the podSelector. Without its invalid requirements it selects more pods than intended. The policy must then
+ * allow nothing, because it would allow that for pods it was not written for.
  */
-function selectionOf(raw: unknown, complain: Complain): { podSelector: LabelSelector; sound: boolean } {
-  let sound = true
-  const podSelector = parseSoundRequirements(raw, (why) => {
-    sound = false
-    complain(
+function selectionOf(raw: unknown, reportField: ReportField): { podSelector: LabelSelector; valid: boolean } {
+  let valid = true
+  const podSelector = parseValidRequirements(raw, (why) => {
+    valid = false
+    reportField(
       'spec.podSelector',
-      'is taken to select all pods that its other requirements select, and the policy admits nothing',
+      'selects all pods that match its other requirements, and the policy admits nothing',
       why,
     )
   })
-  return { podSelector, sound }
+  return { podSelector, valid }
 }
 
-/** Where it is not said: Ingress, and Egress if there are rules for it. */
-function typesOf(spec: Fields, complain: Complain): ReadonlySet<string> {
+/** Returns the policy types. The default is Ingress, and also Egress if there are egress rules. */
+function typesOf(spec: Fields, reportField: ReportField): ReadonlySet<string> {
   const given = listOf(spec['policyTypes'])
   if (given.length === 0) return new Set(listOf(spec['egress']).length > 0 ? ['Ingress', 'Egress'] : ['Ingress'])
   const unknown = given.find((type) => type !== 'Ingress' && type !== 'Egress')
   if (unknown === undefined) return new Set(given as string[])
-  complain(
+  reportField(
     'spec.policyTypes',
-    'is taken for Ingress and Egress',
+    'is read as Ingress and Egress',
     new TypeError(`Expected Ingress or Egress, got \`${shown(unknown)}\``),
   )
   return new Set(['Ingress', 'Egress'])
 }
 
-function rulesOf(raw: unknown, field: string, peersField: string, complain: Complain): readonly PolicyRule[] {
-  return each(listOf(raw), `spec.${field}`, complain, (item, at) => {
+function rulesOf(raw: unknown, field: string, peersField: string, reportField: ReportField): readonly PolicyRule[] {
+  return parseItems(listOf(raw), `spec.${field}`, reportField, (item, at) => {
     const rule = asFields(item)
     const [peers, ports] = [listOf(rule[peersField]), listOf(rule['ports'])]
     return Object.freeze({
-      peers: peers.length === 0 ? undefined : each(peers, `${at}.${peersField}`, complain, parsePeer),
-      ports: ports.length === 0 ? undefined : each(ports, `${at}.ports`, complain, parsePort),
+      peers: peers.length === 0 ? undefined : parseItems(peers, `${at}.${peersField}`, reportField, parsePeer),
+      ports: ports.length === 0 ? undefined : parseItems(ports, `${at}.ports`, reportField, parsePort),
     })
   })
 }
 
-/** Those that parse. What does not is left out, which closes: a list that was not empty stays a list. */
-function each<T>(
+/** Returns the items that parse. A list whose items are all invalid stays an empty list, which allows nothing. */
+function parseItems<T>(
   items: readonly unknown[],
   field: string,
-  complain: Complain,
+  reportField: ReportField,
   parse: (item: unknown, at: string) => T,
 ): readonly T[] {
   return Object.freeze(
@@ -120,7 +122,7 @@ function each<T>(
       try {
         return [parse(item, at)]
       } catch (error) {
-        complain(at, 'admits nothing', error)
+        reportField(at, 'admits nothing', error)
         return []
       }
     }),

@@ -27,7 +27,7 @@ function projected(raw: unknown) {
   return { key, value, problems }
 }
 
-test('what is kept of a Node', () => {
+test('keeps blocks and internal addresses of a Node', () => {
   const { key, value, problems } = projected(node)
   expect(key).toBe('worker-1')
   expect(value).toEqual({
@@ -47,7 +47,7 @@ test('what is kept of a Node', () => {
   expect(Object.isFrozen(value) && Object.isFrozen(value.podCidrs)).toBe(true)
 })
 
-test('a heartbeat changes nothing, a podCIDR does', () => {
+test('compares podCIDRs, but not heartbeats', () => {
   const beat = {
     ...node,
     metadata: { ...node.metadata, resourceVersion: '8' },
@@ -58,7 +58,7 @@ test('a heartbeat changes nothing, a podCIDR does', () => {
   expect(sameNode(projected(node).value, projected(moved).value)).toBe(false)
 })
 
-test('a Node that has only just come, and one that only podCIDR speaks of', () => {
+test('projects a new Node without podCIDRs, and an old one with podCIDR alone', () => {
   expect(projected({ metadata: { name: 'new' } }).value).toEqual({
     name: 'new',
     uid: '',
@@ -72,7 +72,7 @@ test('a Node that has only just come, and one that only podCIDR speaks of', () =
   expect(projected({ metadata: { name: 'old' }, spec: { podCIDR: '10.1.0.0/24' } }).value.podCidrs).toHaveLength(1)
 })
 
-test('a Node says where it is, and whether it is about to go', () => {
+test('reads the zone, and recognizes a Node that is about to be removed', () => {
   const zoned = { ...node, metadata: { ...node.metadata, labels: { 'topology.kubernetes.io/zone': 'east' } } }
   expect(projected(zoned).value).toMatchObject({ zone: 'east', leaving: false, networkUnavailable: false })
   expect(
@@ -85,7 +85,7 @@ test('a Node says where it is, and whether it is about to go', () => {
   ).toBe(false)
 })
 
-test('bad entries are left out one by one, and named', () => {
+test('leaves out invalid entries one by one and reports them', () => {
   const { value, problems } = projected({
     metadata: { name: 'odd' },
     spec: { podCIDRs: ['10.244.1.7/24', '10.244.2.0/24'] },
@@ -99,11 +99,12 @@ test('bad entries are left out one by one, and named', () => {
   expect(value.podCidrs).toEqual([{ family: 4, network: '10.244.2.0', prefix: 24 }])
   expect(value.internalAddresses).toEqual(['10.0.0.1'])
   expect(problems).toEqual([
-    'Node odd: spec.podCIDRs `10.244.1.7/24` is left out: Expected a CIDR without host bits, got `10.244.1.7/24` (did you mean 10.244.1.0/24?)',
+    'Node odd: spec.podCIDRs `10.244.1.7/24` is left out: ' +
+      'Expected a CIDR without host bits, got `10.244.1.7/24` (did you mean 10.244.1.0/24?)',
     'Node odd: status.addresses `worker-1.local` is left out: Expected an IP address, got `worker-1.local`',
   ])
 })
 
-test.each([[null], [{}], [{ metadata: { name: '' } }]])('%j is no object', (raw) => {
+test.each([[null], [{}], [{ metadata: { name: '' } }]])('rejects %j', (raw) => {
   expect(() => projected(raw)).toThrow('Expected an object with a metadata.name')
 })

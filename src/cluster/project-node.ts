@@ -1,5 +1,5 @@
-// Node object -> ClusterNode, and when two are the same. An entry that makes no sense is left out and reported; the
-// rest of the node still counts.
+// Converts a Node object to a ClusterNode, and compares two. Invalid entries are left out and reported; the rest of the
+// node is used.
 import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
@@ -21,7 +21,10 @@ interface RawNode extends KubeObject {
   }
 }
 
-/** @throws {TypeError} when the object has no name. */
+/**
+ * Projects a node.
+ * @throws {TypeError} when the object has no name.
+ */
 export function projectNode(raw: unknown, report: Report): readonly [key: string, node: ClusterNode] {
   const node = readObject(raw, 'Node', report) as RawNode
   const podCidrs = listOf(node.spec?.podCIDRs, 'spec.podCIDRs')
@@ -49,9 +52,7 @@ export function projectNode(raw: unknown, report: Report): readonly [key: string
   return [keyOf(node), value]
 }
 
-/**
- * False as soon as anything that we keep differs. Most updates of a Node are heartbeats, which change nothing of it.
- */
+/** Returns false when anything that we keep differs. Most updates of a Node are heartbeats, which change none of it. */
 export function sameNode(a: ClusterNode, b: ClusterNode): boolean {
   return isDeepStrictEqual(a, b)
 }

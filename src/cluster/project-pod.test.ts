@@ -13,7 +13,7 @@ function projected(raw: unknown) {
   return { key, value, problems }
 }
 
-test('what is kept of a Pod', () => {
+test('keeps phase, addresses, labels and ports of a Pod', () => {
   expect(projected(pod)).toEqual({
     key: 'shop/web-0',
     value: {
@@ -31,7 +31,7 @@ test('what is kept of a Pod', () => {
   })
 })
 
-test('a Pod that nobody has scheduled yet', () => {
+test('projects a Pod that is not scheduled yet', () => {
   expect(projected({ metadata: { name: 'a', namespace: 'n' } }).value).toMatchObject({
     node: undefined,
     phase: 'Pending',
@@ -40,7 +40,7 @@ test('a Pod that nobody has scheduled yet', () => {
   })
 })
 
-test('a bad address is left out and named', () => {
+test('leaves out an invalid address and reports it', () => {
   const { value, problems } = projected({ ...pod, status: { phase: 'Running', podIP: '10.244.1' } })
   expect(value.addresses).toEqual([])
   expect(problems).toEqual([
@@ -48,14 +48,14 @@ test('a bad address is left out and named', () => {
   ])
 })
 
-test('labels and addresses make a difference, conditions do not', () => {
+test('compares labels and addresses, but not conditions', () => {
   const ready = { ...pod, status: { ...pod.status, conditions: [{ type: 'Ready' }] } }
   expect(samePod(projected(pod).value, projected(ready).value)).toBe(true)
   const labelled = { ...pod, metadata: { ...pod.metadata, labels: { app: 'api' } } }
   expect(samePod(projected(pod).value, projected(labelled).value)).toBe(false)
 })
 
-test('ports that have a name are kept, those of sidecars too; a bad one is left out and named', () => {
+test('keeps named ports, including those of sidecars, and reports an invalid one', () => {
   const spec = {
     containers: [
       { ports: [{ name: 'http', containerPort: 8080 }, { containerPort: 1 }] },
@@ -76,7 +76,7 @@ test('ports that have a name are kept, those of sidecars too; a bad one is left 
   ])
 })
 
-test('a static pod goes by its own uid, which runtimes are told, and not by that of its mirror', () => {
+test('uses the uid of a static pod, which the runtime knows, instead of that of its mirror pod', () => {
   expect(
     projected({ ...pod, metadata: { ...pod.metadata, annotations: { 'kubernetes.io/config.mirror': 'a1b2' } } }).value
       .uid,

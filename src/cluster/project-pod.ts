@@ -1,5 +1,5 @@
-// Pod object -> ClusterPod, and when two are the same. An address that makes no sense is left out and reported; the
-// rest of the pod still counts.
+// Converts a Pod object to a ClusterPod, and compares two. An invalid address or port is left out and reported; the
+// rest of the pod is used.
 import { isDeepStrictEqual } from 'node:util'
 import { parseAddress } from '../net/address.ts'
 import { type KubeObject, keyOf, readObject } from './kube-object.ts'
@@ -28,7 +28,10 @@ interface RawContainer {
   readonly ports?: readonly { readonly name?: string; readonly protocol?: string; readonly containerPort?: number }[]
 }
 
-/** @throws {TypeError} when the object has no name. */
+/**
+ * Projects a pod.
+ * @throws {TypeError} when the object has no name.
+ */
 export function projectPod(raw: unknown, report: Report): readonly [key: string, pod: ClusterPod] {
   const pod = readObject(raw, 'Pod', report) as RawPod
   const { namespace = '', name, uid = '', labels = {}, annotations = {} } = pod.metadata
@@ -53,15 +56,15 @@ export function projectPod(raw: unknown, report: Report): readonly [key: string,
   return [keyOf(pod), value]
 }
 
-/** False as soon as anything that we keep differs. */
+/** Returns false when anything that we keep differs. */
 export function samePod(a: ClusterPod, b: ClusterPod): boolean {
   return isDeepStrictEqual(a, b)
 }
 
-// Of most pods: not one array each.
+// Shared by most pods, instead of an array for each.
 const noPorts: readonly ContainerPort[] = Object.freeze([])
 
-/** Those of sidecars too, which are init containers that keep running. */
+/** Returns the named ports of containers and of sidecars, which are init containers that keep running. */
 function namedPortsOf(pod: RawPod, report: Report): readonly ContainerPort[] {
   const containers = listOf(pod.spec?.containers, 'spec.containers')
   const sidecars = listOf(pod.spec?.initContainers, 'spec.initContainers').filter(

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { formatCidr } from '../net/cidr.ts'
 import { projectServiceCidr } from './project-service-cidr.ts'
 
-test('its blocks are kept; one that is none is left out and named', () => {
+test('keeps the valid blocks and reports an invalid one', () => {
   const problems: unknown[] = []
   const [key, cidrs] = projectServiceCidr(
     { metadata: { name: 'kubernetes' }, spec: { cidrs: ['10.254.0.0/16', '10.254.0.1/16', 'fd00:254::/112'] } },

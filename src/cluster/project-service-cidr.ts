@@ -1,4 +1,4 @@
-// ServiceCIDR object -> the blocks that the API server takes ClusterIPs from.
+// Converts a ServiceCIDR object to the blocks from which the API server allocates ClusterIPs.
 import { isDeepStrictEqual } from 'node:util'
 import { type Cidr, parseCidr } from '../net/cidr.ts'
 import { type KubeObject, keyOf, readObject } from './kube-object.ts'
@@ -13,8 +13,8 @@ interface RawServiceCidr extends KubeObject {
 }
 
 /**
- * One that is being deleted counts: addresses of it are in use until it is gone.
- * @throws {TypeError} when it has no name.
+ * Projects a ServiceCIDR. One that is being deleted counts too: its addresses are in use until it is gone.
+ * @throws {TypeError} when the object has no name.
  */
 export function projectServiceCidr(raw: unknown, report: Report): readonly [key: string, cidrs: ServiceCidrs] {
   const object = readObject(raw, 'ServiceCIDR', report) as RawServiceCidr

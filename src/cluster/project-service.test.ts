@@ -42,7 +42,7 @@ function withSpec(spec: Record<string, unknown>) {
   return projected({ ...service, spec: { ...service.spec, ...spec } })
 }
 
-test('what is kept of a Service', () => {
+test('keeps the fields of a Service that the proxy needs', () => {
   expect(projected(service)).toEqual({
     key: 'shop/web',
     value: {
@@ -72,11 +72,11 @@ test.each([
   ['headless', { clusterIP: 'None', clusterIPs: ['None'] }],
   ['not allocated yet', { clusterIP: '', clusterIPs: undefined }],
   ['an external name, even with a cluster IP', { type: 'ExternalName' }],
-])('nothing is kept of a Service that is %s', (_, spec) => {
+])('drops a Service that is %s', (_, spec) => {
   expect(withSpec(spec)).toEqual({ key: undefined, value: undefined, problems: [] })
 })
 
-test("nothing is kept of another proxy's Service", () => {
+test('drops a Service of another proxy', () => {
   const labels = { 'service.kubernetes.io/service-proxy-name': '' }
   expect(projected({ ...service, metadata: { ...service.metadata, labels } }).value).toBeUndefined()
 })
@@ -90,12 +90,12 @@ test.each([
   [
     { clusterIPs: ['10.254.0.10', '10.254.0.11'] },
     { clusterIps: ['10.254.0.10'] },
-    'spec.clusterIPs `10.254.0.11` is left out: Expected an address of IPv6, as spec.ipFamilies has it',
+    'spec.clusterIPs `10.254.0.11` is left out: Expected an IPv6 address, as spec.ipFamilies says',
   ],
   [
     { clusterIPs: ['10.254.0.10', '10.254.0.11'], ipFamilies: [] },
     { clusterIps: ['10.254.0.10'] },
-    'spec.clusterIPs `10.254.0.11` is left out: Expected one address of IPv4',
+    'spec.clusterIPs `10.254.0.11` is left out: Expected at most one IPv4 address',
   ],
   [
     {
@@ -125,7 +125,8 @@ test.each([
   [
     { ports: [{ name: 'a"b', port: 80 }] },
     { ports: [] },
-    'spec.ports `{"name":"a\\"b","port":80}` is left out: Expected a name of 1 to 63 lower-case letters, digits or dashes, got `a"b`',
+    'spec.ports `{"name":"a\\"b","port":80}` is left out: ' +
+      'Expected a name of 1 to 63 lower-case letters, digits or dashes, got `a"b`',
   ],
   [
     { ports: [{ port: 80 }, { port: 81 }] },
@@ -145,15 +146,15 @@ test.each([
   [
     { sessionAffinityConfig: { clientIP: { timeoutSeconds: 0 } } },
     { affinitySeconds: 10_800 },
-    'spec.sessionAffinityConfig `0` is left out: Expected timeoutSeconds from 1 to 86400 (it is 10800 now)',
+    'spec.sessionAffinityConfig `0` is left out: Expected timeoutSeconds from 1 to 86400; using 10800',
   ],
-])('of %o what makes no sense is left out and named, and the rest kept', (spec, kept, problem) => {
+])('leaves out the invalid part of %o, reports it, and keeps the rest', (spec, kept, problem) => {
   const { value, problems } = withSpec(spec)
   expect(value).toMatchObject({ name: 'web', clusterIps: expect.arrayContaining(['10.254.0.10']), ...kept })
   expect(problems).toEqual([`Service shop/web: ${problem}`])
 })
 
-test('a name that is none is refused whole', () => {
+test('rejects a Service with an invalid name', () => {
   expect(() => projected({ ...service, metadata: { ...service.metadata, name: 'web" -j ACCEPT' } })).toThrow(
     'Expected a name of 1 to 63 lower-case letters, digits or dashes, got `web" -j ACCEPT`',
   )
@@ -162,7 +163,7 @@ test('a name that is none is refused whole', () => {
   )
 })
 
-test('no text of a Service gets past its fields: what is kept is names, numbers and addresses', () => {
+test('keeps only names, numbers and addresses, whatever text a Service contains', () => {
   const text = fc.oneof(
     fc.string(),
     fc.constantFrom('80', 'a -j ACCEPT', '"\n-A INPUT', '10.0.0.1 -j', '::', '__proto__'),
@@ -182,7 +183,7 @@ test('no text of a Service gets past its fields: what is kept is names, numbers 
   )
 })
 
-test('a policy makes a difference, a label does not', () => {
+test('compares traffic policies, but not labels', () => {
   const { value } = projected(service)
   expect(sameService(value!, projected({ ...service, metadata: { ...service.metadata, labels: {} } }).value!)).toBe(
     true,

@@ -1,5 +1,5 @@
-// Service object -> ClusterService, and when two are the same. An entry that makes no sense is left out and reported;
-// the rest of the Service still counts.
+// Converts a Service object to a ClusterService, and compares two. Invalid entries are left out and reported; the rest
+// of the Service is used.
 import { isDeepStrictEqual } from 'node:util'
 import { type Address, familyOf } from '../net/address.ts'
 import { createdAtOf, type KubeObject, keyOf, readObject } from './kube-object.ts'
@@ -49,8 +49,10 @@ interface RawPort {
 const defaultAffinitySeconds = 10_800
 
 /**
- * Undefined where there is nothing to proxy: ExternalName, headless, no ClusterIP yet, or another proxy's.
- * @throws {TypeError} when namespace or name is none.
+ * Projects a Service.
+ * @returns undefined when there is nothing to proxy: an ExternalName or headless Service, one without a ClusterIP yet,
+ * or one of another proxy.
+ * @throws {TypeError} when namespace or name is not a DNS label.
  */
 export function projectService(
   raw: unknown,
@@ -103,7 +105,7 @@ export function projectService(
   return [keyOf(service), value]
 }
 
-/** False as soon as anything that we keep differs. */
+/** Returns false when anything that we keep differs. */
 export function sameService(a: ClusterService, b: ClusterService): boolean {
   return isDeepStrictEqual(a, b)
 }
@@ -111,8 +113,8 @@ export function sameService(a: ClusterService, b: ClusterService): boolean {
 type LeftOut = (value: unknown, why: string) => void
 
 /**
- * Reads clusterIPs[i] as an address of ipFamilies[i], or of its own family where the lists do not match: an API server
- * from before dual-stack has no ipFamilies.
+ * Returns the ClusterIPs, at most one of each family. clusterIPs[i] has the family ipFamilies[i], or its own where the
+ * lists do not match: an API server older than dual-stack does not set ipFamilies.
  */
 function clusterIpsOf(
   { clusterIP = '', clusterIPs, ipFamilies }: NonNullable<RawService['spec']>,
@@ -131,8 +133,8 @@ function clusterIpsOf(
         const address = parseSloppyAddress(each)
         const family = familyOf(address)
         if ((families[index] ?? `IPv${family}`) !== `IPv${family}`)
-          throw new TypeError(`Expected an address of ${families[index]}, as spec.ipFamilies has it`)
-        if (addresses.has(family)) throw new TypeError(`Expected one address of IPv${family}`)
+          throw new TypeError(`Expected an ${families[index]} address, as spec.ipFamilies says`)
+        if (addresses.has(family)) throw new TypeError(`Expected at most one IPv${family} address`)
         addresses.set(family, address)
       },
       leftOut,
@@ -170,7 +172,7 @@ function affinitySecondsOf(value: unknown, leftOut: LeftOut): number {
   if (value === undefined) return defaultAffinitySeconds
   const parse = (seconds: unknown): number => {
     if (Number.isInteger(seconds) && Number(seconds) >= 1 && Number(seconds) <= 86_400) return Number(seconds)
-    throw new TypeError(`Expected timeoutSeconds from 1 to 86400 (it is ${defaultAffinitySeconds} now)`)
+    throw new TypeError(`Expected timeoutSeconds from 1 to 86400; using ${defaultAffinitySeconds}`)
   }
   return parseEach([value], parse, leftOut)[0] ?? defaultAffinitySeconds
 }

@@ -1,17 +1,17 @@
-// An outage of the API server makes its reflectors wait, each for a time of its own. The first of them that is answered
-// again ends the waits of the others.
+// The end of an API server outage. During an outage each reflector waits on its own; the first one that gets an answer
+// after a full wait ends the waits of the others.
 //
-// One whose wait was ended so tells nobody of its answer: else two that are answered and broken off again and again
-// would keep each other from ever waiting.
+// A reflector whose wait was cut short this way does not announce its answer. Otherwise two reflectors that are
+// answered and disconnected again and again would keep each other from ever waiting.
 export class Recovery {
   #next = new AbortController()
 
-  /** Fires at the next recovery: take it before you ask the server, so that none is missed while you do. */
+  /** Fires at the next recovery. Read it before sending a request, so that a recovery meanwhile is not missed. */
   get next(): AbortSignal {
     return this.#next.signal
   }
 
-  /** The server has answered somebody who had waited to the end. */
+  /** Announces that the server has answered a reflector after a full wait. */
   announce(): void {
     const now = this.#next
     this.#next = new AbortController()

@@ -8,7 +8,7 @@ import { FakeClock, StoppedClock } from '../../test/support/fake-clock.ts'
 import { asKubeObject, keyOf } from './kube-object.ts'
 import { Reflector, type ReflectorSettings } from './reflector.ts'
 
-/** What the tests keep of an object: its label `v`, which it must have been given a sane value. */
+/** Projects an object to its label `v`. The value "bad" cannot be read, and "hidden" is dropped. */
 function project(raw: unknown): readonly [string, string] | undefined {
   const object = asKubeObject(raw)
   const value = object.metadata.labels?.['v'] ?? ''
@@ -25,7 +25,7 @@ function connectionTo(server: FakeApiServer, credentials = anyone): ApiConnectio
   })
 }
 
-/** A reflector of the server, not yet running, and all that a test wants to know of it. */
+/** Builds a reflector that does not run yet, with everything that tests observe. */
 function reflectorOf(
   server: FakeApiServer,
   settings: Partial<ReflectorSettings<string>> & { credentials?: Omit<Credentials, 'servers'> } = {},
@@ -84,7 +84,7 @@ async function eventually(assertion: () => void): Promise<void> {
   await vi.waitFor(assertion, { interval: 2, timeout: 20_000 })
 }
 
-/** The same objects here as there, and a watch open for what comes. */
+/** Waits until a watch is open and the reflector holds the server's objects. */
 async function converged(reflector: Reflector<string>, server: FakeApiServer): Promise<void> {
   await eventually(() => {
     expect(reflector.status().state).toBe('watching')
@@ -93,7 +93,7 @@ async function converged(reflector: Reflector<string>, server: FakeApiServer): P
   })
 }
 
-test('the list streams on into the watch: one request for everything', async () => {
+test('lists and watches in one request', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   server.put('b', { v: '1' })
@@ -122,7 +122,7 @@ test('the list streams on into the watch: one request for everything', async () 
   })
 })
 
-test('an empty cluster is synced too, and says so', async () => {
+test('signals that an empty collection is synced', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start, signals } = reflectorOf(server)
   void start()
@@ -131,7 +131,7 @@ test('an empty cluster is synced too, and says so', async () => {
   await eventually(() => expect(signals()).toBe(1))
 })
 
-test('what changes nothing that is kept makes no new snapshot and no signal; a burst makes one', async () => {
+test('keeps the snapshot and does not signal when nothing kept changes, and signals a burst once', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   const { reflector, start, signals } = reflectorOf(server)
@@ -157,7 +157,7 @@ test('what changes nothing that is kept makes no new snapshot and no signal; a b
   expect(snapshot.size).toBe(1)
 })
 
-test('an object that is no longer wanted goes', async () => {
+test('removes an object that the projection drops', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   const { reflector, start } = reflectorOf(server)
@@ -168,7 +168,7 @@ test('an object that is no longer wanted goes', async () => {
   expect(reflector.snapshot.size).toBe(0)
 })
 
-test('lines split over chunks, inside UTF-8 sequences too', async () => {
+test('reads lines that are split over chunks, even within UTF-8 sequences', async () => {
   await using server = await FakeApiServer.start()
   server.chunkBytes = 3
   server.put('a', { v: 'größer → ∞' })
@@ -180,7 +180,7 @@ test('lines split over chunks, inside UTF-8 sequences too', async () => {
   expect(reflector.snapshot.get('default/b')).toBe('🚢🚢')
 })
 
-test('a connection cut in the middle of a line goes on from the last whole one', async () => {
+test('resumes from the last complete line after a connection broke in the middle of one', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server)
   void start()
@@ -195,7 +195,7 @@ test('a connection cut in the middle of a line goes on from the last whole one',
   expect(server.requests.at(-1)!.get('resourceVersion')).toBe('2')
 })
 
-test('the end of a watch that lived is no failure: the next one follows at once', async () => {
+test('opens the next watch at once when the server ends one, and does not warn', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start, clock, warnings } = reflectorOf(server)
   void start()
@@ -209,7 +209,7 @@ test('the end of a watch that lived is no failure: the next one follows at once'
   expect(warnings()).toEqual([])
 })
 
-test('a server that takes the request and never answers is given up', async () => {
+test('gives up a request that the server does not answer', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   server.faults.push(
@@ -223,7 +223,7 @@ test('a server that takes the request and never answers is given up', async () =
   expect(server.requests).toHaveLength(3)
 })
 
-test('a watch that outlives its deadline is cut off and goes on from its place', async () => {
+test('cuts off a watch that outlives its deadline, and resumes it', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server, { limits: { watchSeconds: 0, graceMs: 50 } })
   void start()
@@ -235,7 +235,7 @@ test('a watch that outlives its deadline is cut off and goes on from its place',
 })
 
 test.each(['status', 'event'] as const)(
-  '410 (%s) leads to a new list, and what went meanwhile is gone',
+  'lists again after 410 (%s), and drops what was deleted meanwhile',
   async (how) => {
     await using server = await FakeApiServer.start()
     server.expiresBy = how
@@ -257,7 +257,7 @@ test.each(['status', 'event'] as const)(
   },
 )
 
-test('410 in the middle of a watch', async () => {
+test('lists again after 410 in the middle of a watch', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   const { reflector, start } = reflectorOf(server)
@@ -270,7 +270,7 @@ test('410 in the middle of a watch', async () => {
   expect(reflector.snapshot).toBe(snapshot)
 })
 
-test('a server without WatchList is read in pages, and never asked for it again', async () => {
+test('reads pages from a server without WatchList, and does not try WatchList again', async () => {
   await using server = await FakeApiServer.start()
   server.streamsLists = false
   for (let i = 0; i < 1200; i++) server.put(`p${i}`, { v: String(i) })
@@ -292,7 +292,7 @@ test('a server without WatchList is read in pages, and never asked for it again'
   expect(warnings().some((text) => text.includes('400'))).toBe(false)
 })
 
-test('a `continue` that expires costs one list in one piece', async () => {
+test('lists once without pages when a continue token expires', async () => {
   await using server = await FakeApiServer.start()
   server.streamsLists = false
   for (let i = 0; i < 600; i++) server.put(`p${i}`)
@@ -304,7 +304,7 @@ test('a `continue` that expires costs one list in one piece', async () => {
   expect(clock.sleeps).toEqual([])
 })
 
-test('a stream that ends before its list is complete shows nothing, and pages are read instead', async () => {
+test('reads pages, and shows no partial list, when the stream ends before its list is complete', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   server.faults.push((response) => response.end(line('ADDED', { metadata: { name: 'ghost', namespace: 'default' } })))
@@ -314,7 +314,7 @@ test('a stream that ends before its list is complete shows nothing, and pages ar
   expect(server.requests[1]!.get('limit')).toBe('500')
 })
 
-test('a list that the server breaks off at once, as with an old etcd, is read in pages; the next one is tried again', async () => {
+test('reads pages when the server ends a streamed list at once (old etcd), and streams the next list', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   const breakOff: Fault = (response) =>
@@ -340,7 +340,7 @@ test('a list that the server breaks off at once, as with an old etcd, is read in
   expect(server.requests.filter((query) => query.has('sendInitialEvents'))).toHaveLength(2)
 })
 
-test('a bookmark moves the place on', async () => {
+test('resumes from a bookmark', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server)
   void start()
@@ -355,18 +355,18 @@ test('a bookmark moves the place on', async () => {
   expect(reflector.status().relists).toBe(0)
 })
 
-test('a token refused with 401 is read anew', async () => {
+test('reloads a token that was rejected with 401', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   let token = 'old'
   const tokens: unknown[] = []
-  const heard =
+  const recorded =
     (then: Fault): Fault =>
     (response, serve, request) => {
       tokens.push(request.headers.authorization)
       then(response, serve, request)
     }
-  server.faults.push(heard(refuse(401)), heard(proper))
+  server.faults.push(recorded(refuse(401)), recorded(proper))
   const credentials = {
     requestOptions: async () => ({ headers: { Authorization: `Bearer ${token}` } }),
     reload: () => void (token = 'new'),
@@ -378,7 +378,7 @@ test('a token refused with 401 is read anew', async () => {
   expect(clock.sleeps).toEqual([])
 })
 
-test('without a better token 401 is waited out', async () => {
+test('backs off after 401 when the credentials have not changed', async () => {
   await using server = await FakeApiServer.start()
   server.faults.push(refuse(401), refuse(401), refuse(403))
   const { reflector, start, clock } = reflectorOf(server)
@@ -388,7 +388,7 @@ test('without a better token 401 is waited out', async () => {
   expect(clock.sleeps).toHaveLength(3)
 })
 
-test('429 is given the time it asks for', async () => {
+test('waits as long as Retry-After asks, up to five minutes', async () => {
   await using server = await FakeApiServer.start()
   server.faults.push(refuse(429, { 'retry-after': '7' }), refuse(429, { 'retry-after': '999999' }))
   const { reflector, start, clock } = reflectorOf(server)
@@ -397,7 +397,7 @@ test('429 is given the time it asks for', async () => {
   expect(clock.sleeps).toEqual([7000, 300_000])
 })
 
-test('a long outage is waited out with growing pauses, one request each and one warning', async () => {
+test('backs off during a long outage with one request per wait and one warning', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   server.faults.push(...Array.from({ length: 40 }, () => refuse(503)))
@@ -410,7 +410,7 @@ test('a long outage is waited out with growing pauses, one request each and one 
   expect(warnings()).toHaveLength(1)
 })
 
-test('an outage ends for all reflectors when it ends for one', async () => {
+test('ends the wait of every reflector when one is answered', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   server.faults.push(refuse(503), refuse(503))
@@ -425,7 +425,7 @@ test('an outage ends for all reflectors when it ends for one', async () => {
   expect(server.requests).toHaveLength(4)
 })
 
-test('a kind that the server does not have is asked for with growing pauses and one warning, until an upgrade brings it', async () => {
+test('backs off with one warning while the server does not know the resource, until an upgrade adds it', async () => {
   await using server = await FakeApiServer.start()
   server.put('a', { v: '1' })
   const notFound: Fault = (response) =>
@@ -439,7 +439,7 @@ test('a kind that the server does not have is asked for with growing pauses and 
   expect(warnings()).toEqual([expect.stringContaining('404')])
 })
 
-test('a place that is refused three times is given up for a list', async () => {
+test('lists again after three rejections of the resourceVersion', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start } = reflectorOf(server)
   void start()
@@ -458,7 +458,7 @@ test.each<[string, Fault]>([
   ['breaks each connection', (response) => response.destroy()],
   ['sends nonsense', (response) => response.end('nonsense\n')],
   ['sends null events', (response) => response.end(line('ADDED', null))],
-])('a server that %s is never asked without a pause', async (_, fault) => {
+])('pauses between requests to a server that %s', async (_, fault) => {
   await using server = await FakeApiServer.start()
   server.faults.push(...Array.from({ length: 30 }, () => fault))
   const { reflector, start, clock } = reflectorOf(server)
@@ -468,7 +468,7 @@ test.each<[string, Fault]>([
   expect(clock.sleeps.at(-1)).toBeGreaterThan(10_000)
 })
 
-test('a watch that ends as soon as it began is opened again with growing pauses', async () => {
+test('reopens a watch that ends at once with growing pauses', async () => {
   await using server = await FakeApiServer.start()
   const { reflector, start, clock } = reflectorOf(server)
   void start()
@@ -481,7 +481,7 @@ test('a watch that ends as soon as it began is opened again with growing pauses'
   expect(reflector.status()).toMatchObject({ relists: 0, lastError: undefined })
 })
 
-test('an object that cannot be read is kept out, one that was good stays, and each is told once', async () => {
+test('leaves out an unreadable object, keeps its last good value, and warns once for each', async () => {
   await using server = await FakeApiServer.start()
   server.put('good', { v: '1' })
   server.put('never', { v: 'bad' })
@@ -494,7 +494,7 @@ test('an object that cannot be read is kept out, one that was good stays, and ea
   await eventually(() => expect(kept(reflector)).toEqual({ 'default/good': '1', 'default/last': '1' }))
   expect(warnings()).toEqual([
     'default/never of /api/v1/things cannot be read and is left out: Expected a good label, got `bad`',
-    'default/good of /api/v1/things cannot be read and stays as it was: Expected a good label, got `bad`',
+    'default/good of /api/v1/things cannot be read and keeps its previous value: Expected a good label, got `bad`',
   ])
   server.compact()
   server.send(line('ERROR', { code: 410 }))
@@ -510,7 +510,7 @@ test('an object that cannot be read is kept out, one that was good stays, and ea
 test.each<[string, Fault]>([
   ['is watching', proper],
   ['waits for an answer', () => {}],
-])('the signal stops a reflector that %s', async (_, fault) => {
+])('stops a reflector that %s when the signal fires', async (_, fault) => {
   await using server = await FakeApiServer.start()
   server.faults.push(fault)
   const { reflector, start, stop } = reflectorOf(server)
@@ -523,10 +523,10 @@ test.each<[string, Fault]>([
 })
 
 type Step = (server: FakeApiServer) => void
-/** Lets reflector and server have some turns. */
+/** Lets reflector and server run for some turns of the event loop. */
 const pause: Step = () => {}
 
-test('whatever happens, it ends at the state of the server', async () => {
+test('converges to the state of the server after any sequence of changes and faults', async () => {
   const name = fc.constantFrom('a', 'b', 'c', 'd')
   const value = fc.constantFrom('1', '2', 'hidden')
   const change: fc.Arbitrary<Step> = fc.oneof(
@@ -577,7 +577,7 @@ test('whatever happens, it ends at the state of the server', async () => {
           if (step === pause) for (let turn = 0; turn < 10; turn++) await setImmediate()
           else step(server)
         }
-        // Half a line may be the last that was sent: no server leaves it at that.
+        // The last text sent may be half a line, which a real server never leaves without an end of the connection.
         server.cutWatches()
         await converged(reflector, server)
         expect(server.requests.length).toBeLessThanOrEqual(2 * clock.sleeps.length + 6)

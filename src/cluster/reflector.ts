@@ -1,27 +1,28 @@
-// Keeps a small copy of one kind of object in step with the API server, for ever.
+// Keeps a projected copy of one collection of objects in sync with the API server.
 //
-// One loop: without a place in the server's history it lists, and the list streams straight on into a watch (WatchList;
-// in pages where the server has none). With a place it watches from there. The server ends each watch after some
-// minutes and the next one goes on from the last event or bookmark. Any failure is waited out (retries.ts); a place
-// that the server has forgotten (410) or keeps refusing is given up for a new list. Nothing but the signal stops it.
+// The loop is that of client-go's reflector. Without a resourceVersion it lists, and the list streams straight into a
+// watch (WatchList); from a server that cannot stream lists it reads pages. With a resourceVersion it watches from
+// there. The server ends each watch after some minutes, and the next watch resumes from the last event or bookmark.
+// After any failure it backs off (retries.ts). It lists again when the server answers 410, or keeps rejecting the
+// resourceVersion. Only the signal stops it.
 import type { Logger } from 'pino'
 import type { ApiConnection, Query, StreamLimits } from './api-connection.ts'
 import { ApiError } from './api-error.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
-import { ObjectStore, type Projection, type Refill } from './object-store.ts'
+import { ObjectStore, type Projection, type Replacement } from './object-store.ts'
 import { pagedList } from './paged-list.ts'
 import type { Problem } from './problem.ts'
 import { Retries } from './retries.ts'
-import { openWatch, WatchBroken, type WatchEvent } from './watch-stream.ts'
+import { openWatch, WatchError, type WatchEvent } from './watch-stream.ts'
 
 export interface ReflectorSettings<T> {
   readonly api: ApiConnection
   /** "/api/v1/nodes" */
   readonly path: string
-  /** What to ask for of all of it, as the API writes it: field "spec.nodeName=worker-1", label "app=web". */
+  /** Selectors in the API's notation: field "spec.nodeName=worker-1", label "app=web". */
   readonly selector?: { readonly field?: string; readonly label?: string }
   readonly project: Projection<T>
-  /** Whether a consumer could not tell the two apart: then nothing changed, and the older one is kept. */
+  /** Returns true when no consumer can tell the two apart: the older value is kept and nothing is signalled. */
   equals(a: T, b: T): boolean
   readonly log: Pick<Logger, 'debug' | 'info' | 'warn'>
   readonly clock?: Clock
@@ -29,14 +30,14 @@ export interface ReflectorSettings<T> {
 }
 
 export interface ReflectorLimits {
-  /** ms until an answer must have begun. */
+  /** ms until the response headers must have arrived. */
   readonly headersTimeoutMs: number
   /**
-   * Seconds after which the server is asked to end a watch: this and up to twice this, so that no two reflectors keep
-   * step.
+   * Seconds after which the server is asked to end a watch. The value is randomized between this and twice this, so
+   * that reflectors do not reconnect at the same time.
    */
   readonly watchSeconds: number
-  /** ms that the server may be late with it. */
+  /** ms that the server may exceed that time before the watch is cut off. */
   readonly graceMs: number
 }
 
@@ -44,21 +45,21 @@ export interface ReflectorStatus {
   readonly state: 'listing' | 'watching' | 'waiting' | 'stopped'
   readonly synced: boolean
   readonly objects: number
-  /** Lists begun after the first one was complete: each means that the place in history was lost. */
+  /** Lists begun after the first complete one; each means that the resourceVersion was lost. */
   readonly relists: number
-  /** Watches opened from a place: where another one ended, or where a paged list was made. */
+  /** Watches opened from a resourceVersion: after another watch ended, or after a paged list. */
   readonly reconnects: number
-  /** ms since the epoch, bookmarks and lists included. */
+  /** ms since the epoch; bookmarks and lists count. */
   readonly lastEventAt: number | undefined
-  /** The last failure, until a watch is open again. */
+  /** The last failure, until a watch is open. */
   readonly lastError: string | undefined
 }
 
 const defaultLimits: ReflectorLimits = { headersTimeoutMs: 30_000, watchSeconds: 300, graceMs: 30_000 }
-/** A watch that ends sooner than this is not followed by another at once. */
+/** A watch that ends sooner than this many ms is not followed by another at once. */
 const shortWatchMs = 1000
-/** So many refusals in a row to go on from our place, and it is given up: a list cures whatever is wrong with it. */
-const refusalsBorne = 3
+/** After this many rejected watches in a row the resourceVersion is dropped, because a list resolves any cause. */
+const maxRejections = 3
 
 export class Reflector<T> {
   readonly #settings: ReflectorSettings<T>
@@ -68,15 +69,15 @@ export class Reflector<T> {
   readonly #store: ObjectStore<T>
   readonly #selector: Query
   readonly #firstSync = Promise.withResolvers<void>()
-  /** The resourceVersion up to which the store is right; undefined when only a new list can make it right. */
-  #place: string | undefined
-  /** False once the server has shown that it cannot stream a list. */
+  /** The resourceVersion that the store reflects; undefined when only a new list can bring it up to date. */
+  #resourceVersion: string | undefined
+  /** False once the server has shown that it does not support WatchList. */
   #streamsLists = true
   #synced = false
   #state: ReflectorStatus['state'] = 'stopped'
   #relists = 0
   #reconnects = 0
-  #refusals = 0
+  #rejections = 0
   #lastEventAt: number | undefined
 
   constructor(settings: ReflectorSettings<T>) {
@@ -89,27 +90,27 @@ export class Reflector<T> {
     this.#store = new ObjectStore({ ...settings, warn: (problem) => log.warn({ resource: path }, problem) })
   }
 
-  /** By "ns/name", or "name". A new map only when something changed; its order means nothing. */
+  /** The objects by "namespace/name", or "name". A new map after each change; the order is not defined. */
   get snapshot(): ReadonlyMap<string, T> {
     return this.#store.snapshot
   }
 
-  /** What is wrong with objects as they are now: each was said in the log once. */
+  /** The problems of the current objects. Each was logged once. */
   get problems(): readonly Problem[] {
     return this.#store.problems
   }
 
-  /** Whether a list has been complete once. It stays true: a snapshot that is minutes old beats none. */
+  /** Whether a list has completed. It stays true during outages: an outdated snapshot is better than none. */
   get synced(): boolean {
     return this.#synced
   }
 
-  /** Never rejects; stays pending while there was no complete list. */
+  /** Resolves when the first list is complete. Never rejects. */
   async whenSynced(): Promise<void> {
     await this.#firstSync.promise
   }
 
-  /** Calls back once per burst when the snapshot has changed, and when the first list is complete, empty or not. */
+  /** Calls back once per burst of changes, and when the first list is complete, even if it is empty. */
   onChange(listener: () => void): void {
     this.#store.onChange(listener)
   }
@@ -126,15 +127,18 @@ export class Reflector<T> {
     }
   }
 
-  /** Resolves after the signal, and never rejects. */
+  /** Runs until the signal fires. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       try {
         this.#retries.begin()
-        const restMs = await (this.#place === undefined ? this.#list(signal) : this.#goOn(signal, this.#place))
-        if (restMs === 0) continue
+        const resourceVersion = this.#resourceVersion
+        const pauseMs = await (resourceVersion === undefined
+          ? this.#list(signal)
+          : this.#resume(signal, resourceVersion))
+        if (pauseMs === 0) continue
         this.#state = 'waiting'
-        await this.#clock.sleep(restMs, signal)
+        await this.#clock.sleep(pauseMs, signal)
       } catch (error) {
         if (!signal.aborted) await this.#failed(error, signal)
       }
@@ -142,7 +146,7 @@ export class Reflector<T> {
     this.#state = 'stopped'
   }
 
-  /** @returns ms to wait before the next step, as do #goOn and #follow. */
+  /** @returns ms to wait before the next step, like #resume and #watch. */
   async #list(signal: AbortSignal): Promise<number> {
     this.#state = 'listing'
     if (this.#synced) this.#relists += 1
@@ -151,22 +155,20 @@ export class Reflector<T> {
 
   async #streamList(signal: AbortSignal): Promise<number> {
     try {
-      return await this.#follow(
+      return await this.#watch(
         signal,
         { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' },
-        this.#store.refill(),
+        this.#store.replace(),
       )
     } catch (error) {
-      const refused = error instanceof ApiError && (error.status === 400 || error.status === 422)
-      // A server whose etcd is too old for it accepts the watch and breaks it off at once (k8s.io/apiserver
-      // cacher.Watch): as client-go, read pages this time.
-      const broken = error instanceof WatchBroken && this.#place === undefined
-      if (!refused && !broken) throw error
-      this.#settings.log.info(
-        { resource: this.#settings.path },
-        `The API server does not stream this list; reading ${this.#settings.path} in pages (${error.message})`,
-      )
-      this.#streamsLists = !refused
+      const rejected = error instanceof ApiError && (error.status === 400 || error.status === 422)
+      // A server whose etcd is too old for WatchList accepts the watch and ends it with an ERROR event
+      // (k8s.io/apiserver cacher.Watch). Like client-go, read pages this time and try again with the next list.
+      const failed = error instanceof WatchError && this.#resourceVersion === undefined
+      if (!rejected && !failed) throw error
+      const { path, log } = this.#settings
+      log.info({ resource: path, error: error.message }, 'the API server cannot stream this list; reading pages')
+      this.#streamsLists = !rejected
       return await this.#pageList(signal)
     }
   }
@@ -174,19 +176,21 @@ export class Reflector<T> {
   async #pageList(signal: AbortSignal): Promise<number> {
     const { api, path } = this.#settings
     const { headersTimeoutMs } = this.#limits
-    this.#listed(await pagedList(api, path, this.#selector, { signal, headersTimeoutMs }, () => this.#store.refill()))
+    const replace = (): Replacement => this.#store.replace()
+    this.#listed(await pagedList(api, path, this.#selector, { signal, headersTimeoutMs }, replace))
     return 0
   }
 
-  async #goOn(signal: AbortSignal, place: string): Promise<number> {
+  async #resume(signal: AbortSignal, resourceVersion: string): Promise<number> {
     this.#reconnects += 1
-    return await this.#follow(signal, { resourceVersion: place })
+    return await this.#watch(signal, { resourceVersion })
   }
 
   /**
-   * One watch from its request to its end. With a refill, what comes before the bookmark that ends the list goes there.
+   * Runs one watch from request to end. With a replacement, the events up to the bookmark that ends the initial list go
+   * there.
    */
-  async #follow(signal: AbortSignal, from: Query, refill?: Refill): Promise<number> {
+  async #watch(signal: AbortSignal, from: Query, replacement?: Replacement): Promise<number> {
     const { api, path } = this.#settings
     const seconds = Math.floor(this.#limits.watchSeconds * (1 + this.#clock.random()))
     const limits: StreamLimits = {
@@ -195,50 +199,47 @@ export class Reflector<T> {
       deadlineMs: seconds * 1000 + this.#limits.graceMs,
     }
     const openedAt = this.#clock.now()
-    let filling = refill
+    let initialList = replacement
     let events = 0
     const stream = await openWatch(api, path, { ...this.#selector, ...from, timeoutSeconds: seconds }, limits)
     this.#retries.answered()
-    if (filling === undefined) this.#watching()
+    if (initialList === undefined) this.#watching()
     for await (const event of stream) {
       events += 1
       this.#lastEventAt = this.#clock.now()
-      if (filling === undefined) this.#apply(event)
-      else if (event.type !== 'BOOKMARK') applyTo(filling, event)
+      if (initialList === undefined) this.#apply(event)
+      else if (event.type !== 'BOOKMARK') applyTo(initialList, event)
       else if (event.listed) {
-        filling.commit()
-        filling = undefined
+        initialList.commit()
+        initialList = undefined
         this.#listed(event.resourceVersion)
         this.#watching()
       }
     }
-    if (filling !== undefined) {
+    if (initialList !== undefined) {
       this.#streamsLists = false
       throw new Error(`The watch of ${path} ended before its list was complete`)
     }
     if (this.#clock.now() - openedAt >= shortWatchMs) return 0
-    if (events === 0) throw new Error(`The watch of ${path} ended as soon as it began`)
+    if (events === 0) throw new Error(`The watch of ${path} ended without an event`)
     return shortWatchMs
   }
 
   #apply(event: WatchEvent): void {
     if (event.type !== 'BOOKMARK') applyTo(this.#store, event)
-    const place = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion
-    if (place) this.#place = place
-    this.#refusals = 0
+    const resourceVersion = event.type === 'BOOKMARK' ? event.resourceVersion : event.object.metadata.resourceVersion
+    if (resourceVersion) this.#resourceVersion = resourceVersion
+    this.#rejections = 0
   }
 
-  #listed(place: string): void {
+  #listed(resourceVersion: string): void {
     this.#retries.answered()
-    this.#place = place
-    this.#refusals = 0
+    this.#resourceVersion = resourceVersion
+    this.#rejections = 0
     this.#lastEventAt = this.#clock.now()
     if (this.#synced) return
     this.#synced = true
-    this.#settings.log.info(
-      { resource: this.#settings.path, objects: this.#store.size },
-      `Read all of ${this.#settings.path}`,
-    )
+    this.#settings.log.info({ resource: this.#settings.path, objects: this.#store.size }, 'first list complete')
     this.#firstSync.resolve()
     this.#store.signal()
   }
@@ -249,11 +250,11 @@ export class Reflector<T> {
   }
 
   async #failed(error: unknown, signal: AbortSignal): Promise<void> {
-    const forgotten = error instanceof WatchBroken || (error instanceof ApiError && error.status === 410)
-    if (isRefusal(error)) this.#refusals += 1
-    if (forgotten || this.#refusals >= refusalsBorne) {
-      this.#place = undefined
-      this.#refusals = 0
+    const expired = error instanceof WatchError || (error instanceof ApiError && error.status === 410)
+    if (isRejection(error)) this.#rejections += 1
+    if (expired || this.#rejections >= maxRejections) {
+      this.#resourceVersion = undefined
+      this.#rejections = 0
     }
     this.#state = 'waiting'
     await this.#retries.wait(error, signal)
@@ -261,14 +262,14 @@ export class Reflector<T> {
 }
 
 /**
- * A server that is out of reach or too busy says nothing about our place; any other answer that is no use does, sooner
- * or later.
+ * Whether an error may mean that the server rejects our resourceVersion. A server that is unreachable (no ApiError) or
+ * overloaded (429, 503) says nothing about it.
  */
-function isRefusal(error: unknown): boolean {
+function isRejection(error: unknown): boolean {
   return error instanceof TypeError || (error instanceof ApiError && error.status !== 429 && error.status !== 503)
 }
 
-function applyTo(target: Pick<Refill, 'put' | 'remove'>, event: Exclude<WatchEvent, { type: 'BOOKMARK' }>): void {
+function applyTo(target: Pick<Replacement, 'put' | 'remove'>, event: Exclude<WatchEvent, { type: 'BOOKMARK' }>): void {
   if (event.type === 'DELETED') target.remove(event.object)
   else target.put(event.object)
 }

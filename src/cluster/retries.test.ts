@@ -8,7 +8,7 @@ import { Retries } from './retries.ts'
 
 const refused = new Error('connect ECONNREFUSED')
 
-/** Two that read from one server, each with a clock of its own. */
+/** Two reflectors' retries for one server, each with a clock of its own. */
 function two() {
   const recovery = new Recovery()
   const stop = new AbortController()
@@ -27,7 +27,7 @@ function two() {
   return { one: reader(), other: reader() }
 }
 
-test('who has waited to the end and is answered ends the waits of others', async () => {
+test('ends the waits of others when it is answered after a full wait', async () => {
   const { one, other } = two()
   void one.fail()
   void other.fail()
@@ -39,7 +39,7 @@ test('who has waited to the end and is answered ends the waits of others', async
   expect(await other.waits()).toBe(false)
 })
 
-test('who was woken so wakes nobody, and neither does a second answer', async () => {
+test('does not end the waits of others after a wait that was cut short, nor with a second answer', async () => {
   const { one, other } = two()
   void one.fail()
   void other.fail()
@@ -57,7 +57,7 @@ test('who was woken so wakes nobody, and neither does a second answer', async ()
   expect(await other.waits()).toBe(true)
 })
 
-test('an answer that another had while we asked in vain counts once', async () => {
+test('counts an answer that another reflector got during its own failed attempt once', async () => {
   const { one, other } = two()
   void one.fail()
   one.wake()
@@ -72,7 +72,7 @@ test('an answer that another had while we asked in vain counts once', async () =
   expect(await other.waits()).toBe(true)
 })
 
-test('who was told when to come again waits so long', async () => {
+test('waits as long as Retry-After says, whatever others are answered', async () => {
   const { one, other } = two()
   void one.fail()
   void other.fail(new ApiError({ status: 429, reason: 'TooManyRequests', message: 'too many requests', retryAfter: 7 }))

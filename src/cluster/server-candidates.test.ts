@@ -24,7 +24,7 @@ function kubeconfig(dir: string, server: string): string {
   return path
 }
 
-test('the kubelet knows best, then k3s, and the ClusterIP comes last; nothing of the credentials is taken along', () => {
+test('lists the kubelet address first, then k3s, then the ClusterIP, and reads no credentials', () => {
   const path = kubeconfig(folder(), 'https://kind-control-plane:6443')
   const found = serverCandidates({ KUBERNETES_SERVICE_HOST: '10.96.0.1', KUBERNETES_SERVICE_PORT: '8443' }, [
     '/nonexistent/kubelet.conf',
@@ -33,23 +33,23 @@ test('the kubelet knows best, then k3s, and the ClusterIP comes last; nothing of
   expect(found).toEqual({
     candidates: [
       { server: 'https://kind-control-plane:6443', source: `the kubelet's configuration ${path}` },
-      { server: 'https://127.0.0.1:6444', source: "k3s' load balancer on this node" },
+      { server: 'https://127.0.0.1:6444', source: 'the k3s load balancer on this node' },
       { server: 'https://10.96.0.1:8443', source: 'the Service `kubernetes`' },
     ],
     problems: [],
   })
 })
 
-test('a ClusterIP of IPv6 stands in brackets, and port 443 is the usual one', () => {
+test('writes an IPv6 ClusterIP in brackets, and defaults to port 443', () => {
   expect(serverCandidates({ KUBERNETES_SERVICE_HOST: 'fd00::1' }, []).candidates.at(-1)?.server).toBe(
     'https://[fd00::1]:443',
   )
 })
 
 test.each([
-  ['nothing that could be read', 'a: [', /kubelet\.conf names none \(.*line 1.*\)$/],
-  ['no cluster', '{}', /kubelet\.conf names none \(it is no kubeconfig\)$/],
-])("a kubelet's configuration with %s is told of and passed over", (_, content, sentence) => {
+  ['invalid YAML', 'a: [', /kubelet\.conf has no API server address \(.*line 1.*\)$/],
+  ['no cluster', '{}', /kubelet\.conf has no API server address \(not a kubeconfig\)$/],
+])('reports and skips a kubelet configuration with %s', (_, content, sentence) => {
   const path = join(folder(), 'kubelet.conf')
   writeFileSync(path, content)
   const { candidates, problems } = serverCandidates({}, [path])
@@ -57,9 +57,9 @@ test.each([
   expect(problems).toEqual([expect.stringMatching(sentence)])
 })
 
-test('an address that is none is told of', () => {
+test('reports a server that is not a URL', () => {
   const path = kubeconfig(folder(), 'control-plane')
   expect(serverCandidates({}, [path]).problems).toEqual([
-    `${path} names none (Expected a URL for its current cluster, got \`control-plane\`)`,
+    `${path} has no API server address (Expected a URL for its current cluster, got \`control-plane\`)`,
   ])
 })

@@ -1,6 +1,5 @@
-// Where a pod may reach the API server while Services do not work yet, best first. The address that Kubernetes puts
-// into every pod is a ClusterIP, which leads nowhere until somebody has programmed it; the node itself knows better
-// ones.
+// Lists addresses at which a pod may reach the API server before Services work, best first. The address in a pod's
+// environment is a ClusterIP, which leads nowhere until a service proxy has programmed it. The node has better ones.
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import * as z from 'zod'
@@ -8,20 +7,23 @@ import * as z from 'zod'
 export interface ServerCandidate {
   /** "https://HOST:PORT" */
   readonly server: string
-  /** Who says so, for people. */
+  /** Where the address comes from, for messages. */
   readonly source: string
 }
 
-/** Written by kubeadm (kind too), k3s and RKE2 for their kubelets. */
+/** Kubeconfig files that kubeadm (also in kind), k3s and RKE2 write for the kubelet. */
 const kubeletConfigs = [
   '/etc/kubernetes/kubelet.conf',
   '/var/lib/rancher/k3s/agent/kubelet.kubeconfig',
   '/var/lib/rancher/rke2/agent/kubelet.kubeconfig',
 ]
-/** Each node of k3s, server or agent, forwards it to the servers there are. */
-const k3sBalancer: ServerCandidate = { server: 'https://127.0.0.1:6444', source: "k3s' load balancer on this node" }
+/** Every k3s node, server or agent, forwards this address to the servers. */
+const k3sBalancer: ServerCandidate = { server: 'https://127.0.0.1:6444', source: 'the k3s load balancer on this node' }
 
-/** @returns candidates, and a sentence for each file that is there and is of no use. @throws nothing */
+/**
+ * Lists the candidates. Never throws.
+ * @returns candidates, and a sentence for each existing file that cannot be used.
+ */
 export function serverCandidates(
   environment: NodeJS.ProcessEnv,
   kubeconfigs: readonly string[] = kubeletConfigs,
@@ -32,7 +34,7 @@ export function serverCandidates(
       return [{ server: serverIn(path), source: `the kubelet's configuration ${path}` }]
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
-      if (code !== 'ENOENT') problems.push(`${path} names none (${message.split('\n')[0]})`)
+      if (code !== 'ENOENT') problems.push(`${path} has no API server address (${message.split('\n')[0]})`)
       return []
     }
   })
@@ -40,8 +42,7 @@ export function serverCandidates(
 }
 
 /**
- * What of a kubeconfig tells the server: the kubelet may do more than we should, and its credentials are left where
- * they are.
+ * The part of a kubeconfig that names the server. The kubelet's credentials are not read: they allow more than we need.
  */
 const kubeconfig = z.object({
   'current-context': z.string(),
@@ -51,7 +52,7 @@ const kubeconfig = z.object({
 
 function serverIn(path: string): string {
   const { data, success } = kubeconfig.safeParse(parseYaml(readFileSync(path, 'utf8')))
-  if (!success) throw new Error('it is no kubeconfig')
+  if (!success) throw new Error('not a kubeconfig')
   const { 'current-context': current, contexts, clusters } = data
   const name = contexts.find((context) => context.name === current)?.context.cluster
   const server = clusters.find((cluster) => cluster.name === name)?.cluster.server ?? ''

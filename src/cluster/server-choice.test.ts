@@ -4,41 +4,42 @@ import { ServerChoice } from './server-choice.ts'
 const first = { server: 'https://a:6443', source: 'the first' }
 const second = { server: 'https://b:6443/', source: 'the second' }
 
-/** Addresses answer while they are in the set. */
+/** Builds a choice among candidates that answer while they are in the set. */
 function choiceOf(candidates: readonly { server: string; source: string }[], answering: ReadonlySet<string>) {
-  const asked: string[] = []
-  const told: string[] = []
+  const probed: string[] = []
+  const chosen: string[] = []
   const choice = new ServerChoice(
-    { candidates, problems: ['a file names none'], onChosen: ({ source }) => told.push(source) },
+    { candidates, problems: ['a file has no API server address'], onChosen: ({ source }) => chosen.push(source) },
     async (server) => {
-      asked.push(server)
+      probed.push(server)
       await Promise.resolve()
       if (!answering.has(server)) throw new Error('refused')
     },
   )
-  return { choice, asked, told }
+  return { choice, probed, chosen }
 }
 
-test('the first that answers is taken, told of once, and kept', async () => {
-  const { choice, asked, told } = choiceOf([first, second], new Set([second.server]))
+test('chooses the first address that answers, announces it once, and keeps it', async () => {
+  const { choice, probed, chosen } = choiceOf([first, second], new Set([second.server]))
   expect(choice.text).toBe('https://a:6443 or https://b:6443/')
-  expect(await Promise.all([choice.take(), choice.take()])).toEqual(['https://b:6443', 'https://b:6443'])
-  expect(await choice.take()).toBe('https://b:6443')
-  expect([asked, told, choice.text]).toEqual([[first.server, second.server], ['the second'], 'https://b:6443'])
+  expect(await Promise.all([choice.server(), choice.server()])).toEqual(['https://b:6443', 'https://b:6443'])
+  expect(await choice.server()).toBe('https://b:6443')
+  expect([probed, chosen, choice.text]).toEqual([[first.server, second.server], ['the second'], 'https://b:6443'])
 })
 
-test('where none answers the sentence tells of each, and the next call tries them again', async () => {
+test('names every address when none answers, and tries them again on the next call', async () => {
   const answering = new Set<string>()
-  const { choice, told } = choiceOf([first, second], answering)
-  await expect(choice.take()).rejects.toThrow(
-    'The API server answers at none of its addresses: https://a:6443 from the first (refused); https://b:6443/ from the second (refused); a file names none; name one that does with apiServer',
+  const { choice, chosen } = choiceOf([first, second], answering)
+  await expect(choice.server()).rejects.toThrow(
+    "None of the API server's addresses answers: https://a:6443 from the first (refused); " +
+      'https://b:6443/ from the second (refused); a file has no API server address; set apiServer to one that does',
   )
-  expect(told).toEqual([])
+  expect(chosen).toEqual([])
   answering.add(first.server)
-  expect(await choice.take()).toBe('https://a:6443')
+  expect(await choice.server()).toBe('https://a:6443')
 })
 
-test('the only one is taken without asking', async () => {
-  const { choice, asked } = choiceOf([first], new Set())
-  expect([await choice.take(), asked]).toEqual(['https://a:6443', []])
+test('uses a single candidate without a probe', async () => {
+  const { choice, probed } = choiceOf([first], new Set())
+  expect([await choice.server(), probed]).toEqual(['https://a:6443', []])
 })

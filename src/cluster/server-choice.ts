@@ -1,39 +1,39 @@
-// Which of several addresses of the API server is used: the first, in their order, that answers with a certificate of
-// the cluster. Chosen when it is first needed and then kept: afterwards an outage is the server's, and another address
-// would not help.
+// Chooses one of several addresses of the API server: the first, in order, that answers with a certificate of the
+// cluster. The choice is made on first use and kept: a later outage is the server's, and another address would not
+// help.
 import type { ServerCandidate } from './server-candidates.ts'
 
 export interface ServerChoiceParts {
-  /** Best first, at least one. */
+  /** Best first; at least one. */
   readonly candidates: readonly ServerCandidate[]
-  /** Why some that were expected are not among them. */
+  /** Why expected candidates are missing, for the error. */
   readonly problems: readonly string[]
-  /** Told once. */
+  /** Called once. */
   readonly onChosen?: ((candidate: ServerCandidate) => void) | undefined
 }
 
 export class ServerChoice {
   readonly #parts: ServerChoiceParts
-  readonly #ask: (server: string) => Promise<void>
+  readonly #probe: (server: string) => Promise<void>
   #chosen: string | undefined
   #choosing: Promise<string> | undefined
 
-  /** @param ask rejects where no API server of the cluster answers at the address */
-  constructor(parts: ServerChoiceParts, ask: (server: string) => Promise<void>) {
+  /** @param probe rejects when no API server of the cluster answers at the address. */
+  constructor(parts: ServerChoiceParts, probe: (server: string) => Promise<void>) {
     this.#parts = parts
-    this.#ask = ask
+    this.#probe = probe
   }
 
-  /** The address in use, or those that may come to be, for messages. */
+  /** The chosen address, or all candidates until one is chosen, for messages. */
   get text(): string {
     return this.#chosen ?? this.#parts.candidates.map(({ server }) => server).join(' or ')
   }
 
   /**
-   * Those who ask while it is being found out wait for one answer.
-   * @throws {Error} that tells of each address; the next call tries them again.
+   * Returns the chosen address. Concurrent calls share one choice.
+   * @throws {Error} that names each address and its failure; the next call tries them all again.
    */
-  async take(): Promise<string> {
+  async server(): Promise<string> {
     if (this.#chosen !== undefined) return this.#chosen
     this.#choosing ??= this.#choose().finally(() => (this.#choosing = undefined))
     return await this.#choosing
@@ -44,8 +44,8 @@ export class ServerChoice {
     const failures: string[] = []
     for (const candidate of candidates) {
       try {
-        // There is nothing to choose from one, and its failures are better told by the request that meets them.
-        if (candidates.length > 1) await this.#ask(candidate.server)
+        // A single candidate is not probed: the request itself reports its failures better.
+        if (candidates.length > 1) await this.#probe(candidate.server)
         this.#chosen = withoutSlash(candidate.server)
         onChosen?.(candidate)
         return this.#chosen
@@ -54,7 +54,8 @@ export class ServerChoice {
       }
     }
     throw new Error(
-      `The API server answers at none of its addresses: ${[...failures, ...problems].join('; ')}; name one that does with apiServer`,
+      `None of the API server's addresses answers: ${[...failures, ...problems].join('; ')}; ` +
+        'set apiServer to one that does',
     )
   }
 }

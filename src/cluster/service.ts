@@ -1,5 +1,5 @@
-// What we keep of a Service object: frozen, both families, nothing decided yet. Headless and external-name Services,
-// and those of another proxy, are not kept.
+// The part of a Service object that we keep: frozen, both families, without any decision. Headless and ExternalName
+// Services, and those of another proxy, are not kept.
 import type { Address } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 
@@ -7,23 +7,23 @@ export interface ClusterService {
   readonly namespace: string
   readonly name: string
   readonly uid: string
-  /** creationTimestamp in ms: of two Services that claim the same frontend, the older wins. */
+  /** creationTimestamp in ms since the epoch: when two Services claim the same frontend, the older wins. */
   readonly createdAt: number
   readonly type: ServiceType
-  /** One a family, at least one. */
+  /** At most one of each family, at least one. */
   readonly clusterIps: readonly Address[]
-  /** No two of them share name and protocol. */
+  /** No two have the same name and protocol. */
   readonly ports: readonly ClusterServicePort[]
   readonly externalIps: readonly Address[]
-  /** status.loadBalancer.ingress[].ip, without those of ipMode Proxy: that traffic goes to the real load balancer. */
+  /** status.loadBalancer.ingress[].ip, except with ipMode Proxy, whose traffic must pass the real load balancer. */
   readonly loadBalancerIps: readonly Address[]
-  /** spec.loadBalancerSourceRanges; empty where there is no restriction. */
+  /** spec.loadBalancerSourceRanges; empty when there is no restriction. */
   readonly sourceRanges: readonly Cidr[]
   readonly internalTrafficPolicy: TrafficPolicy
   readonly externalTrafficPolicy: TrafficPolicy
-  /** 0 where there is none. */
+  /** 0 when there is none. */
   readonly healthCheckNodePort: number
-  /** sessionAffinity ClientIP: for how long. Undefined: none. */
+  /** Seconds of sessionAffinity ClientIP; undefined when there is no affinity. */
   readonly affinitySeconds: number | undefined
 }
 
@@ -32,10 +32,10 @@ export type TrafficPolicy = 'Cluster' | 'Local'
 export type Protocol = 'tcp' | 'udp' | 'sctp'
 
 export interface ClusterServicePort {
-  /** "" where it has none. */
+  /** "" when it has none. */
   readonly name: string
   readonly protocol: Protocol
   readonly port: number
-  /** 0 where there is none. */
+  /** 0 when there is none. */
   readonly nodePort: number
 }

@@ -1,4 +1,4 @@
-// One watch request and the events it brings.
+// One watch request and its events.
 import type { ApiConnection, Query, StreamLimits } from './api-connection.ts'
 import { apiErrorOf, apiErrorOfEvent } from './api-error.ts'
 import { asKubeObject, type KubeObject } from './kube-object.ts'
@@ -6,23 +6,24 @@ import { asKubeObject, type KubeObject } from './kube-object.ts'
 export type WatchEvent =
   | { readonly type: 'ADDED' | 'MODIFIED' | 'DELETED'; readonly object: KubeObject }
   /**
-   * Nothing happened up to here. `listed`: all that existed when the watch began has been sent (annotation
-   * k8s.io/initial-events-end).
+   * No event up to this resourceVersion is missing. `listed` is true for the bookmark after the last object of a
+   * streamed list (annotation k8s.io/initial-events-end).
    */
   | { readonly type: 'BOOKMARK'; readonly resourceVersion: string; readonly listed: boolean }
 
-/** The server ended the watch with an ERROR event: its place in history is gone, or the server cannot serve it. */
-export class WatchBroken extends Error {
-  override readonly name = 'WatchBroken'
+/** The server ended the watch with an ERROR event: our resourceVersion is too old, or it cannot serve the watch. */
+export class WatchError extends Error {
+  override readonly name = 'WatchError'
 }
 
-/** ms of events after which the event loop gets its turn. */
-const turnMs = 5
+/** ms of processing events after which the event loop gets a turn. */
+const yieldAfterMs = 5
 
 /**
- * @returns the events, once the server has accepted the watch.
- * @throws {ApiError} when it has not. The events throw {@link WatchBroken} for an ERROR event, {TypeError} for what is
- * no event, and {Error} when the connection breaks; they end when the server ends the watch.
+ * Opens a watch.
+ * @returns the events. The iterable ends when the server ends the watch. It throws {@link WatchError} for an ERROR
+ * event, TypeError for a line that is not an event, and Error when the connection breaks.
+ * @throws {ApiError} when the server rejects the watch.
  */
 export async function openWatch(
   api: ApiConnection,
@@ -36,12 +37,12 @@ export async function openWatch(
 }
 
 async function* eventsOf(path: string, lines: AsyncIterable<Buffer>): AsyncGenerator<WatchEvent> {
-  let turn = performance.now()
+  let resumedAt = performance.now()
   for await (const line of lines) {
     yield parseEvent(path, line)
-    if (performance.now() - turn < turnMs) continue
+    if (performance.now() - resumedAt < yieldAfterMs) continue
     await new Promise((resolve) => setImmediate(resolve))
-    turn = performance.now()
+    resumedAt = performance.now()
   }
 }
 
@@ -53,7 +54,7 @@ function parseEvent(path: string, line: Buffer): WatchEvent {
     case 'DELETED':
       return { type, object: asKubeObject(object) }
     case 'BOOKMARK': {
-      // A bookmark is an object of the watched type without a name.
+      // A bookmark is an object of the watched type with no name.
       const { metadata } = object as { metadata?: Partial<KubeObject['metadata']> }
       return {
         type,
@@ -63,7 +64,7 @@ function parseEvent(path: string, line: Buffer): WatchEvent {
     }
     case 'ERROR': {
       const cause = apiErrorOfEvent(`The watch of ${path}`, object)
-      throw new WatchBroken(`The watch of ${path} ended with an error: ${cause.message}`, { cause })
+      throw new WatchError(`The watch of ${path} ended with an error: ${cause.message}`, { cause })
     }
     default:
       throw new TypeError(`Expected a watch event from ${path}, got type \`${String(type)}\``)
@@ -79,7 +80,7 @@ function parseLine(path: string, line: Buffer): { type?: unknown; object?: unkno
   }
 }
 
-/** The start of an error's body: enough for a Status object. */
+/** Reads the start of an error response: enough for a Status object. */
 async function textOf(lines: AsyncIterable<Buffer>): Promise<string> {
   const kept: Buffer[] = []
   for await (const line of lines) {

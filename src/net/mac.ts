@@ -17,9 +17,9 @@ export function parseMac(text: string): Mac {
 }
 
 /**
- * Derives the MAC of the interface that owns an address. For IPv4 it is the byte of the role, 0x58 and the four bytes of
- * the address, so that a person can read it: pod 10.244.2.5 has 0a:58:0a:f4:02:05. For IPv6 it is the byte of the role
- * and 40 bits of a hash. Both are unicast and locally administered (IEEE 802, bit 1 of the first byte).
+ * Derives the MAC of the interface that owns an address. For IPv4 it is the byte of the role, 0x58 and the four bytes
+ * of the address, so that a person can read it: pod 10.244.2.5 has 0a:58:0a:f4:02:05. For IPv6 it is the byte of the
+ * role and 40 bits of a hash. Both are unicast and locally administered (IEEE 802, bit 1 of the first byte).
  */
 export function macOf(role: MacRole, address: Address): Mac {
   const first = macRoles[role]
@@ -35,8 +35,8 @@ export type MacRole = 'pod' | 'gateway' | 'vtep'
 const macRoles: Record<MacRole, number> = { pod: 0x0a, gateway: 0x0e, vtep: 0x02 }
 
 /**
- * Returns the link-local address that the kernel generates for an interface with this MAC (RFC 4291, appendix A), unless
- * the interface has another address generation mode.
+ * Returns the link-local address that the kernel generates for an interface with this MAC (RFC 4291, appendix A),
+ * unless the interface has another address generation mode.
  */
 export function linkLocalOf(value: Mac): Address {
   const [first = 0, ...rest] = value.split(':').map((pair) => Number.parseInt(pair, 16))

@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { BackOff } from './back-off.ts'
 import { FakeClock } from '../../test/support/fake-clock.ts'
 
-test('waits double from 0.8 s and end at 30 s', () => {
+test('doubles the wait from 0.8 s up to 30 s', () => {
   const clock = new FakeClock()
   clock.random = () => 0
   const backOff = new BackOff({ clock })
@@ -12,7 +12,7 @@ test('waits double from 0.8 s and end at 30 s', () => {
   ])
 })
 
-test('chance shortens a wait by half at most, so that nodes do not come back together', () => {
+test('shortens a wait at random by at most half, so that nodes spread their retries', () => {
   fc.assert(
     fc.property(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), fc.nat(2000), (chance, failures) => {
       const clock = new FakeClock()
@@ -26,7 +26,7 @@ test('chance shortens a wait by half at most, so that nodes do not come back tog
   )
 })
 
-test('two minutes of health are forgiven, a shorter success is not', () => {
+test('starts over after two minutes without a failure, not after less', () => {
   const clock = new FakeClock()
   clock.random = () => 0
   const backOff = new BackOff({ clock })
@@ -44,7 +44,7 @@ test('two minutes of health are forgiven, a shorter success is not', () => {
   expect(backOff.failed()).toBe(800)
 })
 
-test('where it is so asked, other waits, and one success is enough', () => {
+test('takes other waits, and can start over after one success', () => {
   const clock = new FakeClock()
   clock.random = () => 0
   const backOff = new BackOff({ firstMs: 100, longestMs: 500, forgottenAfterMs: 0, clock })

@@ -84,7 +84,7 @@ describeRealApi('real API server', () => {
       reconnects: 0,
       lastError: undefined,
     })
-    expect(nodes.said).toEqual(['Read all of /api/v1/nodes'])
+    expect(nodes.said).toEqual(['first list complete'])
   })
 
   test('bookmarks end the list, and tell before a watch ends how far it saw, though nothing happened to what it selects', async () => {

@@ -170,7 +170,10 @@ describeKernel('an API server that does not answer', () => {
     expect(await ask('/readyz')).toMatch(/^HTTP\/1\.1 200 /)
     expect(await machine.cni('ADD', { containerId: 'early', netns: 'early' })).toMatchObject({ exitCode: 0, code: 0 })
     await vi.waitFor(
-      () => expect(machine.log.map(({ msg }) => msg)).toContain('Watching /api/v1/nodes again'),
+      () =>
+        expect(machine.log).toContainEqual(
+          expect.objectContaining({ resource: '/api/v1/nodes', msg: 'watch restored' }) as unknown,
+        ),
       eventually,
     )
     expect(machine.log.filter(({ msg }) => msg === 'agent started')).toHaveLength(1)

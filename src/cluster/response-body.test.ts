@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { LineSplitter } from './line-splitter.ts'
+import { LineSplitter } from './response-body.ts'
 
 function split(chunks: readonly Buffer[]): string[] {
   const splitter = new LineSplitter()
@@ -9,7 +9,7 @@ function split(chunks: readonly Buffer[]): string[] {
   return [...lines, ...(rest === undefined ? [] : [rest])].map(String)
 }
 
-test('the lines are the same however the bytes arrive', () => {
+test('splits into the same lines however the bytes are chunked', () => {
   const text = fc.array(fc.oneof(fc.string({ unit: 'grapheme' }), fc.constant('\n'))).map((parts) => parts.join(''))
   fc.assert(
     fc.property(text, fc.array(fc.nat(200)), (text, cuts) => {
@@ -21,7 +21,7 @@ test('the lines are the same however the bytes arrive', () => {
   )
 })
 
-test('a line is whole only with its newline, and what is left at the end is told apart', () => {
+test('returns a line only with its newline, and an incomplete last line at the end', () => {
   const splitter = new LineSplitter()
   expect(splitter.push(Buffer.from('{"a":'))).toEqual([])
   expect(splitter.push(Buffer.from('1}\n{')).map(String)).toEqual(['{"a":1}'])
