@@ -5,7 +5,7 @@ import { parseMac } from '../../net/mac.ts'
 import { formatTrace } from './format.ts'
 import { arrives, type Hop, type Path } from './hop.ts'
 import { type Goal, goalOf, parseNamed, PlaceError, type Start, startOf } from './place.ts'
-import { foundPod, here, ScratchNode } from './scratch-node.ts'
+import { foundPod, here, RecordedNode } from '../../../test/support/trace/recorded-node.ts'
 import { walkTrace } from './walk.ts'
 
 const web = {
@@ -46,8 +46,8 @@ function pod(name: string): Start {
   return startOf(parseNamed(name), undefined, here)
 }
 
-function walk(start: Start, to: Goal, change: (node: ScratchNode) => void = () => undefined): Path {
-  const node = new ScratchNode()
+function walk(start: Start, to: Goal, change: (node: RecordedNode) => void = () => undefined): Path {
+  const node = new RecordedNode()
   node.found = pods
   change(node)
   return node.walk(walkTrace(here, start, to))
@@ -95,7 +95,7 @@ test('pod to pod of another node: route, neighbour, FDB entry, underlay', () => 
 })
 
 test('direct routes: the other node is the gateway, and a route to another is told', () => {
-  const direct = (gateway: string) => (n: ScratchNode) => {
+  const direct = (gateway: string) => (n: RecordedNode) => {
     n.links = n.links.filter(({ name }) => name !== 'fairlead.1')
     n.routes = n.routes.map((route) =>
       route.to === '172.30.1.0/24'
@@ -261,7 +261,7 @@ test('what is admitted names the policy and its rule', () => {
   expect(arrives(path)).toBe(true)
 })
 
-test.each<[string, (node: ScratchNode) => void, string]>([
+test.each<[string, (node: RecordedNode) => void, string]>([
   [
     'no route',
     (n) => (n.routes = n.routes.filter(({ to }) => to !== '172.30.1.0/24')),

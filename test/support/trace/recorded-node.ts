@@ -1,24 +1,29 @@
-// A node for tests: what its tools have printed (golden/, and below), answered to a walk as the edge would answer it
-// from the kernel. node1 of a lab of two, with pods default/a, db, near and caged; default/b and far are on node2.
-// Service default/web has endpoints a and b, default/none has none; default/db is isolated for ingress, caged for
-// egress.
+// A recorded node for unit tests of the trace. It answers the questions of a walk from tool output (golden/, and below).
+// It is node1 of a lab with two nodes. Pods default/a, db, near and caged are on node1; default/b and far on node2.
+// Service default/web has the endpoints a and b, default/none has none. A policy isolates default/db for ingress, and
+// another isolates caged for egress.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Found, FoundPod } from '../../agent/lookup-shape.ts'
-import type { NftObject } from '../../kernel/nftables.ts'
-import type { FdbEntry, Link, Neighbour } from '../../kernel/observed.ts'
-import { parseRouteAnswer, type RouteAnswer, routeCommand, type RouteQuestion } from '../../kernel/route-lookup.ts'
-import { type Address, parseAddress } from '../../net/address.ts'
-import { cidrContains, parseCidr } from '../../net/cidr.ts'
-import { parseInterfaceName } from '../../net/interface-name.ts'
-import { macOf, parseMac } from '../../net/mac.ts'
-import type { PodAttachment } from '../../pods/attachment-codec.ts'
-import type { Here } from './flow.ts'
-import type { Answer, Question, Walk } from './question.ts'
+import type { Found, FoundPod } from '../../../src/agent/lookup-shape.ts'
+import type { NftObject } from '../../../src/kernel/nftables.ts'
+import type { FdbEntry, Link, Neighbour } from '../../../src/kernel/observed.ts'
+import {
+  parseRouteAnswer,
+  type RouteAnswer,
+  routeCommand,
+  type RouteQuestion,
+} from '../../../src/kernel/route-lookup.ts'
+import { type Address, parseAddress } from '../../../src/net/address.ts'
+import { cidrContains, parseCidr } from '../../../src/net/cidr.ts'
+import { parseInterfaceName } from '../../../src/net/interface-name.ts'
+import { macOf, parseMac } from '../../../src/net/mac.ts'
+import type { PodAttachment } from '../../../src/pods/attachment-codec.ts'
+import type { Here } from '../../../src/explain/trace/flow.ts'
+import type { Answer, Question, Walk } from '../../../src/explain/trace/question.ts'
 
 const golden = (name: string): string => readFileSync(join(import.meta.dirname, 'golden', name), 'utf8')
 
-const wiredPods: Readonly<Record<string, Address>> = {
+const localPods: Readonly<Record<string, Address>> = {
   a: parseAddress('172.30.0.2'),
   db: parseAddress('172.30.0.3'),
   near: parseAddress('172.30.0.4'),
@@ -45,7 +50,7 @@ export const here: Here = {
       internalAddresses: [parseAddress('192.168.0.22')],
     },
   ],
-  attachments: Object.entries(wiredPods).map(([name, address]) => attachmentOf(name, address)),
+  attachments: Object.entries(localPods).map(([name, address]) => attachmentOf(name, address)),
   iptables: { 4: 'iptables-nft', 6: 'ip6tables-nft' },
 }
 
@@ -93,21 +98,21 @@ function withAddress(text: string): Partial<Link> {
   return { addresses: [{ address: parseAddress(address), prefix: Number(prefix), scope: 'global' }] }
 }
 
-/** All of it can be changed before it is walked. */
-export class ScratchNode {
+/** The state of the node. Tests change it before the walk. */
+export class RecordedNode {
   links: Link[] = [
     linkOf('eth0', withAddress('192.168.0.21/24')),
     linkOf('cni0', withAddress('172.30.0.1/24')),
     linkOf('fairlead.1', withAddress('172.30.0.0/32')),
-    ...Object.keys(wiredPods).map((name) => linkOf(`veth-${name}`, { master: 'cni0', hairpin: true })),
+    ...Object.keys(localPods).map((name) => linkOf(`veth-${name}`, { master: 'cni0', hairpin: true })),
   ]
   podLinks = new Map(
-    Object.entries(wiredPods).map(([name, address]) => [
+    Object.entries(localPods).map(([name, address]) => [
       `/run/netns/${name}`,
       [linkOf('eth0', withAddress(`${address}/24`))],
     ]),
   )
-  /** `ip route`, each line with what `ip -j route get` answers where it matches; the first that does counts. */
+  /** Lines of `ip route` in order of priority, each with the answer of `ip -j route get` when it matches. */
   routes: { to: string; line: string; json: object }[] = [
     {
       to: '192.168.0.21/32',
@@ -217,7 +222,7 @@ function podRoute(destination: Address, command: string): RouteAnswer {
   return parseRouteAnswer('[{"dev":"eth0","gateway":"172.30.0.1"}]', 'default via 172.30.0.1 dev eth0', command)
 }
 
-/** As the agent tells it. */
+/** Builds an answer of the agent about one pod. */
 export function foundPod(name: string, address: string, changes: Partial<FoundPod> = {}): Found {
   const pod: FoundPod = {
     namespace: 'default',
