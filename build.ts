@@ -45,22 +45,18 @@ await build({
   // CommonJS packages inside the bundle still call require for Node's own modules.
   banner: { js: "import { createRequire as __cr } from 'node:module'; const require = __cr(import.meta.url);" },
 })
-// Another architecture's image brings a compiler of its own.
-for (const name of ['fairlead-cni', 'rules-stamp']) {
+for (const name of ['fairlead-cni', 'rules-stamp', 'nft-tables']) compile(name, name, '-static')
+// Linked to no library, so that it fits the nft of whichever system the agent runs on.
+compile('nft-view', 'nft-view.so', '-shared', '-fPIC', '-nostdlib', '-fvisibility=hidden')
+/**
+ * Compiles cmd/SOURCE/main.c to dist/OUTPUT. Another architecture's image brings a compiler of its own.
+ * @param how the flags that decide what is linked
+ */
+function compile(source: string, output: string, ...how: readonly string[]): void {
+  const flags = ['-std=c11', '-Os', '-s', '-Wall', '-Wextra', '-Werror', ...how]
   execFileSync(
     process.env['MUSL_GCC'] ?? 'musl-gcc',
-    [
-      '-std=c11',
-      '-Os',
-      '-static',
-      '-s',
-      '-Wall',
-      '-Wextra',
-      '-Werror',
-      '-o',
-      `${root}/dist/${name}`,
-      `${root}/cmd/${name}/main.c`,
-    ],
+    [...flags, '-o', `${root}/dist/${output}`, `${root}/cmd/${source}/main.c`],
     { stdio: 'inherit' },
   )
 }

@@ -45,7 +45,10 @@ export interface Kernel extends AsyncDisposable {
   readSysctl(key: string): Promise<string | undefined>
   writeSysctl(key: string, value: string): Promise<void>
 
-  /** Applies text to `nft -f -`: one transaction, all of it in force at once or nothing. */
+  /**
+   * Applies text to `nft -f -`: one transaction, all of it in force at once or nothing. nft sees no tables but those
+   * named {@link ourNftTable}, whatever their family, so that it cannot fail on those of other programs.
+   */
   applyNft(text: string): Promise<void>
   /**
    * What `nft -j list` prints of "table inet x", "set inet x y", ...; undefined where there is no such thing. One set
@@ -84,6 +87,8 @@ export interface Failure {
 
 /** The route protocol number that marks a route as ours (`proto 98`). */
 export const ourProtocol = 98
+/** The name that marks a table of nftables as ours, in every family. */
+export const ourNftTable = 'fairlead'
 /** The link group that marks a link as ours, from its creation on. */
 export const ourGroup = 98
 /** The link group of host veths whose pods are gone and that wait to be deleted together. */

@@ -1,7 +1,13 @@
 // nftables of one network namespace: transactions, and what a table holds. nft speaks to the kernel once for each program
 // start, so a text is in force all at once or not at all.
+//
+// Before it carries out a text, nft reads every table of the node, and an old nft crashes on what a newer one has
+// written there (docs/adr/0027). So it runs with nft-view.so, which shows it one table only.
+import { join } from 'node:path'
 import { CommandError } from './command-error.ts'
+import { ourNftTable } from './kernel.ts'
 import type { NamespaceShell } from './namespace-shell.ts'
+import { builtPrograms } from './programs.ts'
 import { RulesetWatch } from './ruleset-watch.ts'
 import { runProgram } from './run.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
@@ -17,6 +23,15 @@ const shownLimit = 200
 /** One object of `nft -j list`: {"set": {...}}, {"chain": {...}}, {"rule": {...}}, ... */
 export type NftObject = Readonly<Record<string, NftFields | undefined>>
 export type NftFields = Readonly<Record<string, unknown>>
+
+/**
+ * Makes nft see only the tables of this name, in every family (cmd/nft-view).
+ * @param name '' hides every table, so that nft leaves it to the kernel whether a table exists
+ * @returns variables for nft
+ */
+export function nftView(name: string): Readonly<Record<string, string>> {
+  return { FAIRLEAD_NFT_VIEW: name, LD_PRELOAD: join(builtPrograms, 'nft-view.so') }
+}
 
 /** Runs around a write of ours, and runs it. */
 export type AroundWrite = (write: () => Promise<void>) => Promise<void>
@@ -73,13 +88,14 @@ export class Nftables implements AsyncDisposable {
 /** `nft -f -`: one transaction. */
 async function applyNft(workers: ShellWorkers, text: string, enter: readonly string[]): Promise<void> {
   const words = ['nft', '-f', '-']
+  const environment = nftView(ourNftTable)
   try {
     if (text.length <= shellLimit) {
-      await runInShell(workers, words, { enter, input: text, timeout })
+      await runInShell(workers, words, { enter, environment, input: text, timeout })
       return
     }
     const [program = '', ...args] = [...enter, ...words]
-    await runProgram(program, args, { input: text, timeout })
+    await runProgram(program, args, { environment, input: text, timeout })
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
     throw new CommandError({
@@ -97,8 +113,11 @@ async function listNft(
   what: string,
   options: ShellCommandOptions,
 ): Promise<readonly NftObject[] | undefined> {
-  const { stdout } = await runInShell(workers, ['nft', '-j', 'list', ...what.split(' ')], {
+  const words = what.split(' ')
+  const [, , table] = words
+  const { stdout } = await runInShell(workers, ['nft', '-j', 'list', ...words], {
     ...options,
+    ...(table !== undefined && { environment: nftView(table) }),
     timeout,
     accept: ['missing'],
   })

@@ -8,6 +8,8 @@ import { quoteWord } from './shell-words.ts'
 
 export interface RunOptions {
   readonly input?: string
+  /** Variables for the program, beside the agent's own. */
+  readonly environment?: Readonly<Record<string, string>>
   /** ms; 10 s where not given. */
   readonly timeout?: number
   /** Kinds of failure that count as success here. */
@@ -26,12 +28,12 @@ export async function runProgram(
   options: RunOptions = {},
 ): Promise<RunResult> {
   const command = [program, ...args].map(quoteWord).join(' ')
-  const { input = '', timeout = 10_000, accept = [] } = options
+  const { input = '', environment = {}, timeout = 10_000, accept = [] } = options
   const result = await execa(programPath(program), args, {
     input,
     timeout,
     reject: false,
-    env: programEnvironment,
+    env: { ...programEnvironment, ...environment },
     extendEnv: false,
   })
   if (!result.failed) return { stdout: result.stdout, stderr: result.stderr }

@@ -13,6 +13,8 @@ export interface ShellCommandOptions {
   readonly timeout?: number
   /** What the command reads from stdin; nothing where not given. */
   readonly input?: string
+  /** Variables for the command, beside the agent's own. */
+  readonly environment?: Readonly<Record<string, string>>
   /** Kinds of failure that count as success here. */
   readonly accept?: readonly FailureKind[]
 }
@@ -30,11 +32,12 @@ export async function runInShell(
   options: ShellCommandOptions,
 ): Promise<{ stdout: string; stderr: string }> {
   const command = [...options.enter, ...words].map(quoteWord).join(' ')
+  const variables = Object.entries(options.environment ?? {}).map(([name, value]) => `${name}=${quoteWord(value)} `)
   const begin = performance.now()
   const script =
     options.input === undefined
-      ? `${command} </dev/null`
-      : `${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
+      ? `${variables.join('')}${command} </dev/null`
+      : `${variables.join('')}${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
   const { timeout = ordinaryTimeout } = options
   const result = await workers.run(script, { timeout })
   const kind = failureKind(result)

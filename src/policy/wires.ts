@@ -11,9 +11,10 @@ import { type Family, familyOf } from '../net/address.ts'
 import type { LocalPod } from './local-pod.ts'
 import { linkTypes } from './link-types.ts'
 import type { Subject } from './subjects.ts'
+import { ourNftTable } from '../kernel/kernel.ts'
 import { addressKey, type PolicyTable, type TableChain, type TableSet } from './table.ts'
 
-export const wireTable = 'bridge fairlead'
+export const wireTable = `bridge ${ourNftTable}`
 
 /** Ports, with a counter each of what was dropped there, by what of it was not the pod's own. */
 export const countingSets = { source: 'forged', destination: 'strayed' } as const

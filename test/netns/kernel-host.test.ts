@@ -44,9 +44,9 @@ describeKernel('sysctl', () => {
 })
 
 describeKernel('ruleset watch', () => {
-  const fill = (n: number): string => `add element inet x s { ${n} }\n`
+  const fill = (n: number): string => `add element inet fairlead s { ${n} }\n`
   const foreign = async (ns: ScratchNamespace, n: number): Promise<string> =>
-    await ns.run('nft', ['add', 'element', 'inet', 'x', 's', `{ ${n} }`])
+    await ns.run('nft', ['add', 'element', 'inet', 'fairlead', 's', `{ ${n} }`])
 
   /** A table with a set, and the calls that came since the watch has begun to work. */
   async function watched(ns: ScratchNamespace): Promise<() => number> {
@@ -54,7 +54,7 @@ describeKernel('ruleset watch', () => {
     const works = ns.kernel.onRulesetChange(() => {
       calls += 1
     })
-    await ns.kernel.applyNft('add table inet x\nadd set inet x s { type inet_service; }\n')
+    await ns.kernel.applyNft('add table inet fairlead\nadd set inet fairlead s { type inet_service; }\n')
     await vi.waitFor(() => expect(works()).toBe(true), 60_000)
     await silence(() => calls)
     const before = calls
@@ -65,7 +65,7 @@ describeKernel('ruleset watch', () => {
     await using ns = await scratchNamespace({ iptables: 'nft' })
     const calls = await watched(ns)
     for (let n = 1; n < 4; n++) await ns.kernel.applyNft(fill(n))
-    await expect(ns.kernel.applyNft('add rule inet x nowhere accept\n')).rejects.toThrow('nowhere')
+    await expect(ns.kernel.applyNft('add rule inet fairlead nowhere accept\n')).rejects.toThrow('nowhere')
     await ns.iptables.restore(4, '*filter\n:OURS - [0:0]\nCOMMIT\n')
     await silence(calls)
     expect(calls()).toBe(0)

@@ -10,6 +10,7 @@ import { ourGroup, retiredGroup, type Kernel } from '../../kernel/kernel.ts'
 import { openIptables } from '../../iptables/linux-iptables.ts'
 import { openKernel } from '../../kernel/linux-kernel.ts'
 import { readNftTables } from '../../kernel/nft-tables.ts'
+import { nftView } from '../../kernel/nftables.ts'
 import type { Link } from '../../kernel/observed.ts'
 import { hasRoutes, readPolicyRules } from '../../kernel/routing-rules.ts'
 import { runProgram } from '../../kernel/run.ts'
@@ -149,7 +150,8 @@ async function carryOut(step: Step, iptables: Backends): Promise<void> {
   if (step.by === 'restore') return iptables[step.backend].restore(step.family, step.text)
   if (step.by === 'path') return removePath(step.path)
   const [program = '', ...args] = step.words
-  await runProgram(program, args, { timeout: 60_000 })
+  // nft need not know what is in the table that it deletes, which a newer nft may have written.
+  await runProgram(program, args, { timeout: 60_000, ...(program === 'nft' && { environment: nftView('') }) })
 }
 
 /** What is gone meanwhile was to go. */
