@@ -3,19 +3,34 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
 import { ourGroup } from './kernel.ts'
 
+/** The kernel holds tbf's bucket and queue in 32 bits of bytes. */
+const maxBytes = 2 ** 32 - 1
+/** A packet of BIG TCP (net/core, GSO_MAX_SIZE) and one of 64 KiB: whatever fits the bucket fits this queue. */
+const queuedBurst = 9 * 65_536
+
 /**
- * `tc qdisc replace dev X root tbf rate 10000000bit burst 32000b latency 25ms`: limits what leaves through the device.
+ * `tc qdisc replace dev X root tbf rate 10000000bit burst 32000b limit 63250`: limits what leaves through the device.
  * `replace`, so that a new limit is one change.
+ *
+ * The queue holds what the rate sends within the latency, and as much of a burst as may arrive in one packet. tc's own
+ * `latency` adds the whole burst: in 32 bits that wraps to a queue shorter than a packet, and where it does not, half a
+ * gigabyte of packets may wait for hours (containerd's default burst). A burst needs no queue: the bucket lets it pass.
+ *
+ * @param limit the rate in bit/s, the bucket in bits below 2^35, and how long a packet may wait for tokens
+ * @throws {TypeError} for what is no positive whole number
+ * @throws {RangeError} for a bucket that the kernel cannot hold
  */
 export function addTbf(
   device: InterfaceName,
   limit: { rateBits: number; burstBits: number; latencyMs: number },
 ): Change {
-  const rate = positiveInteger('rateBits', limit.rateBits)
+  // The kernel counts bytes: tc would round a rate below 8 bit/s to none.
+  const rate = Math.max(8, positiveInteger('rateBits', limit.rateBits))
   const burst = Math.max(1, Math.floor(positiveInteger('burstBits', limit.burstBits) / 8))
-  // tc keeps the bucket in 32 bits.
-  if (burst >= 2 ** 32) throw new RangeError(`Expected burstBits to be below 2^35, got \`${limit.burstBits}\``)
-  const line = `qdisc replace dev ${device} root tbf rate ${rate}bit burst ${burst}b latency ${positiveInteger('latencyMs', limit.latencyMs)}ms`
+  if (burst > maxBytes) throw new RangeError(`Expected burstBits to be below 2^35, got \`${limit.burstBits}\``)
+  const waiting = Math.floor((rate / 8) * (positiveInteger('latencyMs', limit.latencyMs) / 1000))
+  const queue = Math.min(maxBytes, waiting + Math.min(burst, queuedBurst))
+  const line = `qdisc replace dev ${device} root tbf rate ${rate}bit burst ${burst}b limit ${queue}`
   return { tool: 'tc', line, kind: 'qdisc', object: `root qdisc of ${device}` }
 }
 

@@ -15,6 +15,8 @@ import type { BandwidthHook } from './hooks.ts'
 
 /** How long a packet may wait for tokens before it is dropped: the bandwidth plugin's value. */
 const latencyMs = 25
+/** Bytes of a frame beyond its MTU: an Ethernet header and a VLAN tag. */
+const frameBytes = 18
 
 /** A limit that makes no sense. One sentence. */
 export class BandwidthError extends Error {
@@ -37,13 +39,13 @@ export class PodBandwidth implements BandwidthHook {
 
   /** @throws {BandwidthError} @throws {CommandError} */
   async add(attachment: Attachment): Promise<void> {
-    const { hostInterface, bandwidth } = attachment
+    const { hostInterface, bandwidth, mtu } = attachment
     if (bandwidth?.ingress !== undefined) checkRateLimit('ingress', bandwidth.ingress)
     if (bandwidth?.egress !== undefined) checkRateLimit('egress', bandwidth.egress)
     await this.#apply(
       [
-        ...(bandwidth?.ingress === undefined ? [] : [addTbf(hostInterface, { ...bandwidth.ingress, latencyMs })]),
-        ...(bandwidth?.egress === undefined ? [] : limitEgress(hostInterface, bandwidth.egress)),
+        ...(bandwidth?.ingress === undefined ? [] : [limitDevice(hostInterface, bandwidth.ingress, mtu)]),
+        ...(bandwidth?.egress === undefined ? [] : limitEgress(hostInterface, bandwidth.egress, mtu)),
       ],
       'exists',
     )
@@ -68,12 +70,20 @@ export class PodBandwidth implements BandwidthHook {
   }
 }
 
+/**
+ * A bucket that is smaller than a packet would drop every packet of full size, for ever: it holds at least one. What
+ * comes in larger units (GSO) tbf cuts to the MTU by itself.
+ */
+function limitDevice(device: InterfaceName, { rateBits, burstBits }: RateLimit, mtu: number): Change {
+  return addTbf(device, { rateBits, burstBits: Math.max(burstBits, (mtu + frameBytes) * 8), latencyMs })
+}
+
 /** The bucket before the redirection, so that no packet goes by it. */
-function limitEgress(hostInterface: InterfaceName, limit: RateLimit): Change[] {
+function limitEgress(hostInterface: InterfaceName, limit: RateLimit, mtu: number): Change[] {
   const ifb = ifbName(hostInterface)
   return [
     addIfb(ifb),
-    addTbf(ifb, { ...limit, latencyMs }),
+    limitDevice(ifb, limit, mtu),
     addIngressQdisc(hostInterface),
     redirectIngress(hostInterface, ifb),
   ]

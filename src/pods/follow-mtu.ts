@@ -23,8 +23,14 @@ export async function followMtu(context: PodContext, queue: CommandQueue, mtu: n
   )
 }
 
-async function changePod({ kernel, state, log }: PodContext, attachment: PodAttachment, mtu: number): Promise<void> {
+async function changePod(
+  { kernel, state, hooks, log }: PodContext,
+  attachment: PodAttachment,
+  mtu: number,
+): Promise<void> {
   try {
+    // Its rate limits let a packet of full size pass, before the first one comes.
+    if (attachment.bandwidth !== undefined) await hooks.bandwidth.add({ ...attachment, mtu })
     const [failure] = await kernel.applyIn(attachment.netns, [setMtu(attachment.podInterface, mtu)])
     if (failure !== undefined) throw failure.error
     state.record({ ...attachment, mtu })

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { hostVethName } from '../../src/net/interface-name.ts'
-import { cni, nodeSettings, podNode } from './pod-node.ts'
+import type { BandwidthHook } from '../../src/pods/hooks.ts'
+import { cni, nodeSettings, podNode, recordHooks } from './pod-node.ts'
 import { describeKernel, scratchNamespace, testLog } from './scratch.ts'
 import { callFrom, listenIn } from './traffic.ts'
 
@@ -64,12 +65,19 @@ describeKernel('the bridge', () => {
   })
 
   test('and its pods follow a new MTU', async () => {
-    await using node = await podNode()
+    const told: (readonly [containerId: string, mtu: number])[] = []
+    const bandwidth: BandwidthHook = {
+      add: async ({ containerId, mtu }) => void told.push([containerId, mtu]),
+      remove: async () => undefined,
+    }
+    await using node = await podNode({ hooks: { ...recordHooks().hooks, bandwidth } })
     await using pod = await scratchNamespace()
-    const added = await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    const limits = { runtimeConfig: { bandwidth: { ingressRate: 1e6, ingressBurst: 1e6 } } }
+    const added = await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path }, limits)
     for (const mtu of [1400, 8000]) {
       await node.network.configure({ ...nodeSettings, mtu })
       await node.network.reconcile()
+      expect(told.at(-1)).toEqual(['c1', mtu])
       const links = [...(await node.namespace.kernel.links()), ...(await node.namespace.kernel.linksIn(pod.path))]
       expect(
         ['cni0', hostVethName('c1', 'eth0'), 'eth0'].map((name) => links.find((link) => link.name === name)?.mtu),

@@ -190,6 +190,13 @@ test('keys are matched whatever their case, zero values say nothing, and unknown
       request('ADD', {}, { ...conf, runtimeConfig: { portMappings: null, bandwidth: { IngressRate: 0 } } }),
     ),
   ).toMatchObject({ portMappings: [], bandwidth: undefined })
+  const limits = { ingressRate: 2 ** 64, ingressBurst: 1, egressRate: 2 ** 53 + 2, egressBurst: 2 ** 35 - 1 }
+  expect(parseCniRequest(request('ADD', {}, { ...conf, runtimeConfig: { bandwidth: limits } }))).toMatchObject({
+    bandwidth: {
+      ingress: { rateBits: Number.MAX_SAFE_INTEGER, burstBits: 1 },
+      egress: { rateBits: Number.MAX_SAFE_INTEGER, burstBits: 2 ** 35 - 1 },
+    },
+  })
   const nulls = { portMappings: [null, { hostPort: 80, containerPort: 80, protocol: null, hostIP: null }] }
   expect(parseCniRequest(request('ADD', {}, { ...conf, prevResult: null, runtimeConfig: nulls }))).toMatchObject({
     portMappings: [{ hostPort: 80, containerPort: 80, protocol: 'tcp', hostAddress: undefined }],
