@@ -1,4 +1,4 @@
-// `fairlead trace`: where a packet goes from this node, hop by hop, from live kernel state.
+// `fairlead trace`: shows where a packet goes from this node, hop by hop, from live kernel state.
 import { Command, Option } from 'commander'
 import type { TraceRequest } from '../../src/explain/trace/trace.ts'
 
@@ -30,11 +30,11 @@ export function traceCommand(): Command {
       if (process.getuid?.() !== 0)
         throw new Error('trace reads rules and the wires of pods as the agent does, which needs root: run it with sudo')
       const { trace } = await import('../../src/explain/trace/trace.ts')
-      const { PlaceError } = await import('../../src/explain/trace/place.ts')
+      const { TraceInputError } = await import('../../src/explain/trace/trace-argument.ts')
       const { arrives } = await import('../../src/explain/trace/hop.ts')
       const { formatTrace } = await import('../../src/explain/trace/format.ts')
       const traced = await trace({ stateDir, from, to, protocol }).catch((error: unknown) => {
-        if (error instanceof PlaceError) command.error(`error: ${error.message}`)
+        if (error instanceof TraceInputError) command.error(`error: ${error.message}`)
         throw error
       })
       process.stdout.write(

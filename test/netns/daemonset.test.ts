@@ -143,7 +143,9 @@ describeKernel('the DaemonSet', () => {
         new RegExp(`^ok +nat FAIRLEAD-HOSTPORT-DNAT .*\\n +\\$ iptables-${backend} -t nat `, 'm'),
       ) as string,
     })
-    expect(traced.stdout).toMatch(/^BROKEN {2}port 80\/tcp .*\n.*\n +nobody listens on port 80\/tcp of default\/p1:/m)
+    expect(traced.stdout).toMatch(
+      /^BROKEN {2}port 80\/tcp .*\n.*\n +no process listens on port 80\/tcp of default\/p1:/m,
+    )
     for (const path of ['livez', 'readyz'])
       expect(
         (await machine.run('socat', ['-', 'TCP:127.0.0.1:10256'], { input: `GET /${path} HTTP/1.0\r\n\r\n` })).stdout,

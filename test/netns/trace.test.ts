@@ -1,5 +1,5 @@
-// `fairlead trace` beside real packets: what it says of a connection is what becomes of one, and what is broken in the
-//   kernel is named.
+// `fairlead trace` compared with real connections: it predicts which of them open, and names what is broken in the
+// kernel.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -8,7 +8,7 @@ import { echoPod, root, TestLab } from './test-lab.ts'
 
 const lab = new TestLab(`ft-trace-${process.pid}`)
 const outside = '192.168.0.100'
-/** Of pods and Services, by name. */
+/** Addresses of pods and Services, by name. */
 const addresses = new Map<string, string>()
 
 const labelled = (name: string, node: string, labels: object): object => ({
@@ -53,12 +53,12 @@ const objects = [
   }),
 ]
 
-interface Said {
+interface Outcome {
   readonly exitCode: number | undefined
   readonly text: string
 }
 
-async function trace(from: string, to: string, ...more: readonly string[]): Promise<Said> {
+async function trace(from: string, to: string, ...more: readonly string[]): Promise<Outcome> {
   const { exitCode, stdout, stderr } = await lab.run([
     'node',
     'node1',
@@ -74,10 +74,10 @@ async function trace(from: string, to: string, ...more: readonly string[]): Prom
   return { exitCode, text: stdout + stderr }
 }
 
-/** Many on node1, in one go. */
+/** Runs many traces on node1 in one shell. */
 async function traces(
   ends: readonly (readonly [from: string, to: string, ...rest: readonly unknown[]])[],
-): Promise<Said[]> {
+): Promise<Outcome[]> {
   const script = ends
     .map(([from, to]) => `${join(root, 'bin/fairlead')} trace --from ${from} --to ${to} 2>&1; echo "exit code $?"`)
     .join('\n')
@@ -101,7 +101,7 @@ const all = process.argv.slice(1).map(async (target) => (await Promise.all(Array
 Promise.all(all).then((open) => console.log(JSON.stringify(open)))
 `
 
-/** Which of the targets ADDRESS:PORT a few connections are all opened to. */
+/** Opens some connections to each target ADDRESS:PORT, and returns for which of them all open. */
 async function opens(from: string, targets: readonly string[]): Promise<boolean[]> {
   return JSON.parse(await lab.succeed([...enter(from), process.execPath, '-e', connector, ...targets])) as boolean[]
 }
@@ -142,7 +142,7 @@ describeKernel('fairlead trace', () => {
   })
   afterAll(async () => await lab[Symbol.asyncDispose]())
 
-  // As seen from node1; each with the place that a connection goes to.
+  // Traced on node1. `place` is the target that the real connection uses.
   const cases: readonly (readonly [from: string, to: string, place: string, arrives: boolean])[] = [
     ['near', 'a:8080', 'a:8080', true],
     ['near', 'a:99', 'a:99', false],
@@ -168,11 +168,11 @@ describeKernel('fairlead trace', () => {
     ['far', 'db:8080', 'db:8080', true],
   ]
 
-  test('its exit code is what becomes of connections', async () => {
-    const askers = [...Map.groupBy(cases, ([from]) => from)]
+  test('predicts with its exit code whether connections open', async () => {
+    const bySource = [...Map.groupBy(cases, ([from]) => from)]
     const [said, ...opened] = await Promise.all([
       traces(cases),
-      ...askers.map(
+      ...bySource.map(
         async ([from, asked]) =>
           await opens(
             from,
@@ -181,7 +181,7 @@ describeKernel('fairlead trace', () => {
       ),
     ])
     const real = new Map(
-      askers.flatMap(([from, asked], i) => asked.map(([, to], j) => [`${from} ${to}`, opened[i]?.[j]] as const)),
+      bySource.flatMap(([from, asked], i) => asked.map(([, to], j) => [`${from} ${to}`, opened[i]?.[j]] as const)),
     )
     const wrong = cases.flatMap(([from, to, , arrives], i) => {
       const open = real.get(`${from} ${to}`)
@@ -192,7 +192,7 @@ describeKernel('fairlead trace', () => {
     expect(wrong).toEqual([])
   })
 
-  test('the policy that is proposed where one denies admits the connection', async () => {
+  test('suggests a policy that admits the denied connection', async () => {
     const { text } = await trace('near', 'vault:8080', '-o', 'json')
     const { path } = JSON.parse(text) as { path: { hops: { broken?: { problem: string; policy: object } }[] } }
     const broken = path.hops.find((hop) => hop.broken !== undefined)?.broken
@@ -210,7 +210,7 @@ describeKernel('fairlead trace', () => {
     })
   })
 
-  test('what is wrong with the question is said in one sentence', async () => {
+  test('rejects ends that it cannot resolve in one sentence', async () => {
     const said = await traces([
       ['near', 'vualt:80'],
       ['b', 'vault:80'],
@@ -226,32 +226,32 @@ describeKernel('fairlead trace', () => {
     ])
   })
 
-  test('with the agent stopped, what somebody takes away is named where it is missing, and what is whole is not', async () => {
+  test('names a deleted route and FDB entry while the agent is stopped', async () => {
     const peer = `${addresses.get('b')!.split('.').slice(0, 3).join('.')}.0`
     const mac = (await onNode(`ip neighbour show ${peer} dev fairlead.1`)).split(' ')[2] ?? ''
     const target = placeOf('b:8080')
     const run = `${join(root, 'bin/fairlead')} trace --from near --to ${target}; echo "exit code $?"`
-    const damages = [
+    const faults = [
       {
-        damage: `ip route del ${peer}/24`,
-        mend: `ip route replace ${peer}/24 via ${peer} dev fairlead.1 onlink proto 98`,
+        remove: `ip route del ${peer}/24`,
+        repair: `ip route replace ${peer}/24 via ${peer} dev fairlead.1 onlink proto 98`,
         says: /BROKEN +route .*\n.*\n +the route to the node that has .* is missing/,
       },
       {
-        damage: `bridge fdb del ${mac} dev fairlead.1`,
-        mend: `bridge fdb replace ${mac} dev fairlead.1 dst 192.168.0.22 self permanent`,
+        remove: `bridge fdb del ${mac} dev fairlead.1`,
+        repair: `bridge fdb replace ${mac} dev fairlead.1 dst 192.168.0.22 self permanent`,
         says: /BROKEN +fairlead\.1 .*\n.*\n +fairlead\.1 has no FDB entry for/,
       },
     ]
     const pid = readFileSync(pidFile, 'utf8').trim()
     await onNode(`kill -STOP ${pid}`)
     try {
-      for (const { damage, mend, says } of damages) {
-        const said = await onNode(`${damage}; ${run}`)
-        expect(said, `after ${damage}`).toMatch(says)
-        expect(said, `after ${damage}`).toMatch(/^exit code 1$/m)
-        expect(await opens('near', [target]), `after ${damage}`).toEqual([false])
-        await onNode(mend)
+      for (const { remove, repair, says } of faults) {
+        const said = await onNode(`${remove}; ${run}`)
+        expect(said, `after ${remove}`).toMatch(says)
+        expect(said, `after ${remove}`).toMatch(/^exit code 1$/m)
+        expect(await opens('near', [target]), `after ${remove}`).toEqual([false])
+        await onNode(repair)
       }
       expect(await onNode(run)).toMatch(/the agent does not answer[^]*It arrives\.\nexit code 0/)
     } finally {

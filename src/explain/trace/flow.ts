@@ -1,29 +1,30 @@
-// The packet on its way, and the node that it is traced on.
+// The traced packet, and what a trace knows about the node it runs on.
 import type { AgentStatus } from '../../agent/status-shape.ts'
 import type { Protocol } from '../../cluster/service.ts'
 import type { Address, Family } from '../../net/address.ts'
 import { cidrContains } from '../../net/cidr.ts'
 import type { PodAttachment } from '../../pods/attachment-codec.ts'
 
-/** The first packet of a connection. */
+/** The first packet of a connection, as it is at one hop. */
 export interface Flow {
   readonly family: Family
   readonly source: Address
   readonly destination: Address
   readonly protocol: Protocol
+  /** The destination port. */
   readonly port: number
-  /** Where it came in; undefined: a process of this node sends it. */
+  /** The device by which the packet entered; undefined when a process of this node sends it. */
   readonly device: string | undefined
-  /** The host end of the pod's wire that it came by, where it did. */
-  readonly wire: string | undefined
+  /** The host end of the veth pair of the local pod that sends the packet; undefined for other senders. */
+  readonly hostInterface: string | undefined
   readonly mark: number
-  /** A rule has given it another destination. */
+  /** A DNAT rule has changed the destination. */
   readonly translated: boolean
-  /** From one port of the bridge to another: it is not routed. */
+  /** The packet goes from one port of the bridge to another, without routing. */
   readonly bridged: boolean
 }
 
-/** Whether rules see what goes from one port of the bridge to another. */
+/** The sysctls that send bridged packets through iptables. */
 export const bridgeFilterKeys = {
   4: 'net/bridge/bridge-nf-call-iptables',
   6: 'net/bridge/bridge-nf-call-ip6tables',
@@ -31,31 +32,34 @@ export const bridgeFilterKeys = {
 
 export type ClusterNode = AgentStatus['nodes'][number]
 
-/** This node. */
-export interface Here {
+/** The node that the trace runs on. */
+export interface LocalNode {
   readonly node: string
   readonly bridge: string
   readonly vxlanDevice: string
-  /** All of the cluster; none where the agent does not answer. */
+  /** All nodes of the cluster; empty when the agent does not answer. */
   readonly nodes: readonly ClusterNode[]
   readonly attachments: readonly PodAttachment[]
-  /** What people call iptables with: iptables-nft, iptables-legacy. */
+  /** The command for the backend in use: iptables-nft or iptables-legacy, and its IPv6 twin. */
   readonly iptables: Readonly<Record<Family, string>>
 }
 
+/** Formats "ADDRESS:PORT", with brackets around an IPv6 address. */
 export function endpoint(address: Address, port: number): string {
   return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
 }
 
-/** The node whose pods have addresses such as this one. */
-export function nodeOfPod({ nodes }: Here, address: Address): ClusterNode | undefined {
+/** Returns the node whose pod CIDRs contain the address. */
+export function nodeOfPod({ nodes }: LocalNode, address: Address): ClusterNode | undefined {
   return nodes.find(({ podCidrs }) => podCidrs.some((cidr) => cidrContains(cidr, address)))
 }
 
-export function attachmentOf({ attachments }: Here, address: Address): PodAttachment | undefined {
+/** Returns the attachment of the local pod with the address. */
+export function attachmentOf({ attachments }: LocalNode, address: Address): PodAttachment | undefined {
   return attachments.find(({ addresses }) => addresses.includes(address))
 }
 
-export function nameOf({ pod, containerId }: PodAttachment): string {
+/** Returns "namespace/name" of the attachment's pod, or its container ID if the runtime did not name the pod. */
+export function podName({ pod, containerId }: PodAttachment): string {
   return pod === undefined ? `container ${containerId.slice(0, 12)}` : `${pod.namespace}/${pod.name}`
 }

@@ -1,33 +1,33 @@
-// What a trace says: the hops of a packet, each with the kernel object that decides there.
+// The result of a trace: the hops of a packet, each with the kernel object that decides there.
 
 export interface Hop {
-  /** Where it is: "pod shop/web-1", "nat KUBE-SERVICES", "fairlead.1". */
+  /** The place: "pod shop/web-1", "nat KUBE-SERVICES", "fairlead.1". */
   readonly at: string
-  /** The rule, route or entry that decides, as its tool prints it; "" where there is none. */
+  /** The rule, route or entry that decides, as its tool prints it; "" when there is none. */
   readonly object: string
-  /** What that means for the packet, where the object does not say it. */
+  /** What the object means for the packet, unless the object itself says it. */
   readonly note?: string | undefined
-  /** How to see it. */
+  /** A command that shows the object. */
   readonly command: string
-  /** The packet goes no further. */
+  /** Set on the hop at which the packet stops. */
   readonly broken?: Broken | undefined
 }
 
 export interface Broken {
   /** What is wrong, and where. */
   readonly problem: string
-  /** What to do. */
+  /** What to do about it. */
   readonly remedy: string
   /** A NetworkPolicy that would let the packet pass. */
   readonly policy?: object | undefined
 }
 
-/** The way of a packet, up to where dice are thrown. */
+/** The hops of a packet up to a random choice, and a branch for each outcome. */
 export interface Path {
-  /** Of the connections that come here, how many go this way. */
+  /** The share of the connections that take this path, among those that reach its first hop. */
   readonly chance: number
   readonly hops: readonly Hop[]
-  /** None where the packet has arrived, or is stopped by the last hop. */
+  /** Empty when the last hop delivers or stops the packet. */
   readonly branches: readonly Path[]
 }
 
@@ -36,22 +36,29 @@ export interface Trace {
   readonly from: string
   readonly to: string
   readonly path: Path
-  /**
-   * What the answers rest on, where somebody should know: an agent that did not answer, an address that was assumed.
-   */
+  /** Limits of the trace: an agent that did not answer, a port that was assumed. */
   readonly remarks: readonly string[]
 }
 
+/** What every remedy says about state that the agent maintains. */
+export const agentRepairs = 'the agent puts it back within 15 s while it runs (fairlead status)'
+
+/** Returns true when every connection arrives. */
 export function arrives({ hops, branches }: Path): boolean {
   return hops.every(({ broken }) => broken === undefined) && branches.every(arrives)
 }
 
-/** The same path with hops before it. */
-export function after(hops: readonly Hop[], path: Path): Path {
+/** Returns the path with hops before it. */
+export function prepend(hops: readonly Hop[], path: Path): Path {
   return { ...path, hops: [...hops, ...path.hops] }
 }
 
-/** A path to its end, or to where it breaks. */
-export function straight(hops: readonly Hop[], chance = 1): Path {
+/** Builds a path without branches. */
+export function singlePath(hops: readonly Hop[], chance = 1): Path {
   return { chance, hops, branches: [] }
+}
+
+/** Returns true when the packet stops at the last of the hops. */
+export function isBroken(hops: readonly Hop[]): boolean {
+  return hops.at(-1)?.broken !== undefined
 }

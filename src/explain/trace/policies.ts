@@ -1,6 +1,6 @@
-// NetworkPolicies. For pods of this node the verdict is the kernel's own: its table is read and worked through, and the
-// policies that the agent knows give the reasons. For pods of another node, whose kernel cannot be seen from here,
-// those policies are all there is to go by.
+// Evaluates NetworkPolicies for the packet. For pods of this node the verdict comes from the kernel's own table, and
+// the policies that the agent knows explain it. The kernel of another node cannot be read from here, so for its pods
+// the verdict comes from those policies alone.
 import type { Found, FoundPod } from '../../agent/lookup-shape.ts'
 import type { Address } from '../../net/address.ts'
 import { type Admission, admissionOf, type Connection, type Party } from '../../policy/admission.ts'
@@ -11,13 +11,17 @@ import { admittingPolicy } from '../../policy/suggestion.ts'
 import { policyTable } from '../../policy/table.ts'
 import { type Judgement, verdictOf } from '../../policy/verdict.ts'
 import { countingSets, wireTable } from '../../policy/wires.ts'
-import { endpoint, type Flow, type Here } from './flow.ts'
+import { endpoint, type Flow, type LocalNode } from './flow.ts'
 import type { Broken, Hop } from './hop.ts'
-import { ask, type Walk } from './question.ts'
+import { ask, type TraceWalk } from './question.ts'
 
-/** Where a pod's packet enters the bridge. None where the pod may send what it likes. */
-export function* walkSource(wire: string, source: Address): Walk<Hop[]> {
-  const verdict = sourceVerdict((yield* ask('nftTable', { name: wireTable })) ?? [], wire, source)
+/**
+ * Checks the source address of a pod's packet where it enters the bridge.
+ * @returns one hop, or none when no egress policy isolates the pod.
+ */
+export function* walkSourceCheck(hostInterface: string, source: Address): TraceWalk<Hop[]> {
+  const objects = (yield* ask('nftTable', { name: wireTable })) ?? []
+  const verdict = sourceVerdict(objects, hostInterface, source)
   if (verdict === undefined) return []
   const { set, element, passes, dropped } = verdict
   const base = {
@@ -33,15 +37,18 @@ export function* walkSource(wire: string, source: Address): Walk<Hop[]> {
     {
       ...base,
       broken: {
-        problem: `table ${wireTable} does not know ${source} at ${wire}, and drops what it sends as another's`,
-        remedy: 'the agent writes the table anew once it has looked: fairlead status',
+        problem: `table ${wireTable} does not know ${source} at ${hostInterface}, and drops it as spoofed`,
+        remedy: 'the agent rewrites the table when it notices: fairlead status',
       },
     },
   ]
 }
 
-/** On the forward hook of this node. @returns hops; the last one broken where the packet is denied */
-export function* walkPolicies(here: Here, flow: Flow): Walk<Hop[]> {
+/**
+ * Evaluates the policy table of this node on its forward hook.
+ * @returns hops; the last one is broken when the packet is denied.
+ */
+export function* walkPolicies(local: LocalNode, flow: Flow): TraceWalk<Hop[]> {
   const objects = yield* ask('nftTable', { name: policyTable })
   if (objects === undefined)
     return [
@@ -54,7 +61,7 @@ export function* walkPolicies(here: Here, flow: Flow): Walk<Hop[]> {
     ]
   const { accepted, judgements } = verdictOf(objects, flow)
   const ends = yield* partiesOf(flow.source, flow.destination)
-  const hops = judgements.map((judgement) => judgementHop(here, flow, judgement, ends))
+  const hops = judgements.map((judgement) => judgementHop(local, flow, judgement, ends))
   if (hops.length > 0 || accepted) return hops.length > 0 ? hops : [openHop(flow)]
   return [
     {
@@ -62,34 +69,38 @@ export function* walkPolicies(here: Here, flow: Flow): Walk<Hop[]> {
       object: 'chain inet fairlead forward',
       command: 'nft list chain inet fairlead forward',
       broken: {
-        problem: 'the chain drops it, and no policy of a pod says so',
-        remedy: 'the agent writes the table anew once it has looked: fairlead status',
+        problem: 'the chain drops it, and no policy of a pod explains that',
+        remedy: 'the agent rewrites the table when it notices: fairlead status',
       },
     },
   ]
 }
 
-/** On the node of the destination, as its agent has to judge it. None where nothing is known of the pod. */
-export function* walkFarPolicies(here: Here, flow: Flow, node: string): Walk<Hop[]> {
+/**
+ * Evaluates the ingress policies of a pod on another node, as the agent of that node must.
+ * @returns one hop, or none when the agent here does not know the pod or no policy isolates it.
+ */
+export function* walkRemotePolicies(local: LocalNode, flow: Flow, node: string): TraceWalk<Hop[]> {
   const ends = yield* partiesOf(flow.source, flow.destination)
   const isolation = ends.destination.found?.ingress
   if (ends.destination.found === undefined || isolation === undefined) return []
   const base = {
     at: `policy on ${node}`,
-    object: "judged by the policies that this node's agent knows: the kernel there cannot be seen from here",
-    command: farCommand(flow, node),
+    object: "judged by the policies that this node's agent knows: the kernel of that node cannot be read from here",
+    command: remoteCommand(flow, node),
   }
-  const admission = admissionIn(here, flow, 'ingress', ends)
+  const admission = admissionIn(local, flow, 'ingress', ends)
   return [
     admission === undefined
-      ? { ...base, broken: denial(here, flow, 'ingress', ends) }
+      ? { ...base, broken: denial(local, flow, 'ingress', ends) }
       : { ...base, note: `admitted by policy ${admission.policy}, rule ${admission.rule}` },
   ]
 }
 
-/** What shows the rest of the way. */
-export function farCommand({ source, destination, port, protocol }: Flow, node: string): string {
-  return `fairlead trace --from ${source} --to ${endpoint(destination, port)}${protocol === 'tcp' ? '' : ` --proto ${protocol}`}   # on ${node}`
+/** Returns the command that shows the rest of the path on the other node. */
+export function remoteCommand({ source, destination, port, protocol }: Flow, node: string): string {
+  const protocolOption = protocol === 'tcp' ? '' : ` --proto ${protocol}`
+  return `fairlead trace --from ${source} --to ${endpoint(destination, port)}${protocolOption}   # on ${node}`
 }
 
 interface End extends Party {
@@ -97,7 +108,7 @@ interface End extends Party {
 }
 type Ends = Readonly<Record<'source' | 'destination', End>>
 
-function* partiesOf(source: Address, destination: Address): Walk<Ends> {
+function* partiesOf(source: Address, destination: Address): TraceWalk<Ends> {
   const [from, to] = yield* ask('lookup', { of: [source, destination] })
   return { source: endOf(source, from), destination: endOf(destination, to) }
 }
@@ -120,7 +131,7 @@ function openHop({ source, destination, family }: Flow): Hop {
 }
 
 function judgementHop(
-  here: Here,
+  local: LocalNode,
   flow: Flow,
   { direction, map, chain, admittedBy, admitted }: Judgement,
   ends: Ends,
@@ -131,66 +142,63 @@ function judgementHop(
     object: `map ${map}: ${subject.address} : jump ${chain}`,
     command: `nft list chain inet fairlead ${chain}`,
   }
-  const admission = admissionIn(here, flow, direction, ends)
+  const admission = admissionIn(local, flow, direction, ends)
   if (!admitted) {
-    const broken = denial(here, flow, direction, ends)
+    const broken = denial(local, flow, direction, ends)
     if (admission === undefined) return { ...base, broken }
+    const contradiction = `though policy ${admission.policy}, rule ${admission.rule}, admits it`
     return {
       ...base,
       broken: {
-        problem: `${broken.problem.split(':')[0]}, though policy ${admission.policy}, rule ${admission.rule}, admits it: the table is behind the policies`,
+        problem: `${broken.problem.split(':')[0]}, ${contradiction}: the table is behind the policies`,
         remedy: 'see what keeps the agent from writing it: fairlead status, and its log',
       },
     }
   }
+  if (admission !== undefined)
+    return { ...base, note: `admitted by policy ${admission.policy}, rule ${admission.rule}` }
   const known = typeof subject.found?.[direction] === 'object'
-  const doubt =
-    known && admission === undefined
-      ? ', which the policies that the agent knows would not: the table is behind them'
-      : ''
-  return {
-    ...base,
-    note: `admitted by policy ${admission?.policy ?? admittedBy ?? ''}${admission === undefined ? '' : `, rule ${admission.rule}`}${doubt}`,
-  }
+  const contradiction = known ? ', but not by the policies that the agent knows: the table is behind them' : ''
+  return { ...base, note: `admitted by policy ${admittedBy ?? ''}${contradiction}` }
 }
 
-function admissionIn(here: Here, flow: Flow, direction: Direction, ends: Ends): Admission | undefined {
+function admissionIn(local: LocalNode, flow: Flow, direction: Direction, ends: Ends): Admission | undefined {
   const pod = ends[direction === 'ingress' ? 'destination' : 'source'].found
   const isolation = pod?.[direction]
   if (pod === undefined || typeof isolation !== 'object') return undefined
-  return admissionOf(direction, pod.namespace, isolation, connectionOf(flow, ends), tunnelsOf(here))
+  return admissionOf(direction, pod.namespace, isolation, connectionOf(flow, ends), tunnelsOf(local))
 }
 
-function denial(here: Here, flow: Flow, direction: Direction, ends: Ends): Broken {
+function denial(local: LocalNode, flow: Flow, direction: Direction, ends: Ends): Broken {
   const [own, peer] = direction === 'ingress' ? [ends.destination, ends.source] : [ends.source, ends.destination]
   const isolation = own.found?.[direction]
-  const who = own.found === undefined ? own.address : `${own.found.namespace}/${own.found.name}`
-  const node = here.nodes.find(({ podCidrs, internalAddresses }) =>
+  const owner = own.found === undefined ? own.address : `${own.found.namespace}/${own.found.name}`
+  const node = local.nodes.find(({ podCidrs, internalAddresses }) =>
     [...internalAddresses, ...podCidrs.map(({ network }) => network)].includes(peer.address),
   )?.name
   const peerName =
     peer.found === undefined
       ? `${node === undefined ? '' : `${node}, `}${peer.address}`
       : `${peer.found.namespace}/${peer.found.name}`
-  const asked =
-    direction === 'egress'
-      ? `port ${flow.port}/${flow.protocol} of ${peerName}`
-      : `${peerName} to port ${flow.port}/${flow.protocol}`
+  const port = `port ${flow.port}/${flow.protocol}`
   if (isolation === 'held')
     return {
-      problem: `denied: the labels of ${who} have not arrived from the API server, and a policy of its namespace might select it`,
+      problem:
+        `denied: the labels of ${owner} have not arrived from the API server, ` +
+        'and a policy of its namespace might select it',
       remedy: 'see whether the agent hears the API server: fairlead status',
     }
   if (isolation === undefined)
     return {
-      problem: `denied by isolation of ${who} (${direction}); which policies do it, only the agent knows`,
+      problem: `denied by isolation of ${owner} (${direction}); only the agent knows by which policies`,
       remedy: 'ask again when the agent answers: fairlead status',
     }
-  const names = isolation.map(({ name }) => name)
+  const connection = direction === 'egress' ? `${port} of ${peerName}` : `${peerName} to ${port}`
+  const policies = `${isolation.length === 1 ? 'policy' : 'policies'} ${isolation.map(({ name }) => name).join(', ')}`
   return {
-    problem: `denied by isolation of ${who}: no ${direction} rule of ${names.length === 1 ? 'policy' : 'policies'} ${names.join(', ')} admits ${asked}`,
-    remedy: 'if it should pass, a policy such as this one admits it, beside those that are there',
-    policy: admittingPolicy(direction, connectionOf(flow, ends), tunnelsOf(here), node),
+    problem: `denied by isolation of ${owner}: no ${direction} rule of ${policies} admits ${connection}`,
+    remedy: 'if it should pass, a policy such as this one admits it, in addition to the existing ones',
+    policy: admittingPolicy(direction, connectionOf(flow, ends), tunnelsOf(local), node),
   }
 }
 
@@ -198,6 +206,6 @@ function connectionOf({ protocol, port }: Flow, { source, destination }: Ends): 
   return { source, destination, protocol, port }
 }
 
-function tunnelsOf({ nodes }: Here): TunnelAddress[] {
+function tunnelsOf({ nodes }: LocalNode): TunnelAddress[] {
   return tunnelAddresses(nodes)
 }

@@ -1,12 +1,17 @@
-// The end of the way: a process that listens, or nobody.
+// The last hop: the process that listens on the destination port, if there is one.
 import { familyOf } from '../../net/address.ts'
 import { listenersCommand } from '../../kernel/read-listeners.ts'
 import type { Flow } from './flow.ts'
 import type { Hop } from './hop.ts'
-import { ask, type Walk } from './question.ts'
+import { ask, type TraceWalk } from './question.ts'
 
-/** @param netns of the pod; undefined: the node's own. @returns nothing where it cannot be told */
-export function* walkToProcess({ destination, port, protocol }: Flow, whose: string, netns?: string): Walk<Hop[]> {
+/**
+ * Looks for a listener on the destination.
+ * @param owner the pod or node that has the port, for messages.
+ * @param netns the namespace of the pod; undefined for the node's own.
+ * @returns one hop, or none when the sockets cannot be listed and for SCTP.
+ */
+export function* walkToProcess({ destination, port, protocol }: Flow, owner: string, netns?: string): TraceWalk<Hop[]> {
   if (protocol === 'sctp') return []
   const question = { protocol, ...(netns === undefined ? {} : { netns }) }
   const listeners = yield* ask('listeners', question)
@@ -15,29 +20,22 @@ export function* walkToProcess({ destination, port, protocol }: Flow, whose: str
   const listener = listeners.find(
     (each) => each.port === port && (each.address === undefined || each.address === destination),
   )
-  if (listener !== undefined)
-    return [
-      {
-        ...hop,
-        object: `${protocol === 'tcp' ? 'LISTEN' : 'UNCONN'} ${listener.address ?? (familyOf(destination) === 4 ? '0.0.0.0' : '[::]')}:${port}`,
-      },
-    ]
+  if (listener !== undefined) {
+    const address = listener.address ?? (familyOf(destination) === 4 ? '0.0.0.0' : '[::]')
+    return [{ ...hop, object: `${protocol === 'tcp' ? 'LISTEN' : 'UNCONN'} ${address}:${port}` }]
+  }
   const elsewhere = listeners.filter((each) => each.port === port).map(({ address }) => address)
-  const problem =
+  const broken =
     elsewhere.length === 0
-      ? `nobody listens on port ${port}/${protocol} of ${whose}: the client is refused`
-      : `what listens on port ${port}/${protocol} of ${whose} does so on ${elsewhere.join(', ')} alone: the client is refused`
-  return [
-    {
-      ...hop,
-      object: 'nobody',
-      broken: {
-        problem,
-        remedy:
-          elsewhere.length === 0
-            ? 'compare the port with that of the program, and see whether it has started: kubectl logs'
-            : `let it listen on 0.0.0.0, or on ${destination}`,
-      },
-    },
-  ]
+      ? {
+          problem: `no process listens on port ${port}/${protocol} of ${owner}: the client is refused`,
+          remedy: 'compare the port with that of the program, and see whether it has started: kubectl logs',
+        }
+      : {
+          problem:
+            `the process on port ${port}/${protocol} of ${owner} listens on ${elsewhere.join(', ')} only: ` +
+            'the client is refused',
+          remedy: `let it listen on 0.0.0.0, or on ${destination}`,
+        }
+  return [{ ...hop, object: 'no listener', broken }]
 }

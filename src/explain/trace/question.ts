@@ -1,6 +1,6 @@
-// What a trace asks of the kernel and of the agent. The walk itself is pure: it asks as it goes, since what the next
-// question is depends on the last answer. The edge (answer.ts) answers from the kernel as it is, tests from what tools
-// have printed.
+// The questions of a trace to the kernel and to the agent. The walk is pure: it yields questions one by one, because
+// each depends on the answers before it. The edge (live-state.ts) answers from the live kernel, unit tests from
+// recorded tool output (ADR 26).
 import type { Found } from '../../agent/lookup-shape.ts'
 import type { IptablesTable } from '../../iptables/iptables.ts'
 import type { NftObject } from '../../kernel/nftables.ts'
@@ -9,40 +9,47 @@ import type { Listener, ListenersQuestion } from '../../kernel/read-listeners.ts
 import type { RouteAnswer, RouteQuestion } from '../../kernel/route-lookup.ts'
 import type { Address, Family } from '../../net/address.ts'
 
-interface Asked {
+interface Questions {
   route: { question: RouteQuestion; answer: RouteAnswer }
-  /** Each as `iptables -S CHAIN` prints it; those that are not there are left out. */
+  /** The lines that `iptables -S CHAIN` prints, by chain; without the chains that do not exist. */
   chains: {
     question: { readonly family: Family; readonly table: IptablesTable; readonly names: readonly string[] }
     answer: ReadonlyMap<string, readonly string[]>
   }
   links: { question: object; answer: readonly Link[] }
-  /** Undefined where the namespace cannot be entered from here. */
+  /** Undefined when this process cannot enter the namespace. */
   linksIn: { question: { readonly netns: string }; answer: readonly Link[] | undefined }
-  /** Undefined where there is no such device. */
+  /** Undefined when the device does not exist. */
   neighbours: {
     question: { readonly family: Family; readonly device: string }
     answer: readonly Neighbour[] | undefined
   }
+  /** Undefined when the device does not exist. */
   fdb: { question: { readonly device: string }; answer: readonly FdbEntry[] | undefined }
-  /** Undefined where nobody can tell. */
+  /** Undefined when the sockets cannot be listed. */
   listeners: { question: ListenersQuestion; answer: readonly Listener[] | undefined }
-  /** Undefined where there is none. */
+  /** Undefined when the table does not exist. */
   nftTable: { question: { readonly name: string }; answer: readonly NftObject[] | undefined }
-  /** Undefined where the kernel has no such key. */
+  /** Undefined when the kernel has no such key. */
   sysctl: { question: { readonly key: string }; answer: string | undefined }
-  /** Who has these addresses; nobody where the agent does not answer. */
+  /** The pods, Services and nodes with these addresses; an empty list when the agent does not answer. */
   lookup: { question: { readonly of: readonly Address[] }; answer: readonly Found[] }
 }
 
-export type Question = { [Kind in keyof Asked]: { readonly kind: Kind } & Asked[Kind]['question'] }[keyof Asked]
-export type Answer = Asked[keyof Asked]['answer']
-export type AnswerTo<Kind extends keyof Asked> = Asked[Kind]['answer']
+export type TraceQuestion = {
+  [Kind in keyof Questions]: { readonly kind: Kind } & Questions[Kind]['question']
+}[keyof Questions]
+export type TraceAnswer = Questions[keyof Questions]['answer']
+export type AnswerTo<Kind extends keyof Questions> = Questions[Kind]['answer']
 
-/** A part of the walk: it yields questions and is given their answers. */
-export type Walk<T> = Generator<Question, T, Answer>
+/** A part of the walk: a generator that yields questions and receives their answers. */
+export type TraceWalk<T> = Generator<TraceQuestion, T, TraceAnswer>
 
-export function* ask<Kind extends keyof Asked>(kind: Kind, question: Asked[Kind]['question']): Walk<AnswerTo<Kind>> {
-  // Whoever drives the walk answers the question that was asked.
-  return yield { kind, ...question } as Question
+/** Yields one question and returns its answer. */
+export function* ask<Kind extends keyof Questions>(
+  kind: Kind,
+  question: Questions[Kind]['question'],
+): TraceWalk<AnswerTo<Kind>> {
+  // The driver of the walk answers the question that it received, so the answer has the type of its kind.
+  return yield { kind, ...question } as TraceQuestion
 }

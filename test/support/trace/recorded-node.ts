@@ -1,7 +1,7 @@
-// A recorded node for unit tests of the trace. It answers the questions of a walk from tool output (golden/, and below).
-// It is node1 of a lab with two nodes. Pods default/a, db, near and caged are on node1; default/b and far on node2.
-// Service default/web has the endpoints a and b, default/none has none. A policy isolates default/db for ingress, and
-// another isolates caged for egress.
+// A recorded node for unit tests of the trace. It answers the questions of a walk from tool output (golden/, and
+// below). It is node1 of a lab with two nodes. Pods default/a, db, near and caged are on node1; default/b and far on
+// node2. Service default/web has the endpoints a and b, default/none has none. A policy isolates default/db for
+// ingress, and another isolates caged for egress.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Found, FoundPod } from '../../../src/agent/lookup-shape.ts'
@@ -18,8 +18,8 @@ import { cidrContains, parseCidr } from '../../../src/net/cidr.ts'
 import { parseInterfaceName } from '../../../src/net/interface-name.ts'
 import { macOf, parseMac } from '../../../src/net/mac.ts'
 import type { PodAttachment } from '../../../src/pods/attachment-codec.ts'
-import type { Here } from '../../../src/explain/trace/flow.ts'
-import type { Answer, Question, Walk } from '../../../src/explain/trace/question.ts'
+import type { LocalNode } from '../../../src/explain/trace/flow.ts'
+import type { TraceAnswer, TraceQuestion, TraceWalk } from '../../../src/explain/trace/question.ts'
 
 const golden = (name: string): string => readFileSync(join(import.meta.dirname, 'golden', name), 'utf8')
 
@@ -30,7 +30,7 @@ const localPods: Readonly<Record<string, Address>> = {
   caged: parseAddress('172.30.0.5'),
 }
 
-export const here: Here = {
+export const local: LocalNode = {
   node: 'node1',
   bridge: 'cni0',
   vxlanDevice: 'fairlead.1',
@@ -156,13 +156,13 @@ export class RecordedNode {
   sysctls: Readonly<Record<string, string>> = { 'net/bridge/bridge-nf-call-iptables': '1', 'net/ipv4/ip_forward': '1' }
   found: readonly Found[] = []
 
-  walk<T>(walk: Walk<T>): T {
+  walk<T>(walk: TraceWalk<T>): T {
     let step = walk.next()
     while (step.done !== true) step = walk.next(this.#answer(step.value))
     return step.value
   }
 
-  #answer(question: Question): Answer {
+  #answer(question: TraceQuestion): TraceAnswer {
     switch (question.kind) {
       case 'route':
         return this.#route(question)

@@ -1,4 +1,4 @@
-// The edge: what a trace asks is read from the kernel as it is, and from the agent. Nothing is changed.
+// The edge of a trace: answers its questions from the live kernel and from the agent. It changes nothing.
 import { CommandError } from '../../kernel/command-error.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
@@ -7,20 +7,20 @@ import { lookUpRoute } from '../../kernel/route-lookup.ts'
 import { parseInterfaceName } from '../../net/interface-name.ts'
 import { wireTable } from '../../policy/wires.ts'
 import type { Found } from '../../agent/lookup-shape.ts'
-import type { Answer, AnswerTo, Question, Walk } from './question.ts'
+import type { AnswerTo, TraceAnswer, TraceQuestion, TraceWalk } from './question.ts'
 
-/** From so many chains on a whole table is read at once. */
-const manyChains = 30
+/** From this many chains on, one read of the whole table is cheaper than one process per chain. */
+const wholeTableFrom = 30
 
-export class Answers {
+export class LiveState {
   readonly #kernel: Kernel
   readonly #iptables: Iptables
   readonly #lookUp: (of: readonly string[]) => Promise<readonly Found[]>
-  /** What was read once is not asked for again: a trace is of one moment. */
-  readonly #known = new Map<string, Promise<Answer>>()
+  /** Answers by question: each state is read once, so that the trace shows one moment. */
+  readonly #answers = new Map<string, Promise<TraceAnswer>>()
   readonly #chains = new Map<string, readonly string[] | undefined>()
 
-  /** @param parts.lookUp asks the agent */
+  /** @param parts.lookUp asks the agent for names and addresses. */
   constructor(parts: {
     kernel: Kernel
     iptables: Iptables
@@ -31,21 +31,22 @@ export class Answers {
     this.#lookUp = parts.lookUp
   }
 
-  async drive<T>(walk: Walk<T>): Promise<T> {
+  /** Runs a walk to its end and returns its result. */
+  async run<T>(walk: TraceWalk<T>): Promise<T> {
     let step = walk.next()
     while (step.done !== true) step = walk.next(await this.#answer(step.value))
     return step.value
   }
 
-  async #answer(question: Question): Promise<Answer> {
+  async #answer(question: TraceQuestion): Promise<TraceAnswer> {
     if (question.kind === 'chains') return this.#chainsOf(question)
     const key = JSON.stringify(question)
-    const answer = this.#known.get(key) ?? this.#read(question)
-    this.#known.set(key, answer)
+    const answer = this.#answers.get(key) ?? this.#read(question)
+    this.#answers.set(key, answer)
     return answer
   }
 
-  async #read(question: Exclude<Question, { kind: 'chains' }>): Promise<Answer> {
+  async #read(question: Exclude<TraceQuestion, { kind: 'chains' }>): Promise<TraceAnswer> {
     const kernel = this.#kernel
     switch (question.kind) {
       case 'route':
@@ -53,15 +54,15 @@ export class Answers {
       case 'links':
         return kernel.links()
       case 'linksIn':
-        return orNone(kernel.linksIn(question.netns))
+        return undefinedIfMissing(kernel.linksIn(question.netns))
       case 'neighbours':
-        return orNone(kernel.neighbours(question.family, parseInterfaceName(question.device)))
+        return undefinedIfMissing(kernel.neighbours(question.family, parseInterfaceName(question.device)))
       case 'fdb':
-        return orNone(kernel.fdb(parseInterfaceName(question.device)))
+        return undefinedIfMissing(kernel.fdb(parseInterfaceName(question.device)))
       case 'listeners':
         return readListeners(question)
       case 'nftTable':
-        return question.name === wireTable ? this.#wires() : kernel.listNft(`table ${question.name}`)
+        return question.name === wireTable ? this.#bridgeTable() : kernel.listNft(`table ${question.name}`)
       case 'sysctl':
         return (await kernel.readSysctl(question.key))?.trim()
       case 'lookup':
@@ -69,8 +70,8 @@ export class Answers {
     }
   }
 
-  /** A node without nft, or with a kernel that has nothing of it for bridges, has no such table either. */
-  async #wires(): Promise<AnswerTo<'nftTable'>> {
+  /** Reads the table `bridge fairlead`. A node without nft or without nftables for bridges has no such table. */
+  async #bridgeTable(): Promise<AnswerTo<'nftTable'>> {
     try {
       return await this.#kernel.listNft(`table ${wireTable}`)
     } catch (error) {
@@ -79,10 +80,10 @@ export class Answers {
     }
   }
 
-  async #chainsOf({ family, table, names }: Extract<Question, { kind: 'chains' }>): Promise<AnswerTo<'chains'>> {
+  async #chainsOf({ family, table, names }: Extract<TraceQuestion, { kind: 'chains' }>): Promise<AnswerTo<'chains'>> {
     const keyOf = (name: string): string => `${family} ${table} ${name}`
     const unread = names.filter((name) => !this.#chains.has(keyOf(name)))
-    if (unread.length >= manyChains) {
+    if (unread.length >= wholeTableFrom) {
       const wanted = new Map(unread.map((name): [string, string[]] => [name, []]))
       await this.#iptables.readTable(family, table, (line) =>
         wanted.get(/^(?::|-A )(\S+)/.exec(line)?.[1] ?? '')?.push(line),
@@ -98,8 +99,7 @@ export class Answers {
   }
 }
 
-/** Of what is not there. */
-async function orNone<T>(answer: Promise<T>): Promise<T | undefined> {
+async function undefinedIfMissing<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer
   } catch (error) {
