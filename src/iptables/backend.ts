@@ -1,5 +1,6 @@
 // Which of iptables' two backends holds the node's rules. Rules in nft and rules in legacy do not see each other.
 import type { Family } from '../net/address.ts'
+import { CommandError } from '../kernel/command-error.ts'
 import { runInShell, type ShellCommandOptions } from '../kernel/shell-command.ts'
 import type { ShellWorkers } from '../kernel/shell-workers.ts'
 import { backendProgram, type IptablesBackend, type IptablesTable } from './iptables.ts'
@@ -8,16 +9,19 @@ import { backendProgram, type IptablesBackend, type IptablesTable } from './ipta
  * Chooses as iptables-wrappers does (kubernetes-sigs/iptables-wrappers): the backend with kubelet's chains, else the one
  * with more rules, else nft. Counting takes seconds with many nft rules, so kube-proxy's canary is looked for before:
  * it stands where kube-proxy, or this agent before its restart, has put its rules.
- * @throws {CommandError}
+ * @throws {CommandError} where a program that it asks is ended by a signal: a wrong choice would put rules into both
  */
 export async function chooseBackend(workers: ShellWorkers, options: ShellCommandOptions): Promise<IptablesBackend> {
   const script = `
+exec 3>&1
+# A program that a signal ended has said nothing of its rules, unless it was SIGPIPE (141): then grep had heard enough.
+ask() { "$@"; end=$?; [ $end -lt 129 ] || [ $end -eq 141 ] || echo "died: $*" >&3; }
 mangle() {
-  if [ "$1" = nft ]; then iptables-nft-save -t mangle; ip6tables-nft-save -t mangle
+  if [ "$1" = nft ]; then ask iptables-nft-save -t mangle; ask ip6tables-nft-save -t mangle
   else
     # Reading a legacy table creates it: read only those that exist.
-    ! grep -qx mangle /proc/net/ip_tables_names || iptables-legacy-save -t mangle
-    ! grep -qx mangle /proc/net/ip6_tables_names || ip6tables-legacy-save -t mangle
+    ! grep -qx mangle /proc/net/ip_tables_names || ask iptables-legacy-save -t mangle
+    ! grep -qx mangle /proc/net/ip6_tables_names || ask ip6tables-legacy-save -t mangle
   fi
 }
 for chains in 'KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY' KUBE-PROXY-CANARY; do
@@ -25,13 +29,15 @@ for chains in 'KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY' KUBE-PROXY-CANARY; do
     if mangle $backend | grep -qE "^:($chains) "; then echo $backend; exit; fi
   done
 done
-legacy=$( (iptables-legacy-save; ip6tables-legacy-save) | grep -c ^-)
-nft=$( (iptables-nft-save; ip6tables-nft-save) | grep -c ^-)
+legacy=$( (ask iptables-legacy-save; ask ip6tables-legacy-save) | grep -c ^-)
+nft=$( (ask iptables-nft-save; ask ip6tables-nft-save) | grep -c ^-)
 if [ "$legacy" -gt "$nft" ]; then echo legacy; else echo nft; fi`
   const { stdout } = await runInShell(workers, ['sh', '-c', `exec 2>/dev/null${script}`], {
     ...options,
     timeout: 60_000,
   })
+  const dead = /^died: (.*)$/m.exec(stdout)?.[1]
+  if (dead !== undefined) throw new CommandError({ kind: 'killed', command: dead, stderr: 'died of a signal' })
   return stdout.trim() === 'legacy' ? 'legacy' : 'nft'
 }
 

@@ -1,6 +1,6 @@
 // The Iptables that drives the real programs, in one network namespace and on one backend.
 import type { Logger } from 'pino'
-import { CommandError } from '../kernel/command-error.ts'
+import { CommandError, type FailureKind } from '../kernel/command-error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { NamespaceShell } from '../kernel/namespace-shell.ts'
 import { runProgram, streamProgram } from '../kernel/run.ts'
@@ -18,6 +18,9 @@ const restoreTimeout = 600_000
  * faster than we do; large text would only be copied once more.
  */
 const shellLimit = 16_384
+
+/** Failures of a check that say nothing of the rules. */
+const noAnswer: readonly FailureKind[] = ['not-installed', 'timeout', 'killed']
 
 /**
  * Opens iptables in the kernel's namespace. It starts nothing until it is used, and ends with the kernel.
@@ -110,7 +113,7 @@ class LinuxIptables implements Iptables {
       })
       return true
     } catch (error) {
-      if (error instanceof CommandError && error.kind !== 'not-installed' && error.kind !== 'timeout') return false
+      if (error instanceof CommandError && !noAnswer.includes(error.kind)) return false
       throw error
     }
   }

@@ -8,6 +8,7 @@ import { CommandError } from './command-error.ts'
 import type { CommandObserver } from './command-observer.ts'
 import type { Failure } from './kernel.ts'
 import type { ShellWorkers } from './shell-workers.ts'
+import { deathOf, signalOf } from './signal-death.ts'
 
 export interface BatchOnceOptions {
   readonly workers: ShellWorkers
@@ -38,12 +39,17 @@ export async function applyOnce(
     const [start, ...answers] = reader.read(result.stderr)
     if (result.status === undefined)
       throw new CommandError({ kind: result.timedOut ? 'timeout' : 'killed', command, stderr: reader.rest })
+    const signal = signalOf(result.status)
+    const death = signal === undefined ? undefined : deathOf(signal, reader.rest)
+    if (start === undefined && death !== undefined) throw new CommandError({ kind: 'killed', command, stderr: death })
     if (start === undefined)
       throw new CommandError({ kind: classifyFailure(reader.rest), command, stderr: reader.rest })
     for (const [i, change] of todo.entries()) {
       const answer = answers[i]
       if (answer === undefined) {
-        failures.push(fatalFailureOf(change, enter, reader.rest))
+        failures.push(
+          death === undefined ? fatalFailureOf(change, enter, reader.rest) : failureOf(change, enter, death, 'killed'),
+        )
         next += 1
         break
       }

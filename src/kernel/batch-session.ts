@@ -9,6 +9,7 @@ import { CommandError } from './command-error.ts'
 import type { CommandObserver } from './command-observer.ts'
 import type { Failure } from './kernel.ts'
 import { killGroup, startChild, whenEnded } from './programs.ts'
+import { deathOf } from './signal-death.ts'
 
 export interface BatchSessionOptions {
   readonly tool: Tool
@@ -121,10 +122,13 @@ export class BatchSession implements AsyncDisposable {
       this.#child = undefined
       const overdue = this.#overdue
       this.#overdue = false
-      if (!started)
+      const death = child.signalCode === null ? undefined : deathOf(child.signalCode, reader.rest)
+      if (!started && overdue) this.#rejectAll(this.#error('timeout', reader.rest || 'no answer'))
+      else if (!started && death !== undefined) this.#rejectAll(this.#error('killed', death))
+      else if (!started)
         this.#rejectAll(
           this.#error(
-            overdue ? 'timeout' : classifyFailure(reader.rest),
+            classifyFailure(reader.rest),
             reader.rest || (failedStart?.message ?? 'ended before its first line'),
           ),
         )
@@ -133,9 +137,9 @@ export class BatchSession implements AsyncDisposable {
         this.#revive((batch, change) =>
           this.#fail(
             batch,
-            child.signalCode === null
+            death === undefined
               ? fatalFailureOf(change, this.#enterText, reader.rest)
-              : failureOf(change, this.#enterText, reader.rest, 'killed'),
+              : failureOf(change, this.#enterText, death, 'killed'),
           ),
         )
     })

@@ -13,7 +13,7 @@ export type FailureKind =
   /** The program itself is not installed. */
   | 'not-installed'
   | 'timeout'
-  /** The tool died under us. */
+  /** A signal ended the tool: it crashed, or another program killed it. */
   | 'killed'
   | 'other'
 

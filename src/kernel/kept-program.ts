@@ -4,6 +4,7 @@ import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import type { Logger } from 'pino'
 import { killGroup, startChild, whenEnded } from './programs.ts'
+import { deathOf } from './signal-death.ts'
 
 const firstRetry = 1_000
 const longestRetry = 30_000
@@ -13,7 +14,7 @@ const settledAfter = 1_000
 export interface KeptProgramOptions {
   readonly words: readonly string[]
   readonly log: Logger
-  /** How its end is told of. */
+  /** The level of its first end; that it ends again soon after is logged at debug. */
   readonly level: 'warn' | 'debug'
   /** Given each line of its stdout; it must not throw. */
   readonly hear: (line: string) => void
@@ -25,6 +26,7 @@ export class KeptProgram implements AsyncDisposable {
   readonly #options: KeptProgramOptions
   #child: ChildProcess | undefined
   #startedAt = 0
+  #reported = false
   #retry: NodeJS.Timeout | undefined
   #closed = false
 
@@ -68,8 +70,12 @@ export class KeptProgram implements AsyncDisposable {
       this.#child = undefined
       if (this.#closed) return
       // One that had run for a while starts again soon; what it missed meanwhile is found by looking.
-      const wait = Date.now() - this.#startedAt > longestRetry ? firstRetry : retry
-      log[level](`${words.join(' ')} ended, again in ${wait} ms: ${failedStart?.message ?? said.trim()}`)
+      const ranLong = Date.now() - this.#startedAt > longestRetry
+      const wait = ranLong ? firstRetry : retry
+      const reason = child.signalCode === null ? said.trim() : deathOf(child.signalCode, said)
+      const message = `${words.join(' ')} ended and is started again: ${failedStart?.message ?? reason}`
+      log[this.#reported && !ranLong ? 'debug' : level]({ waitMs: wait }, message)
+      this.#reported = true
       this.#retry = setTimeout(() => {
         this.#start(Math.min(wait * 2, longestRetry))
         restarted()

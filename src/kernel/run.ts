@@ -5,6 +5,7 @@ import { classifyFailure } from './classify-failure.ts'
 import { CommandError, type FailureKind } from './command-error.ts'
 import { goneProgram, programEnvironment, programPath, startChild, whenEnded } from './programs.ts'
 import { quoteWord } from './shell-words.ts'
+import { deathOf } from './signal-death.ts'
 
 export interface RunOptions {
   readonly input?: string
@@ -39,7 +40,9 @@ export async function runProgram(
   if (!result.failed) return { stdout: result.stdout, stderr: result.stderr }
   const gone = goneProgram(program, result)
   if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command, stderr: gone })
-  const kind = kindOf(result.timedOut, result.isTerminated, result.stderr)
+  if (!result.timedOut && result.signal !== undefined)
+    throw new CommandError({ kind: 'killed', command, stderr: deathOf(result.signal, result.stderr) })
+  const kind = result.timedOut ? 'timeout' : classifyFailure(result.stderr)
   if (accept.includes(kind)) return { stdout: result.stdout, stderr: result.stderr }
   throw new CommandError({ kind, command, stderr: result.stderr.trim() || (result.shortMessage ?? '') })
 }
@@ -67,12 +70,8 @@ export async function streamProgram(words: readonly string[], seen: (line: strin
   const command = words.join(' ')
   const gone = goneProgram(program, failedStart)
   if (gone !== undefined) throw new CommandError({ kind: 'not-installed', command, stderr: gone })
-  const stderr =
-    said.trim() || failedStart?.message || `ended by ${child.signalCode ?? `exit status ${child.exitCode}`}`
+  if (child.signalCode !== null)
+    throw new CommandError({ kind: 'killed', command, stderr: deathOf(child.signalCode, said) })
+  const stderr = said.trim() || failedStart?.message || `exit status ${child.exitCode}`
   throw new CommandError({ kind: classifyFailure(stderr), command, stderr })
-}
-
-function kindOf(timedOut: boolean, killed: boolean, stderr: string): FailureKind {
-  if (timedOut) return 'timeout'
-  return killed ? 'killed' : classifyFailure(stderr)
 }

@@ -4,6 +4,7 @@ import { CommandError, type FailureKind } from './command-error.ts'
 import type { CommandObserver } from './command-observer.ts'
 import type { ShellResult, ShellWorkers } from './shell-workers.ts'
 import { quoteWord } from './shell-words.ts'
+import { deathOf, signalOf } from './signal-death.ts'
 
 export interface ShellCommandOptions {
   /** What puts the command into its namespace: ["nsenter", "--net=PATH"] or nothing. */
@@ -47,7 +48,7 @@ export async function runInShell(
     throw new CommandError({
       kind: kind ?? 'other',
       command,
-      stderr: withoutShell(result.stderr.trim()) || endOf(result, timeout),
+      stderr: reasonOf(result, timeout),
     })
   return result
 }
@@ -64,8 +65,12 @@ function withoutShell(stderr: string): string {
   return stderr.replaceAll(/^\S*sh: \d+: /gm, '')
 }
 
-/** Of a command that said nothing. */
-function endOf({ status, timedOut }: ShellResult, timeout: number): string {
+/** What the command said, or else how it ended. */
+function reasonOf({ status, stderr, timedOut }: ShellResult, timeout: number): string {
+  const said = withoutShell(stderr.trim())
+  const signal = status === undefined ? undefined : signalOf(status)
+  if (signal !== undefined) return deathOf(signal, said)
+  if (said !== '') return said
   if (status !== undefined) return `exit status ${status}`
   return timedOut ? `it did not end within ${timeout / 1000} s` : 'it was killed'
 }
@@ -73,6 +78,7 @@ function endOf({ status, timedOut }: ShellResult, timeout: number): string {
 function failureKind(result: ShellResult): FailureKind | undefined {
   if (result.status === 0) return undefined
   if (result.status === undefined) return result.timedOut ? 'timeout' : 'killed'
+  if (signalOf(result.status) !== undefined) return 'killed'
   // What sh itself says of a program that it cannot find.
   return result.status === 127 ? 'not-installed' : classifyFailure(result.stderr)
 }
