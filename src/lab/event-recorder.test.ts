@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { events as eventsResource } from './apiserver/resources.ts'
 import { dropOldEvents } from './apiserver/event-retention.ts'
-import { startScratchApiServer } from './apiserver/scratch-api-server.ts'
+import { startTestApiServer } from '../../test/support/lab-api-server.ts'
 import { Store } from './apiserver/store.ts'
 import { EventRecorder } from './event-recorder.ts'
 
@@ -15,7 +15,7 @@ interface Listed {
 }
 
 test('what is said again is counted, and what was forgotten begins anew', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const recorder = new EventRecorder({ api: server.as('kubelet-node1'), component: 'kubelet', host: 'node1', log })
   for (const message of ['one', 'two', 'one', 'one']) recorder.record(subject, words(message))
   await recorder.settled()
@@ -31,7 +31,7 @@ test('what is said again is counted, and what was forgotten begins anew', async 
 })
 
 test('an event that cannot be written is dropped, and the next one is written', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const recorder = new EventRecorder({ api: server.api, component: 'kubelet', log })
   recorder.record({ ...subject, namespace: 'nowhere' }, words('lost'))
   recorder.record(subject, words('kept'))

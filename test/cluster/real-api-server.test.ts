@@ -10,18 +10,15 @@ import { keyOf, type KubeObject } from '../../src/cluster/kube-object.ts'
 import { Reflector, type ReflectorLimits } from '../../src/cluster/reflector.ts'
 import { openWatch, type WatchEvent } from '../../src/cluster/watch-stream.ts'
 import { kubeconfigPath } from '../../src/lab/apiserver/kubeconfig.ts'
-import {
-  type ScratchRealApiServer,
-  startScratchRealApiServer,
-} from '../../src/lab/real-control-plane/scratch-real-api-server.ts'
+import { type RealApiServer, startRealApiServer } from '../support/real-api-server.ts'
 import { describeRealApi } from '../real-control-plane.ts'
 
 const waiting = { timeout: 60_000, interval: 50 }
 
 describeRealApi('real API server', () => {
-  let server: ScratchRealApiServer
+  let server: RealApiServer
   beforeAll(async () => {
-    server = await startScratchRealApiServer()
+    server = await startRealApiServer()
   })
   afterAll(async () => await server[Symbol.asyncDispose]())
 

@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parseAllDocuments } from 'yaml'
 import { loadConfig } from '../../src/agent/config.ts'
 import { findResource } from '../../src/lab/apiserver/resources.ts'
-import { startScratchApiServer } from '../../src/lab/apiserver/scratch-api-server.ts'
+import { startTestApiServer } from '../support/lab-api-server.ts'
 import { apiServers, type RunningApiServer } from '../netns/api-servers.ts'
 import { build, deploy, folders, kubectlMissing, type Manifest } from './folders.ts'
 
@@ -42,7 +42,7 @@ test('there is a folder for each way to install', () => {
 })
 
 test('every object in deploy/ has only fields that its kind has', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   for (const { apiVersion, kind, metadata, ...rest } of plainObjects()) {
     const [group = '', version = ''] = apiVersion.includes('/') ? apiVersion.split('/') : ['', apiVersion]
     const plural = `${kind.toLowerCase()}s`

@@ -1,8 +1,8 @@
 // The API servers that the conformance suite is held against: the lab's own, and the real one where KUBEBUILDER_ASSETS
 // says where it is.
 import { kubeconfigPath } from '../../src/lab/apiserver/kubeconfig.ts'
-import { startScratchApiServer } from '../../src/lab/apiserver/scratch-api-server.ts'
-import { startScratchRealApiServer } from '../../src/lab/real-control-plane/scratch-real-api-server.ts'
+import { startTestApiServer } from '../support/lab-api-server.ts'
+import { startRealApiServer } from '../support/real-api-server.ts'
 
 export interface RunningApiServer {
   /** Path of the administrator's kubeconfig. */
@@ -32,7 +32,7 @@ export const apiServers: readonly ApiServerUnderTest[] = [
 ]
 
 async function startLab(): Promise<RunningApiServer> {
-  const server = await startScratchApiServer({ eventWindow })
+  const server = await startTestApiServer({ eventWindow })
   return {
     kubeconfig: kubeconfigPath(server.dir, 'admin'),
     forgetHistory: async () => {
@@ -47,7 +47,7 @@ async function startLab(): Promise<RunningApiServer> {
 
 /** A restarted server knows only what etcd kept. */
 async function startReal(): Promise<RunningApiServer> {
-  const server = await startScratchRealApiServer()
+  const server = await startRealApiServer()
   return {
     kubeconfig: kubeconfigPath(server.dir, 'admin'),
     forgetHistory: async () => {

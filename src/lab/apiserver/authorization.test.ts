@@ -3,15 +3,15 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { kubeconfigPath } from './kubeconfig.ts'
-import { type ScratchApiServer, startScratchApiServer } from './scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
 const pod = (name: string) => ({ metadata: { name }, spec: { containers: [{ name: 'c', image: 'x' }] } })
 const pods = '/api/v1/namespaces/default/pods'
 const rbac = '/apis/rbac.authorization.k8s.io/v1'
 
-let server: ScratchApiServer
+let server: TestApiServer
 beforeAll(async () => {
-  server = await startScratchApiServer()
+  server = await startTestApiServer()
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()

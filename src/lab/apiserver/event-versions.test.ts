@@ -4,7 +4,7 @@ import type { ClusterEvent } from '../../cluster/event.ts'
 import type { UserName } from './authentication.ts'
 import { dropOldEvents } from './event-retention.ts'
 import { events } from './resources.ts'
-import { type ScratchApiServer, startScratchApiServer } from './scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 import { Store } from './store.ts'
 
 const core = '/api/v1/namespaces/default/events'
@@ -22,9 +22,9 @@ interface Listed {
   readonly items: readonly Record<string, unknown>[]
 }
 
-let server: ScratchApiServer
+let server: TestApiServer
 beforeAll(async () => {
-  server = await startScratchApiServer()
+  server = await startTestApiServer()
 })
 afterAll(async () => await server[Symbol.asyncDispose]())
 

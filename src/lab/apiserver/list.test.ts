@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type ScratchApiServer, startScratchApiServer } from './scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
 interface Page {
   metadata: { resourceVersion: string; continue?: string; remainingItemCount?: number }
@@ -8,19 +8,19 @@ interface Page {
 
 const path = '/api/v1/namespaces/default/configmaps'
 
-async function fill(server: ScratchApiServer, names: readonly string[]): Promise<void> {
+async function fill(server: TestApiServer, names: readonly string[]): Promise<void> {
   for (const name of names)
     await server.api.request('POST', path, {
       body: { metadata: { name, labels: { odd: String(names.indexOf(name) % 2) } } },
     })
 }
 
-const list = async (server: ScratchApiServer, query: Record<string, string | number> = {}): Promise<Page> =>
+const list = async (server: TestApiServer, query: Record<string, string | number> = {}): Promise<Page> =>
   await server.api.request<Page>('GET', path, { query })
 const namesOf = ({ items }: Page): string[] => items.map(({ metadata }) => metadata.name)
 
 test('pages show one picture, whatever changes between them', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await fill(server, ['a', 'b', 'c', 'd', 'e'])
   const first = await list(server, { limit: 2 })
   expect(namesOf(first)).toEqual(['a', 'b'])
@@ -37,7 +37,7 @@ test('pages show one picture, whatever changes between them', async () => {
 })
 
 test('a continue token whose picture is too old is answered with 410, and so is one that never was', async () => {
-  await using server = await startScratchApiServer({ eventWindow: 2 })
+  await using server = await startTestApiServer({ eventWindow: 2 })
   await fill(server, ['a', 'b', 'c'])
   const token = (await list(server, { limit: 1 })).metadata.continue ?? ''
   await fill(server, ['d', 'e'])
@@ -48,7 +48,7 @@ test('a continue token whose picture is too old is answered with 410, and so is 
 })
 
 test('a selector counts towards the limit only what it matches', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await fill(server, ['a', 'b', 'c', 'd', 'e', 'f', 'g'])
   const first = await list(server, { limit: 2, labelSelector: 'odd=1' })
   expect([namesOf(first), first.metadata.remainingItemCount]).toEqual([['b', 'd'], undefined])
@@ -57,7 +57,7 @@ test('a selector counts towards the limit only what it matches', async () => {
 })
 
 test('a version that does not exist yet is refused in the words that client-go knows', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { resourceVersion } = (await list(server)).metadata
   await expect(list(server, { resourceVersion: Number(resourceVersion) + 1000 })).rejects.toMatchObject({
     status: 504,

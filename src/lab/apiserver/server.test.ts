@@ -2,7 +2,7 @@ import { stat } from 'node:fs/promises'
 import { get } from 'node:https'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { kubeconfigPath, writeKubeconfig } from './kubeconfig.ts'
-import { type ScratchApiServer, startScratchApiServer } from './scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
 interface Kube {
   metadata: {
@@ -29,9 +29,9 @@ const podNamed = (name: string, spec: object = {}) => ({
 })
 const mergePatch = { contentType: 'application/merge-patch+json' }
 
-let server: ScratchApiServer
+let server: TestApiServer
 beforeAll(async () => {
-  server = await startScratchApiServer()
+  server = await startTestApiServer()
 })
 afterAll(async () => {
   await server[Symbol.asyncDispose]()

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { type ScratchApiServer, startScratchApiServer } from './scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
 const path = '/api/v1/namespaces/default/configmaps'
 
-async function put(server: ScratchApiServer, name: string, labels: Record<string, string> = {}): Promise<string> {
+async function put(server: TestApiServer, name: string, labels: Record<string, string> = {}): Promise<string> {
   const body = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name, labels } }
   const known = await server.api.request<{ items: { metadata: { name: string } }[] }>('GET', path)
   const isNew = known.items.every(({ metadata }) => metadata.name !== name)
@@ -16,7 +16,7 @@ async function put(server: ScratchApiServer, name: string, labels: Record<string
 }
 
 test('without a version a watch begins with what there is', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await put(server, 'old')
   await using watch = server.watch(path)
   expect(await watch.take(1)).toEqual(['ADDED old'])
@@ -27,7 +27,7 @@ test('without a version a watch begins with what there is', async () => {
 })
 
 test('a watch goes on from a version and misses nothing', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const place = await put(server, 'a')
   await put(server, 'b')
   await server.api.request('DELETE', `${path}/a`)
@@ -44,7 +44,7 @@ test('a watch goes on from a version and misses nothing', async () => {
 })
 
 test('a version older than the window is answered with 410, the oldest kept one is not', async () => {
-  await using server = await startScratchApiServer({ eventWindow: 2 })
+  await using server = await startTestApiServer({ eventWindow: 2 })
   const places = []
   for (const name of ['a', 'b', 'c', 'd']) places.push(await put(server, name))
   await using good = server.watch(path, { resourceVersion: places[1] })
@@ -59,7 +59,7 @@ test('a version older than the window is answered with 410, the oldest kept one 
 })
 
 test('a WatchList sends what there is, a bookmark that ends it, then what comes', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await put(server, 'a')
   const place = await put(server, 'b')
   const query = { sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan', allowWatchBookmarks: true }
@@ -77,7 +77,7 @@ test('a WatchList sends what there is, a bookmark that ends it, then what comes'
 })
 
 test('an empty WatchList ends at once', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await using watch = server.watch(path, {
     sendInitialEvents: true,
     resourceVersionMatch: 'NotOlderThan',
@@ -87,7 +87,7 @@ test('an empty WatchList ends at once', async () => {
 })
 
 test('a server without WatchList says so before anything else', async () => {
-  await using server = await startScratchApiServer({ watchList: false })
+  await using server = await startTestApiServer({ watchList: false })
   const query = { watch: true, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }
   await expect(server.api.request('GET', path, { query })).rejects.toMatchObject({
     status: 422,
@@ -96,7 +96,7 @@ test('a server without WatchList says so before anything else', async () => {
 })
 
 test('changes made while a long list is still being sent come after it', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const data = { text: 'x'.repeat(200_000) }
   for (let i = 0; i < 40; i++)
     await server.api.request('POST', path, { body: { metadata: { name: `big-${i}` }, data } })
@@ -117,7 +117,7 @@ test('changes made while a long list is still being sent come after it', async (
 })
 
 test('to a selector, entering is ADDED and leaving is DELETED with the last state that matched', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await put(server, 'x', { app: 'db' })
   await using watch = server.watch(path, { labelSelector: 'app=web' })
   await put(server, 'x', { app: 'web' })
@@ -133,7 +133,7 @@ test('to a selector, entering is ADDED and leaving is DELETED with the last stat
 })
 
 test('a kubelet sees the pods of its node and no others', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await using watch = server.watch('/api/v1/pods', { fieldSelector: 'spec.nodeName=node1' })
   const spec = { containers: [{ name: 'c', image: 'x' }] }
   for (const [name, nodeName] of [
@@ -154,7 +154,7 @@ test('a kubelet sees the pods of its node and no others', async () => {
 })
 
 test('a quiet watch is told the present version, only if it asked', async () => {
-  await using server = await startScratchApiServer({ bookmarkMs: 20 })
+  await using server = await startTestApiServer({ bookmarkMs: 20 })
   const since = await put(server, 'a')
   await using plain = server.watch(path, { resourceVersion: since })
   await using watch = server.watch(path, { resourceVersion: since, allowWatchBookmarks: true })
@@ -171,7 +171,7 @@ test('a quiet watch is told the present version, only if it asked', async () => 
 })
 
 test('a watch ends when its time is over, and all of them when the server goes down', async () => {
-  const server = await startScratchApiServer()
+  const server = await startTestApiServer()
   await using short = server.watch(path, { timeoutSeconds: 1, allowWatchBookmarks: true })
   expect((await short.next())?.type).toBe('BOOKMARK')
   expect(await short.next()).toBeUndefined()
@@ -183,7 +183,7 @@ test('a watch ends when its time is over, and all of them when the server goes d
 })
 
 test('a hundred watchers see the same changes in the same order', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const watchers = Array.from({ length: 100 }, () => server.watch(path, { resourceVersion: 0 }))
   try {
     const names = Array.from({ length: 20 }, (_, i) => `c${i}`)

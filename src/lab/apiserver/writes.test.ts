@@ -1,6 +1,6 @@
 // Writes that are tried only, and objects with fields that their kind does not have.
 import { expect, test } from 'vitest'
-import { startScratchApiServer } from './scratch-api-server.ts'
+import { startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
 const pods = '/api/v1/namespaces/default/pods'
 const pod = {
@@ -9,7 +9,7 @@ const pod = {
 }
 
 test('a dry run answers as the write would, and leaves no trace', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { api } = server
   const query = { dryRun: 'All' }
   const before = await api.request<{ metadata: { resourceVersion: string } }>('GET', pods)
@@ -36,7 +36,7 @@ test('a dry run answers as the write would, and leaves no trace', async () => {
 })
 
 test('unknown fields are never stored; asked to be strict, the server names all of them', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { api } = server
   const strict = { query: { fieldValidation: 'Strict' } }
   const both = 'strict decoding error: unknown field "spec.containers[0].imgae", unknown field "spec.colour"'
@@ -57,7 +57,7 @@ test('unknown fields are never stored; asked to be strict, the server names all 
 })
 
 test('null fields are stored neither at a creation nor at an update, and get their defaults', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { api } = server
   const services = '/api/v1/namespaces/default/services'
   const spec = { type: null, externalIPs: null, ports: [{ name: null, port: 80, protocol: null }] }
@@ -143,14 +143,14 @@ test.each([
     },
   ],
 ])('no field of a right object at %s counts as unknown', async (path, body) => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   await expect(server.api.request('POST', path, { query: { fieldValidation: 'Strict' }, body })).resolves.toMatchObject(
     body,
   )
 })
 
 test('OpenAPI leads from the index to a schema in which every reference holds', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { paths } = await server.api.request<{ paths: Record<string, { serverRelativeURL: string }> }>(
     'GET',
     '/openapi/v3',

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { routeChanges } from '../announce.ts'
 import type { SliceView } from './endpoint-slice-view.ts'
 import { announcements } from './load-balancer-routes.ts'
-import { nodeView, serviceView } from './scratch-views.ts'
+import { nodeView, serviceView } from '../../../test/support/controller-views.ts'
 
 const nodes = new Map(
   [

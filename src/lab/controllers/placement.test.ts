@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Placements } from './placement.ts'
-import { nodeView, podView } from './scratch-views.ts'
+import { nodeView, podView } from '../../../test/support/controller-views.ts'
 
 const owner = { kind: 'Deployment', uid: 'web' }
 

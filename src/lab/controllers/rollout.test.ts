@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import type { DeploymentView } from './deployment-view.ts'
 import type { PodView } from './pod-view.ts'
 import { nextStep, templateHashLabel } from './rollout.ts'
-import { deploymentView, podView } from './scratch-views.ts'
+import { deploymentView, podView } from '../../../test/support/controller-views.ts'
 
 const podOf = (name: string, hash: string, said: Partial<PodView> = {}): PodView =>
   podView(name, { labels: { [templateHashLabel]: hash }, ready: true, nodeName: 'node1', ...said })

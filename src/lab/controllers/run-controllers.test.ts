@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
-import { type ScratchApiServer, startScratchApiServer } from '../apiserver/scratch-api-server.ts'
+import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
 import type { Announcements } from './load-balancer-routes.ts'
 import { runControllers } from './run-controllers.ts'
 
@@ -22,12 +22,12 @@ const servicesPath = '/api/v1/namespaces/default/services'
 const slicesPath = '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices'
 const mergePatch = 'application/merge-patch+json'
 
-let server: ScratchApiServer
+let server: TestApiServer
 let stop: AbortController
 let controllers: Promise<void>
 let announced: Announcements = new Map()
 beforeAll(async () => {
-  server = await startScratchApiServer()
+  server = await startTestApiServer()
   stop = new AbortController()
   const announce = (routes: Announcements) => Promise.resolve(void (announced = routes))
   controllers = runControllers({

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { nodeView, podView, serviceView } from './scratch-views.ts'
+import { nodeView, podView, serviceView } from '../../../test/support/controller-views.ts'
 import { endpointGroups } from './service-endpoints.ts'
 
 const nodes = new Map([

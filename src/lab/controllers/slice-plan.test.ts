@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { SliceView } from './endpoint-slice-view.ts'
-import { nodeView, podView, serviceView } from './scratch-views.ts'
+import { nodeView, podView, serviceView } from '../../../test/support/controller-views.ts'
 import { endpointGroups } from './service-endpoints.ts'
 import { maxEndpoints, planSlices, type SlicePlan } from './slice-plan.ts'
 

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { KubeObject } from '../kube-object.ts'
 import { findResource, pods, services } from '../resources.ts'
-import { startScratchApiServer } from '../scratch-api-server.ts'
+import { startTestApiServer } from '../../../../test/support/lab-api-server.ts'
 import { columnsOf } from './columns.ts'
 import { humanDuration } from './duration.ts'
 import { TableWriter } from './table-writer.ts'
@@ -198,7 +198,7 @@ test('only the first table of an answer describes its columns, and rows carry wh
 })
 
 test('every resource has cells for an object that says nothing, none of them empty of type', async () => {
-  await using server = await startScratchApiServer()
+  await using server = await startTestApiServer()
   const { resources } = await server.api.request<{ resources: { name: string }[] }>('GET', '/api/v1')
   for (const { name } of resources.filter(({ name }) => !name.includes('/'))) {
     const cells = Object.values(row(findResource('', 'v1', name)))

@@ -1,10 +1,10 @@
-// For tests: views with what matters said and the rest as it usually is.
-import type { DeploymentView } from './deployment-view.ts'
-import type { NodeView } from './node-view.ts'
-import type { PodView } from './pod-view.ts'
-import type { ServiceView } from './service-view.ts'
+// Views of objects for tests of the controllers: defaults, and the fields that a test gives.
+import type { DeploymentView } from '../../src/lab/controllers/deployment-view.ts'
+import type { NodeView } from '../../src/lab/controllers/node-view.ts'
+import type { PodView } from '../../src/lab/controllers/pod-view.ts'
+import type { ServiceView } from '../../src/lab/controllers/service-view.ts'
 
-export function nodeView(name: string, said: Partial<NodeView> = {}): NodeView {
+export function nodeView(name: string, fields: Partial<NodeView> = {}): NodeView {
   return {
     name,
     uid: `${name}-uid`,
@@ -14,11 +14,11 @@ export function nodeView(name: string, said: Partial<NodeView> = {}): NodeView {
     unschedulable: false,
     podCapacity: 110,
     podCidrs: [],
-    ...said,
+    ...fields,
   }
 }
 
-export function podView(name: string, said: Partial<PodView> = {}): PodView {
+export function podView(name: string, fields: Partial<PodView> = {}): PodView {
   return {
     namespace: 'default',
     name,
@@ -36,11 +36,11 @@ export function podView(name: string, said: Partial<PodView> = {}): PodView {
     deleted: false,
     finished: false,
     unscheduledBecause: '',
-    ...said,
+    ...fields,
   }
 }
 
-export function deploymentView(said: Partial<DeploymentView> = {}): DeploymentView {
+export function deploymentView(fields: Partial<DeploymentView> = {}): DeploymentView {
   return {
     namespace: 'default',
     name: 'web',
@@ -61,11 +61,11 @@ export function deploymentView(said: Partial<DeploymentView> = {}): DeploymentVi
       availableReplicas: 0,
       unavailableReplicas: 0,
     },
-    ...said,
+    ...fields,
   }
 }
 
-export function serviceView(name: string, said: Partial<ServiceView> = {}): ServiceView {
+export function serviceView(name: string, fields: Partial<ServiceView> = {}): ServiceView {
   return {
     namespace: 'default',
     name,
@@ -83,6 +83,6 @@ export function serviceView(name: string, said: Partial<ServiceView> = {}): Serv
     externalLocal: false,
     loadBalancerClass: '',
     loadBalancerAddresses: [],
-    ...said,
+    ...fields,
   }
 }

@@ -1,24 +1,24 @@
-// For tests: an API server on a free port of loopback, with its clients, in a directory that goes with it.
+// The lab's API server for tests: on a free port of the loopback device, in a temporary directory, with clients.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import type { ApiConnection, Query } from '../../cluster/api-connection.ts'
-import { connectCluster } from '../../cluster/connect.ts'
-import type { UserName } from './authentication.ts'
-import { kubeconfigPath } from './kubeconfig.ts'
-import { type ApiServerOptions, startApiServer } from './server.ts'
+import type { ApiConnection, Query } from '../../src/cluster/api-connection.ts'
+import { connectCluster } from '../../src/cluster/connect.ts'
+import type { UserName } from '../../src/lab/apiserver/authentication.ts'
+import { kubeconfigPath } from '../../src/lab/apiserver/kubeconfig.ts'
+import { type ApiServerOptions, startApiServer } from '../../src/lab/apiserver/server.ts'
 
-export interface ScratchApiServer extends AsyncDisposable {
+export interface TestApiServer extends AsyncDisposable {
   readonly url: string
   readonly dir: string
   readonly api: ApiConnection
   as(user: UserName): ApiConnection
-  /** Events of a watch, one by one. */
+  /** Opens a watch whose events are read one by one. */
   watch(path: string, query?: Query): WatchReader
 }
 
-export interface SeenEvent {
+export interface ReceivedEvent {
   readonly type: string
   readonly object: {
     readonly metadata: {
@@ -32,13 +32,13 @@ export interface SeenEvent {
 }
 
 export interface WatchReader extends AsyncDisposable {
-  /** The next event; undefined when the server has ended the watch. */
-  next(): Promise<SeenEvent | undefined>
-  /** The next `count` events as "TYPE name". */
+  /** Returns the next event; undefined when the server has ended the watch. */
+  next(): Promise<ReceivedEvent | undefined>
+  /** Returns the next `count` events as "TYPE name". */
   take(count: number): Promise<string[]>
 }
 
-export async function startScratchApiServer(options: Partial<ApiServerOptions> = {}): Promise<ScratchApiServer> {
+export async function startTestApiServer(options: Partial<ApiServerOptions> = {}): Promise<TestApiServer> {
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-apiserver-'))
   const server = await startApiServer({
     addresses: ['127.0.0.1'],
@@ -69,24 +69,24 @@ function watchReader(api: ApiConnection, path: string, query: Query): WatchReade
   const lines = api
     .stream(path, { watch: true, ...query }, limits)
     .then((stream) => stream.lines[Symbol.asyncIterator]())
-  // A test that ends while a read waits has no more interest in it.
+  // A test may end before its watch has been answered.
   lines.catch(() => undefined)
-  const next = async (): Promise<SeenEvent | undefined> => {
+  const next = async (): Promise<ReceivedEvent | undefined> => {
     const { value, done } = await (await lines).next()
-    return done === true ? undefined : (JSON.parse(value.toString()) as SeenEvent)
+    return done === true ? undefined : (JSON.parse(value.toString()) as ReceivedEvent)
   }
   return {
     next,
     async take(count) {
-      const seen: string[] = []
+      const received: string[] = []
       for (let i = 0; i < count; i++) {
         const event = await next()
-        seen.push(`${event?.type} ${event?.object.metadata.name}`)
+        received.push(`${event?.type} ${event?.object.metadata.name}`)
       }
-      return seen
+      return received
     },
     async [Symbol.asyncDispose]() {
-      // Reading while it breaks off: an answer that nobody reads would throw its error at the process.
+      // Keep a read pending during the abort: without a reader the error would reach the process as unhandled.
       const iterator = await lines
       const last = iterator.next().catch(() => undefined)
       abort.abort()

@@ -1,32 +1,32 @@
-// For tests: a real etcd and kube-apiserver on free ports of loopback, in a directory that goes with them.
+// A real etcd and kube-apiserver for tests: on free ports of the loopback device, in a temporary directory.
 import { createServer, type AddressInfo } from 'node:net'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ApiConnection } from '../../cluster/api-connection.ts'
-import { connectCluster } from '../../cluster/connect.ts'
-import type { UserName } from '../apiserver/authentication.ts'
-import { writeKubeconfig } from '../apiserver/kubeconfig.ts'
-import { cluster } from '../layout.ts'
-import { grantAccess } from './access.ts'
-import { etcdUrl } from './arguments.ts'
-import { findAssets } from './assets.ts'
-import { writeApiServerFiles } from './files.ts'
-import { startEtcd, startKubeApiServer } from './real-control-plane.ts'
+import type { ApiConnection } from '../../src/cluster/api-connection.ts'
+import { connectCluster } from '../../src/cluster/connect.ts'
+import type { UserName } from '../../src/lab/apiserver/authentication.ts'
+import { writeKubeconfig } from '../../src/lab/apiserver/kubeconfig.ts'
+import { cluster } from '../../src/lab/layout.ts'
+import { grantAccess } from '../../src/lab/real-control-plane/access.ts'
+import { etcdUrl } from '../../src/lab/real-control-plane/arguments.ts'
+import { findAssets } from '../../src/lab/real-control-plane/assets.ts'
+import { writeApiServerFiles } from '../../src/lab/real-control-plane/files.ts'
+import { startEtcd, startKubeApiServer } from '../../src/lab/real-control-plane/real-control-plane.ts'
 
-export interface ScratchRealApiServer extends AsyncDisposable {
+export interface RealApiServer extends AsyncDisposable {
   readonly url: string
   readonly dir: string
   readonly api: ApiConnection
   as(user: UserName): Promise<ApiConnection>
-  /** One request to etcd's JSON gateway: "kv/put". */
+  /** Sends one request to etcd's JSON gateway: "kv/put". */
   etcd(path: string, body: object): Promise<unknown>
-  /** Stops the API server and starts it again after what is done meanwhile. etcd goes on. */
+  /** Stops the API server, runs `meanwhile`, and starts the API server again. etcd keeps running. */
   restart(meanwhile: () => Promise<unknown>): Promise<void>
 }
 
 /** @throws {ConfigError} without KUBEBUILDER_ASSETS. */
-export async function startScratchRealApiServer(): Promise<ScratchRealApiServer> {
+export async function startRealApiServer(): Promise<RealApiServer> {
   const assets = findAssets(process.env)
   const dir = await mkdtemp(join(tmpdir(), 'fairlead-real-apiserver-'))
   const [port, etcdPort, etcdPeerPort] = await freePorts()
@@ -64,7 +64,7 @@ export async function startScratchRealApiServer(): Promise<ScratchRealApiServer>
   }
 }
 
-/** Three at once, so that they differ. */
+/** Opens three ports at the same time, so that they differ. */
 async function freePorts(): Promise<[number, number, number]> {
   const open = async (): Promise<{ port: number; close: () => void }> => {
     const server = createServer()
