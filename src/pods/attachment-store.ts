@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } 
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { decodeAttachment, encodeAttachment, type PodAttachment } from './attachment-codec.ts'
-import { writeDurably } from './durable-file.ts'
+import { writeDurably } from '../kernel/durable-file.ts'
 
 /** What CNI never has two of at a time: network, container and interface in one string. */
 export function attachmentKey(of: { network: string; containerId: string; podInterface: string }): string {

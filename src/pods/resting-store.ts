@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import * as z from 'zod'
 import { parseAddress } from '../net/address.ts'
-import { writeDurably } from './durable-file.ts'
+import { writeDurably } from '../kernel/durable-file.ts'
 import type { RestingAddress } from './ipam.ts'
 
 const format = z.array(z.object({ address: z.string().transform(parseAddress), since: z.number() }))

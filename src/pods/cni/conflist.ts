@@ -2,7 +2,7 @@
 // explains each field.
 import { mkdir, readdir, readFile, rename, unlink } from 'node:fs/promises'
 import { extname, join } from 'node:path'
-import { writeDurably } from '../durable-file.ts'
+import { writeDurably } from '../../kernel/durable-file.ts'
 
 /** Runtimes take the first file by name; flannel's is 10-flannel.conflist, kindnet's 10-kindnet.conflist. */
 export const conflistName = '05-fairlead.conflist'
