@@ -211,7 +211,8 @@ export class ServiceProxy {
     const families = [
       ...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)]),
     ]
-    return new Services({ ...this.#parts, families, observe: this.#status })
+    const { stateDir } = this.#parts.live.current
+    return new Services({ ...this.#parts, families, stateDir, observe: this.#status })
   }
 
   #failed(error: unknown): void {

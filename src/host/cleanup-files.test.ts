@@ -37,6 +37,7 @@ function node({ living, others = [] }: { living: boolean; others?: readonly stri
     'state/attachments/b.json.unreadable',
     'state/lock',
     'state/resting.json',
+    'state/withdrawn-udp-ipv4.json',
     ...others,
   ]
   for (const path of files) {
@@ -63,6 +64,7 @@ const state = [
   'state/attachments/b.json.unreadable',
   'state/attachments',
   'state/resting.json',
+  'state/withdrawn-udp-ipv4.json',
   'state/lock',
   'state',
 ]
@@ -78,7 +80,12 @@ test('everything goes when no pod is left; what was planned can be removed in th
 test('while a pod lives and no other network is configured, what its deletion needs stays, with the record of it', async () => {
   const { removals } = node({ living: true, others: ['net.d/00-old.conf.set-aside-by-fairlead', 'net.d/readme.txt'] })
   const { paths, kept } = await removals()
-  expect(paths).toEqual(['state/attachments/b.json.unreadable', 'state/resting.json', 'state/lock'])
+  expect(paths).toEqual([
+    'state/attachments/b.json.unreadable',
+    'state/resting.json',
+    'state/withdrawn-udp-ipv4.json',
+    'state/lock',
+  ])
   expect(kept).toHaveLength(2)
   expect(kept[0]).toMatch(
     /^net\.d\/05-fairlead\.conflist, bin\/loopback, bin\/fairlead-cni, state\/attachments stay: a pod of ours still has to be deleted .*\(--purge removes them now\)$/,

@@ -8,6 +8,7 @@ import { quoteWord } from '../kernel/shell-words.ts'
 import { decodeAttachment } from '../pods/attachment-codec.ts'
 import { configsSetAside, conflistName, otherConfigs } from '../pods/cni/conflist.ts'
 import { netnsIsGone } from '../pods/netns-identity.ts'
+import { withdrawnFiles } from '../services/sync/withdrawn-store.ts'
 import { cniBinaryName, isOurLoopback, loopbackName } from './install.ts'
 
 export interface Directories {
@@ -95,7 +96,7 @@ function hasLivingPod(record: string): boolean {
 function stateFiles(stateDir: string, records: readonly string[], wait: boolean): FileRemovals {
   if (!existsSync(stateDir)) return { paths: [], kept: [] }
   const attachments = join(stateDir, 'attachments')
-  const ownNames = ['cni.sock', 'resting.json', 'resting.json.tmp', 'lock']
+  const ownNames = ['cni.sock', 'resting.json', 'resting.json.tmp', ...withdrawnFiles, 'lock']
   const strangers = [
     ...namesIn(attachments)
       .map((name) => join(attachments, name))

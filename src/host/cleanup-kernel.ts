@@ -1,14 +1,15 @@
 // A Kernel that lists its changes as commands that a person could paste. In a dry run it only lists them, so a dry run
 // takes the same path as a real one.
 import type { Change } from '../kernel/change.ts'
-import type { ConntrackFilter } from '../kernel/conntrack.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { NamespaceShell } from '../kernel/namespace-shell.ts'
 import type { AroundWrite, NftObject } from '../kernel/nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
 import { quoteWord } from '../kernel/shell-words.ts'
 import { txChecksumCommand } from '../kernel/tx-checksum.ts'
+import type { UdpFlow, UdpFlowFilter } from '../kernel/udp-flow.ts'
 import type { Family } from '../net/address.ts'
+import type { Cidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 
 export class AccountedKernel implements Kernel {
@@ -68,8 +69,16 @@ export class AccountedKernel implements Kernel {
   }
 
   /** Not accounted for: entries end by themselves. */
-  async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
-    return this.#dryRun ? 0 : this.#kernel.deleteUdpConntrack(family, filter)
+  async deleteUdpFlows(family: Family, filters: readonly UdpFlowFilter[]): Promise<number> {
+    return this.#dryRun ? 0 : this.#kernel.deleteUdpFlows(family, filters)
+  }
+
+  async readUdpFlows(family: Family, seen: (flow: UdpFlow) => void): Promise<void> {
+    await this.#kernel.readUdpFlows(family, seen)
+  }
+
+  async localNetworks(family: Family): Promise<readonly Cidr[]> {
+    return this.#kernel.localNetworks(family)
   }
 
   async links(): Promise<readonly Link[]> {

@@ -1,55 +1,83 @@
-// Connection tracking entries, which outlive the rules that made them.
-import type { Address, Family } from '../net/address.ts'
+// Connection tracking entries, which outlive the rules that made them: read and deleted through `conntrack`.
+import type { Logger } from 'pino'
+import type { Family } from '../net/address.ts'
 import { CommandError } from './command-error.ts'
 import { runInShell, type ShellCommandOptions } from './shell-command.ts'
 import type { ShellWorkers } from './shell-workers.ts'
+import { parseUdpFlow, type UdpFlow, type UdpFlowFilter } from './udp-flow.ts'
 
-/** Which entries: all that is given must match. */
-export interface ConntrackFilter {
-  /** Where the client sent to: a Service's address. */
-  readonly destination?: Address
-  /** The port it sent to. */
-  readonly port?: number
-  /** Where the answers come from: the endpoint it was given. */
-  readonly endpoint?: Address
-  readonly endpointPort?: number
+/** ms; a walk through 260,000 entries takes a second. */
+const timeout = 30_000
+
+/**
+ * Lists the UDP entries of the default zone in one walk through the table: 0.3 s with 50,000 entries.
+ * @param seen receives each flow as it is read; nothing is kept here.
+ * @throws {CommandError}
+ */
+export async function readUdpFlows(
+  workers: ShellWorkers,
+  family: Family,
+  seen: (flow: UdpFlow) => void,
+  options: ShellCommandOptions,
+): Promise<void> {
+  await runInShell(workers, ['conntrack', '-L', '-f', protocolName(family), '-p', 'udp'], {
+    ...options,
+    timeout,
+    lines: (line) => {
+      const flow = parseUdpFlow(line)
+      if (flow !== undefined) seen(flow)
+    },
+  })
 }
 
 /**
- * `conntrack -D -p udp --orig-dst X --orig-port-dst N --reply-src E --reply-port-src M`. It walks the whole table: 0.14
- * s with 50,000 entries. Answers how many there were; none is no failure.
+ * Deletes the UDP entries of the default zone that match one of the filters. conntrack walks the whole table for each
+ * filter, also for a complete tuple: 0.14 s with 50,000 entries, 8 ms with a few.
+ * @returns how many entries were deleted; none is no failure.
+ * @throws {CommandError} the filters before the one that failed have been carried out by then.
  */
-export async function deleteUdpEntries(
+export async function deleteUdpFlows(
   workers: ShellWorkers,
   family: Family,
-  filter: ConntrackFilter,
+  filters: readonly UdpFlowFilter[],
+  options: ShellCommandOptions & { readonly log: Logger },
+): Promise<number> {
+  let deleted = 0
+  for (const filter of filters) {
+    const words = deletion(family, filter)
+    deleted += await deleteMatching(workers, words, options)
+    options.log.debug([...options.enter, ...words].join(' '))
+  }
+  return deleted
+}
+
+function deletion(family: Family, filter: UdpFlowFilter): readonly string[] {
+  const choice = Object.entries({
+    '--orig-src': filter.source,
+    '--orig-port-src': filter.sourcePort,
+    '--orig-dst': filter.destination,
+    '--orig-port-dst': filter.destinationPort,
+    '--reply-src': filter.replySource,
+    '--reply-port-src': filter.replySourcePort,
+  }).flatMap(([flag, value]) => (value === undefined ? [] : [flag, String(value)]))
+  // Without a zone it would delete the entries of every zone.
+  return ['conntrack', '-D', '-f', protocolName(family), '-p', 'udp', '-w', '0', ...choice]
+}
+
+async function deleteMatching(
+  workers: ShellWorkers,
+  words: readonly string[],
   options: ShellCommandOptions,
 ): Promise<number> {
-  const { destination, port, endpoint, endpointPort } = filter
-  const choice = Object.entries({
-    '--orig-dst': destination,
-    '--orig-port-dst': port,
-    '--reply-src': endpoint,
-    '--reply-port-src': endpointPort,
-  }).filter(([, value]) => value !== undefined)
-  if (choice.length === 0) throw new TypeError('Expected a conntrack filter with an address or port, got an empty one')
   try {
-    const { stderr } = await runInShell(
-      workers,
-      [
-        'conntrack',
-        '-D',
-        '-f',
-        family === 4 ? 'ipv4' : 'ipv6',
-        '-p',
-        'udp',
-        ...choice.flatMap(([flag, value]) => [flag, String(value)]),
-      ],
-      { ...options, timeout: 30_000 },
-    )
+    const { stderr } = await runInShell(workers, words, { ...options, timeout, lines: () => undefined })
     return Number(/ (\d+) flow entries/.exec(stderr)?.[1] ?? 0)
   } catch (error) {
     if (!(error instanceof CommandError) || !error.stderr.includes(' 0 flow entries')) throw error
     return 0
   }
+}
+
+function protocolName(family: Family): string {
+  return family === 4 ? 'ipv4' : 'ipv6'
 }

@@ -1,13 +1,14 @@
 // What the rooms may ask of the kernel. One implementation drives the real one (linux-kernel.ts); the rooms' pure parts
 // need none.
 import type { Family } from '../net/address.ts'
+import type { Cidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import type { Change } from './change.ts'
 import type { CommandError } from './command-error.ts'
-import type { ConntrackFilter } from './conntrack.ts'
 import type { NamespaceShell } from './namespace-shell.ts'
 import type { AroundWrite, NftObject } from './nftables.ts'
 import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
+import type { UdpFlow, UdpFlowFilter } from './udp-flow.ts'
 
 /**
  * One network namespace, seen through iproute2, nftables and /proc/sys. Every method throws CommandError when the tool
@@ -67,10 +68,18 @@ export interface Kernel extends AsyncDisposable {
   onRulesetChange(listener: () => void): () => boolean
 
   /**
-   * Deletes the UDP conntrack entries that match all that is given, and answers how many; none is no failure. It walks
-   * the whole table: coalesce.
+   * Lists the UDP entries of conntrack's default zone, one walk through the table.
+   * @param seen receives each flow as it is read
    */
-  deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number>
+  readUdpFlows(family: Family, seen: (flow: UdpFlow) => void): Promise<void>
+  /**
+   * Deletes the UDP entries of conntrack's default zone that match one of the filters. Each filter walks the whole
+   * table: coalesce.
+   * @returns how many entries were deleted; none is no failure
+   */
+  deleteUdpFlows(family: Family, filters: readonly UdpFlowFilter[]): Promise<number>
+  /** Reads the blocks that the kernel takes for its own addresses (`addrtype --dst-type LOCAL`): 127.0.0.0/8 is one. */
+  localNetworks(family: Family): Promise<readonly Cidr[]>
 
   /**
    * Calls back when links, addresses, routes, neighbours or FDB entries change, at most once per 100 ms. It is only a

@@ -1,12 +1,13 @@
 // The Kernel that is one: iproute2, nftables and /proc/sys, in our own network namespace or another one.
 import type { Logger } from 'pino'
 import type { Family } from '../net/address.ts'
+import type { Cidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import { applyOnce, type BatchOnceOptions } from './batch-once.ts'
 import { BatchSession } from './batch-session.ts'
 import { type Change, runsOfOneTool, type Tool } from './change.ts'
 import type { CommandObserver } from './command-observer.ts'
-import { type ConntrackFilter, deleteUdpEntries } from './conntrack.ts'
+import { deleteUdpFlows, readUdpFlows } from './conntrack.ts'
 import type { Failure, Kernel } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
@@ -17,13 +18,14 @@ import { readFdb } from './read-fdb.ts'
 import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
 import { readNeighbours } from './read-neighbours.ts'
-import { readRoutes } from './read-routes.ts'
+import { readLocalNetworks, readRoutes } from './read-routes.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
 import { applyDespiteStaleNames } from './stale-names.ts'
 import { readOwnSysctl, readSysctlInside, writeOwnSysctl, writeSysctlInside } from './sysctl.ts'
 import { logVersions } from './tool-versions.ts'
 import { readTxChecksum, txChecksumCommand, writeTxChecksum } from './tx-checksum.ts'
+import type { UdpFlow, UdpFlowFilter } from './udp-flow.ts'
 
 export interface KernelOptions {
   /** Path of the network namespace; ours where not given. */
@@ -144,8 +146,16 @@ class LinuxKernel implements Kernel {
     return this.#nftables.onChange(listener)
   }
 
-  async deleteUdpConntrack(family: Family, filter: ConntrackFilter): Promise<number> {
-    return deleteUdpEntries(this.#slow, family, filter, this.#inside())
+  async readUdpFlows(family: Family, seen: (flow: UdpFlow) => void): Promise<void> {
+    await readUdpFlows(this.#slow, family, seen, this.#inside())
+  }
+
+  async deleteUdpFlows(family: Family, filters: readonly UdpFlowFilter[]): Promise<number> {
+    return deleteUdpFlows(this.#slow, family, filters, { ...this.#inside(), log: this.#log })
+  }
+
+  async localNetworks(family: Family): Promise<readonly Cidr[]> {
+    return readLocalNetworks(this.#reader(), family)
   }
 
   onChange(listener: () => void): void {

@@ -42,6 +42,16 @@ export async function readRoutes(
   }))
 }
 
+/**
+ * Reads the blocks that the kernel takes for its own addresses, in table local: the addresses of its interfaces,
+ * 127.0.0.0/8, and what `ip route add local` has added.
+ * @throws {CommandError}
+ */
+export async function readLocalNetworks(reader: Reader, family: Family): Promise<readonly Cidr[]> {
+  const words = ['ip', '-j', `-${family}`, 'route', 'show', 'table', 'local', 'type', 'local']
+  return readList(reader, words, z.object({ dst: z.string() }), ({ dst }) => destinationOf(dst, family))
+}
+
 /** Host routes come without their prefix. */
 function destinationOf(text: string, family: Family): Cidr {
   if (text === 'default') return parseCidr(family === 4 ? '0.0.0.0/0' : '::/0')

@@ -18,6 +18,8 @@ export interface ShellCommandOptions {
   readonly environment?: Readonly<Record<string, string>>
   /** Kinds of failure that count as success here. */
   readonly accept?: readonly FailureKind[]
+  /** Receives what the command prints, a line at a time, for output too large to keep: stdout is empty then. */
+  readonly lines?: (line: string) => void
 }
 
 /** ms. */
@@ -39,8 +41,8 @@ export async function runInShell(
     options.input === undefined
       ? `${variables.join('')}${command} </dev/null`
       : `${variables.join('')}${command} <<'${inputEnd}'\n${wholeLines(options.input)}${inputEnd}`
-  const { timeout = ordinaryTimeout } = options
-  const result = await workers.run(script, { timeout })
+  const { timeout = ordinaryTimeout, lines } = options
+  const result = await workers.run(script, { timeout, lines })
   const kind = failureKind(result)
   const ok = kind === undefined || (options.accept ?? []).includes(kind)
   options.observe?.command(words[0] ?? '', (performance.now() - begin) / 1000, ok)

@@ -15,6 +15,7 @@ export interface ShellResult {
 interface Job {
   readonly script: string
   readonly timeout: number
+  readonly lines: ((line: string) => void) | undefined
   readonly resolve: (result: ShellResult) => void
 }
 
@@ -35,12 +36,18 @@ export class ShellWorkers implements AsyncDisposable {
   /**
    * Runs a script of whole lines to its end. It may contain here-documents, and must not read stdin otherwise nor call
    * `exit`.
+   * @param options.timeout ms; 10 s where not given
+   * @param options.lines receives each whole line of stdout as it comes; stdout then keeps only what has no line end
    * @throws {CommandError} when there is no shell.
    */
-  async run(script: string, options: { timeout?: number } = {}): Promise<ShellResult> {
+  async run(
+    script: string,
+    options: { timeout?: number; lines?: ((line: string) => void) | undefined } = {},
+  ): Promise<ShellResult> {
     if (this.#closed) throw new Error('Expected the shell workers to be open, got a script after they were closed')
     const { promise, resolve } = Promise.withResolvers<ShellResult>()
-    const job: Job = { script, timeout: options.timeout ?? 10_000, resolve }
+    const { timeout = 10_000, lines } = options
+    const job: Job = { script, timeout, lines, resolve }
     const worker = this.#idle.pop() ?? this.#another()
     if (worker === undefined) this.#waiting.push(job)
     else worker.start(job)
@@ -94,6 +101,7 @@ class Worker {
     this.#child = startChild('sh', [], ['pipe', 'pipe', 'pipe'])
     this.#child.stdout?.setEncoding('utf8').on('data', (piece: string) => {
       this.#stdout += piece
+      this.#giveLines()
       this.#finishIfDone()
     })
     this.#child.stderr?.setEncoding('utf8').on('data', (piece: string) => {
@@ -120,6 +128,14 @@ class Worker {
     const gone = once(this.#child, 'close')
     this.#child.stdin?.end()
     await gone
+  }
+
+  #giveLines(): void {
+    const give = this.#job?.lines
+    if (give === undefined) return
+    const lines = this.#stdout.split('\n')
+    this.#stdout = lines.pop() ?? ''
+    for (const line of lines) give(line)
   }
 
   #finishIfDone(): void {

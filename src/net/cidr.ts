@@ -73,6 +73,21 @@ export function cidrContains(cidr: Cidr, address: Address): boolean {
   return familyOf(address) === cidr.family && cidrOf(address, cidr.prefix).network === cidr.network
 }
 
+/** Returns a test for addresses within any of the blocks, quick enough for a question a conntrack entry. */
+export function withinAny(cidrs: readonly Cidr[]): (address: Address) => boolean {
+  const isHost = ({ family, prefix }: Cidr): boolean => prefix === addressBits(family)
+  const known = new Map(cidrs.filter(isHost).map(({ network }) => [network, true]))
+  const blocks = cidrs.filter((cidr) => !isHost(cidr))
+  return (address) => {
+    let within = known.get(address)
+    if (within === undefined) {
+      within = blocks.some((block) => cidrContains(block, address))
+      known.set(address, within)
+    }
+    return within
+  }
+}
+
 export function cidrsOverlap(a: Cidr, b: Cidr): boolean {
   return a.prefix <= b.prefix ? cidrContains(a, b.network) : cidrContains(b, a.network)
 }

@@ -9,7 +9,15 @@ import { nodePortJumps } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { isLargeCluster } from './render-context.ts'
 import { renderServicePort } from './render-service-port.ts'
-import type { DesiredRules, EndpointLayout, FilterChain, FrontendLayout, RenderedPort, Rules } from './rendered.ts'
+import type {
+  DesiredRules,
+  EndpointLayout,
+  FilterChain,
+  Frontend,
+  FrontendLayout,
+  RenderedPort,
+  Rules,
+} from './rendered.ts'
 import { servicePortsOf } from './service-ports.ts'
 import { staticFilterChains, staticNatChains, unassignedRules } from './static-chains.ts'
 
@@ -27,6 +35,8 @@ export interface Layouts {
 
 export interface Desired {
   readonly rules: DesiredRules
+  /** Those whose rules are written, in the order of precedence. */
+  readonly frontends: readonly Frontend[]
   readonly problems: readonly Problem[]
 }
 
@@ -61,5 +71,5 @@ export function assembleRules(
   for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'] as const)
     filters.set(name, rulesIn(name))
   filters.set('KUBE-SERVICES', [...rulesIn('KUBE-SERVICES'), ...unassignedRules(options, node)])
-  return { rules: { filter: filters, nat }, problems }
+  return { rules: { filter: filters, nat }, frontends, problems }
 }

@@ -89,7 +89,10 @@ export class FamilyRules {
    * written.
    */
   *update(dirty: Iterable<string>, options: ServicesOptions, node: NodeFacts): Generator<void> {
-    this.#divided ??= dividedChains(this.#target.found)
+    if (this.#divided === undefined) {
+      this.#divided = dividedChains(this.#target.found)
+      this.flows.adopt(this.#target.found)
+    }
     const same = this.#context !== undefined && this.#context.options === options && this.#context.node === node
     let laidOut = same
     if (!same) {
@@ -116,7 +119,7 @@ export class FamilyRules {
       this.#context = { ...this.#context, largeCluster }
       for (const key of this.#all()) this.#render(key)
     }
-    if (!laidOut) this.#layOut(options, node)
+    if (!laidOut) this.#layOut(options, node, !same)
   }
 
   /** Chains of table nat as they should be, rendered again. */
@@ -185,9 +188,10 @@ export class FamilyRules {
     return !sameEntrances(before, ports)
   }
 
-  #layOut(options: ServicesOptions, node: NodeFacts): void {
-    const { rules, problems } = this.#assemble({ options, node })
+  #layOut(options: ServicesOptions, node: NodeFacts, scopeChanged: boolean): void {
+    const { rules, frontends, problems } = this.#assemble({ options, node })
     this.problems = problems
+    this.flows.layOut(frontends, scopeChanged)
     for (const table of ['filter', 'nat'] as const) {
       this.#target.unwant(
         table,

@@ -38,6 +38,22 @@ export function nodePortAddresses(
   return localAddresses.filter((local) => chosen.some((cidr) => cidrContains(cidr, local)))
 }
 
+/**
+ * Returns a test for addresses that node ports answer on: what {@link nodePortJumps} lets through.
+ * @param isLocal whether the kernel takes an address for one of its own
+ */
+export function answersNodePorts(
+  options: ServicesOptions,
+  node: NodeFacts,
+  isLocal: (address: Address) => boolean,
+): (address: Address) => boolean {
+  const addresses = nodePortAddresses(options, node)
+  const chosen = addresses === 'all' ? undefined : new Set(addresses)
+  const localhost = hasLocalhostNodePorts(options, node.family)
+  return (address) =>
+    (chosen?.has(address) ?? isLocal(address)) && (localhost || !cidrContains(loopback[node.family], address))
+}
+
 /** IPv4 alone, and only where node ports are on loopback addresses at all. */
 export function hasLocalhostNodePorts(
   { localhostNodePorts, nodePortAddresses: chosen }: Pick<ServicesOptions, 'localhostNodePorts' | 'nodePortAddresses'>,

@@ -4,14 +4,13 @@
 // alone). External addresses and node ports go through KUBE-EXT, those of load balancers with source ranges through
 // KUBE-FW before that. KUBE-SVC draws one of the endpoints' chains, and KUBE-SEP rewrites the destination. On the way
 // KUBE-MARK-MASQ marks what must come back through this node: KUBE-POSTROUTING gives it the node's address.
-import { cidrContains } from '../net/cidr.ts'
 import { endpointChain } from './chain-names.ts'
 import { type Endpoint, endpointText } from './endpoint.ts'
 import { flatEndpoints } from './flat-layout.ts'
 import { localDetector } from './local-detector.ts'
 import type { RenderContext } from './render-context.ts'
 import type { Chains, EndpointLink, Rules } from './rendered.ts'
-import { isGated, type Routing } from './routing.ts'
+import { admittedSources, isGated, type Routing } from './routing.ts'
 import { comment, from, fromCidr, jump, protocolIs, rule, to, toPort } from './rule-text.ts'
 import type { ServicePort } from './service-port.ts'
 
@@ -81,13 +80,10 @@ function externalRules(port: ServicePort, { names, externalPolicy }: Routing, { 
 }
 
 /** What none of the ranges holds goes on undelivered, and KUBE-PROXY-FIREWALL drops it. */
-function firewallRules(port: ServicePort, external: string, { node: { address } }: RenderContext): Rules {
+function firewallRules(port: ServicePort, external: string, { node }: RenderContext): Rules {
   const why = comment(`${port.id} loadbalancer IP`)
-  const nodeMay = address !== undefined && port.sourceRanges.some((range) => cidrContains(range, address))
   return [
-    ...port.sourceRanges.map((range) => rule(fromCidr(range), why, jump(external))),
-    // A load balancer's address may stand on the node: then the node's own requests to it come from that address.
-    ...(nodeMay ? port.loadBalancerIps.map((own) => rule(from(own), why, jump(external))) : []),
+    ...admittedSources(port, node).map((range) => rule(fromCidr(range), why, jump(external))),
     comment(`other traffic to ${port.id} will be dropped by KUBE-PROXY-FIREWALL`),
   ]
 }

@@ -1,5 +1,7 @@
 // Which chains a service port's traffic takes on this node: decided once, rendered in three places (table nat's chains,
 // frontends, table filter).
+import { addressBits } from '../net/address.ts'
+import { type Cidr, cidrContains, cidrOf, parseCidr } from '../net/cidr.ts'
 import { categorise, type Choice } from './categorise.ts'
 import { type ChainNames, chainNames } from './chain-names.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -48,4 +50,17 @@ export function routingOf(
 /** Only clients within its source ranges may use its load balancer's addresses. */
 export function isGated({ loadBalancerIps, sourceRanges }: ServicePort): boolean {
   return loadBalancerIps.length > 0 && sourceRanges.length > 0
+}
+
+/**
+ * Returns the blocks whose clients may use the load balancer's addresses; all where it has no source ranges. Such an
+ * address may stand on the node: then the node's own requests to it come from that address.
+ */
+export function admittedSources(
+  { family, sourceRanges, loadBalancerIps }: ServicePort,
+  { address }: Pick<NodeFacts, 'address'>,
+): readonly Cidr[] {
+  if (sourceRanges.length === 0) return [parseCidr(family === 4 ? '0.0.0.0/0' : '::/0')]
+  const nodeMay = address !== undefined && sourceRanges.some((range) => cidrContains(range, address))
+  return [...sourceRanges, ...(nodeMay ? loadBalancerIps.map((own) => cidrOf(own, addressBits(family))) : [])]
 }

@@ -7,10 +7,12 @@ import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { settleAll } from '../runtime/settle-all.ts'
+import { type FlowAudit, FlowCleaner } from '../runtime/flow-cleaner.ts'
 import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import type { Iptables } from '../iptables/iptables.ts'
 import type { Address, Family } from '../net/address.ts'
+import { withinAny } from '../net/cidr.ts'
 import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
 import { hasLocalhostNodePorts, nodePortAddresses } from './node-ports.ts'
@@ -19,7 +21,7 @@ import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
 import { FamilyTables } from './sync/apply.ts'
 import { Audit } from './sync/audit.ts'
-import { ConntrackCleaner } from './sync/conntrack-cleaner.ts'
+import { WithdrawnStore } from './sync/withdrawn-store.ts'
 import type { Written } from './sync/written.ts'
 
 /** Told of what happens, for metrics. It must not throw. */
@@ -60,6 +62,9 @@ interface Lane {
   readonly family: Family
   readonly tables: FamilyTables
   readonly rules: FamilyRules
+  readonly flows: FlowCleaner
+  /** Undefined where nothing is to be kept on disk. */
+  readonly withdrawn: WithdrawnStore | undefined
   facts: NodeFacts | undefined
   audit: Audit | undefined
   lastSyncAt: number | undefined
@@ -74,7 +79,6 @@ export class Services {
   readonly #observe: ServicesObserver | undefined
   readonly #changes = new SnapshotChanges()
   readonly #lanes: readonly Lane[]
-  readonly #conntrack: ConntrackCleaner
   #options: ServicesOptions | undefined
   #snapshots:
     | {
@@ -87,22 +91,44 @@ export class Services {
   /** Those that the sysctl was last set for. */
   #settledOptions: ServicesOptions | undefined
 
+  /** @param parts.stateDir where to remember what a killed agent must not forget; nowhere where not given */
   constructor(parts: {
     kernel: Kernel
     iptables: Iptables
     log: Logger
     families: readonly Family[]
     observe?: ServicesObserver
+    stateDir?: string
   }) {
     this.#kernel = parts.kernel
     this.#iptables = parts.iptables
     this.#log = parts.log
     this.#observe = parts.observe
-    this.#conntrack = new ConntrackCleaner(parts)
-    this.#lanes = parts.families.map((family) => {
+    this.#lanes = parts.families.map((family): Lane => {
       const tables = new FamilyTables({ family, ...parts, rendered: (chains) => rules.rendered(chains) })
       const rules = new FamilyRules({ target: tables, sources: this.#changes })
-      return { family, tables, rules, facts: undefined, audit: undefined, lastSyncAt: undefined, repaired: 0 }
+      const { stateDir } = parts
+      const withdrawn = stateDir === undefined ? undefined : new WithdrawnStore({ ...parts, stateDir, family })
+      if (withdrawn !== undefined) rules.flows.restore(withdrawn.load())
+      const flows = new FlowCleaner({
+        family,
+        kernel: parts.kernel,
+        log: parts.log,
+        observe: (...cleaned) => parts.observe?.conntrackCleaned(...cleaned),
+        begin: async () => this.#audit(lane),
+      })
+      const lane: Lane = {
+        family,
+        tables,
+        rules,
+        flows,
+        withdrawn,
+        facts: undefined,
+        audit: undefined,
+        lastSyncAt: undefined,
+        repaired: 0,
+      }
+      return lane
     })
   }
 
@@ -166,6 +192,8 @@ export class Services {
       if (result === undefined || result.repaired.length === 0) continue
       lane.repaired += result.repaired.length
       this.#observe?.repaired(lane.family, result.repaired.length)
+      // While rules were missing, clients have gone past their frontend.
+      void lane.flows.clean()
       repaired.push(...result.repaired)
     }
     return repaired
@@ -199,9 +227,9 @@ export class Services {
     }))
   }
 
-  /** Settles when no conntrack deletion is under way any more. */
+  /** Settles when no audit of UDP flows is under way any more. */
   async idle(): Promise<void> {
-    await this.#conntrack.idle()
+    await Promise.all(this.#lanes.map(async ({ flows }) => flows.idle()))
   }
 
   /** A claim of both families is told of once. */
@@ -238,14 +266,30 @@ export class Services {
     const begin = performance.now()
     let written: Written | undefined
     try {
+      lane.withdrawn?.save(lane.rules.flows.withdrawn)
       written = await lane.tables.sync()
-      lane.rules.flows.adopt(written.removed)
-      this.#conntrack.forget(lane.family, lane.rules.flows.take())
+      // Beside the syncs: rules must not wait for a walk through the conntrack table.
+      if (lane.rules.flows.inForce()) void lane.flows.clean()
       lane.lastSyncAt = Date.now()
       lane.audit ??= new Audit({ tables: lane.tables, now: Date.now, syncCost: performance.now() - begin })
       return written
     } finally {
       this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)
+    }
+  }
+
+  /** The questions of one walk through the conntrack table. */
+  async #audit({ family, rules, facts, withdrawn }: Lane): Promise<FlowAudit | undefined> {
+    const options = this.#options
+    if (options === undefined || facts === undefined || rules.flows.isIdle) return undefined
+    const isLocal = rules.flows.hasNodePorts ? withinAny(await this.#kernel.localNetworks(family)) : () => false
+    const { judge, done } = rules.flows.audit({ options, node: facts, isLocal })
+    return {
+      judge,
+      done: (succeeded) => {
+        done(succeeded)
+        withdrawn?.save(rules.flows.withdrawn)
+      },
     }
   }
 

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
 import { parseAddress } from '../../src/net/address.ts'
+import { formatCidr } from '../../src/net/cidr.ts'
+import type { UdpFlow } from '../../src/kernel/udp-flow.ts'
 import { describeKernel, scratchNamespace, wire } from './scratch.ts'
+import { insertEntry } from './udp-clients.ts'
 
 const good = [
   '*nat',
@@ -145,61 +148,80 @@ describeKernel('iptables rules', () => {
 })
 
 describeKernel('conntrack', () => {
-  test('only the UDP entries that match are deleted; none is no failure', async () => {
+  test('only the UDP entries that match are deleted, of the default zone; none is no failure', async () => {
     await using ns = await scratchNamespace()
     await using other = await scratchNamespace()
     await wire(
       { namespace: ns, device: 'eth0', address: '10.1.0.1/24' },
       { namespace: other, device: 'eth0', address: '10.1.0.2/24' },
     )
-    const entry = (port: number, endpoint: string) =>
-      ns.run('conntrack', [
-        '-I',
-        '-p',
-        'udp',
-        '-t',
-        '60',
-        '-s',
-        '10.1.0.1',
-        '-d',
-        '10.254.0.9',
-        '--sport',
-        String(4000 + port),
-        '--dport',
-        String(port),
-        '--reply-src',
-        endpoint,
-        '--reply-dst',
-        '10.1.0.1',
-        '--reply-port-src',
-        '5353',
-        '--reply-port-dst',
-        String(4000 + port),
-      ])
-    const left = async () =>
-      [...(await ns.run('conntrack', ['-L', '-p', 'udp'])).matchAll(/dport=(\d+) /g)]
-        .map(([, port]) => Number(port))
-        .filter((port) => port < 4000)
-        .toSorted((a, b) => a - b)
-    await entry(53, '10.1.0.2')
-    await entry(54, '10.1.0.2')
-    await entry(55, '10.1.0.3')
-    expect(await left()).toEqual([53, 54, 55])
-    await ns.kernel.deleteUdpConntrack(4, { port: 53 })
-    expect(await left()).toEqual([54, 55])
-    await ns.kernel.deleteUdpConntrack(4, {
-      destination: parseAddress('10.254.0.9'),
-      endpoint: parseAddress('10.1.0.3'),
+    const entry = (sourcePort: number, to: [string, number], from: [string, number], zone?: number) =>
+      insertEntry(ns, { source: '10.1.0.1', sourcePort, to, from, ...(zone === undefined ? {} : { zone }) })
+    const flows = async (family: 4 | 6 = 4): Promise<UdpFlow[]> => {
+      const seen: UdpFlow[] = []
+      await ns.kernel.readUdpFlows(family, (flow) => seen.push(flow))
+      return seen.toSorted((a, b) => a.sourcePort - b.sourcePort)
+    }
+    const ports = async (): Promise<number[]> => (await flows()).map(({ sourcePort }) => sourcePort)
+    await entry(4001, ['10.254.0.9', 53], ['10.1.0.2', 5353])
+    await entry(4002, ['10.254.0.9', 53], ['10.1.0.2', 5353])
+    await entry(4003, ['10.254.0.9', 53], ['10.1.0.3', 5353])
+    await entry(4004, ['10.254.0.9', 54], ['10.1.0.2', 5353])
+    await entry(4005, ['10.1.0.2', 5353], ['10.1.0.2', 5353])
+    await entry(4006, ['10.254.0.9', 53], ['10.1.0.2', 5353], 7)
+    expect(await flows()).toHaveLength(5)
+    const [first] = await flows()
+    expect(first).toEqual({
+      source: '10.1.0.1',
+      sourcePort: 4001,
+      destination: '10.254.0.9',
+      destinationPort: 53,
+      replySource: '10.1.0.2',
+      replySourcePort: 5353,
     })
-    expect(await left()).toEqual([54])
-    await ns.kernel.deleteUdpConntrack(4, { port: 53 })
-    await ns.kernel.deleteUdpConntrack(6, {
-      destination: parseAddress('fd00::9'),
-      endpoint: parseAddress('fd00::1'),
-      port: 54,
-      endpointPort: 5353,
-    })
-    expect(await left()).toEqual([54])
-    await expect(ns.kernel.deleteUdpConntrack(4, {})).rejects.toThrow(TypeError)
+    const { source: _, sourcePort: __, ...lead } = first!
+    const other6 = parseAddress('fd00::9')
+    expect(await ns.kernel.deleteUdpFlows(4, [first!])).toBe(1)
+    expect(await ports()).toEqual([4002, 4003, 4004, 4005])
+    expect(await ns.kernel.deleteUdpFlows(4, [lead, { ...lead, destinationPort: 55 }])).toBe(1)
+    expect(await ports()).toEqual([4003, 4004, 4005])
+    expect(await ns.kernel.deleteUdpFlows(4, [lead])).toBe(0)
+    expect(await ns.run('conntrack', ['-L', '-p', 'udp'])).toContain('zone=7')
+    expect(await flows(6)).toEqual([])
+    expect(await ns.kernel.deleteUdpFlows(6, [{ ...lead, destination: other6, replySource: other6 }])).toBe(0)
+  })
+
+  test('a table too large to keep is read line by line', async () => {
+    await using ns = await scratchNamespace()
+    const entries = Array.from({ length: 3000 }, (_, i) =>
+      [
+        '-I -p udp -t 600',
+        `-s 10.1.0.1 --sport ${i + 1} -d 10.2.0.1 --dport 53`,
+        '-r 10.2.0.1 --reply-port-src 53',
+      ].join(' '),
+    ).map((line, i) => `${line} -q 10.1.0.1 --reply-port-dst ${i + 1}\n`)
+    await ns.run('sh', ['-c', 'cat | conntrack -R -'], { input: entries.join('') })
+    const seen = new Set<number>()
+    await ns.kernel.readUdpFlows(4, ({ sourcePort }) => void seen.add(sourcePort))
+    expect(seen.size).toBe(3000)
+  })
+
+  test('blocks that the kernel takes for its own', async () => {
+    await using ns = await scratchNamespace()
+    await using other = await scratchNamespace()
+    await wire(
+      { namespace: ns, device: 'eth0', address: '10.1.0.1/24' },
+      { namespace: other, device: 'eth0', address: 'fd00::2/64' },
+    )
+    await ns.run('ip', ['route', 'add', 'local', '203.0.113.0/28', 'dev', 'lo'])
+    expect((await ns.kernel.localNetworks(4)).map(formatCidr).toSorted()).toEqual([
+      '10.1.0.1/32',
+      '127.0.0.0/8',
+      '127.0.0.1/32',
+      '203.0.113.0/28',
+    ])
+    expect((await other.kernel.localNetworks(6)).map(formatCidr)).toEqual(
+      expect.arrayContaining(['::1/128', 'fd00::2/128']),
+    )
   })
 })

@@ -4,6 +4,7 @@ import type { Family } from '../../net/address.ts'
 import { CommandError } from '../../kernel/command-error.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
 import { describeRules, diffChains, diffJumps, type Edit, leftOver, type ObservedChains, restoreText } from './diff.ts'
+import { hostPortChain } from './host-ports.ts'
 import { observeChains } from './observe.ts'
 import { baseChains, noRules, ourChains, placeKey, type RuleSet } from './rule-set.ts'
 import { Spellings } from './spellings.ts'
@@ -14,7 +15,11 @@ export interface Applied {
   readonly text: string
   /** Chains and jumps that were not as we had left them: "nat FAIRLEAD-EGRESS", "filter FORWARD > FAIRLEAD-FORWARD". */
   readonly repaired: readonly string[]
+  /** Rules that stood in the chain of host ports and are not desired: what was withdrawn while nobody looked. */
+  readonly strayHostPorts: readonly string[]
 }
+
+const nothing: Applied = { text: '', repaired: [], strayHostPorts: [] }
 
 /** Its methods must not overlap: {@link PodRules} takes turns. */
 export class FamilyRules {
@@ -35,9 +40,10 @@ export class FamilyRules {
   async reconcile(desired: RuleSet): Promise<Applied> {
     const previous = this.#applied
     // Nobody else makes our chains: once none were found, none are looked for.
-    if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return { text: '', repaired: [] }
+    if (previous !== undefined && isEmpty(previous) && isEmpty(desired)) return nothing
     this.#applied = undefined
-    const edits = this.#diff(desired, await this.#observe(desired))
+    const observed = await this.#observe(desired)
+    const edits = this.#diff(desired, observed)
     const text = restoreText(edits)
     if (text !== '') {
       await this.#iptables.restore(this.#family, text)
@@ -51,7 +57,9 @@ export class FamilyRules {
         { family: this.#family, rules: repaired },
         'iptables rules had been changed by another program: repaired',
       )
-    return { text, repaired }
+    const wanted = new Set(desired.chains.flatMap(({ rules }) => rules))
+    const strayHostPorts = (observed.get(hostPortChain) ?? []).filter((rule) => !wanted.has(rule))
+    return { text, repaired, strayHostPorts }
   }
 
   /**

@@ -2,14 +2,22 @@
 import { CommandError } from '../../kernel/command-error.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
-import type { Family } from '../../net/address.ts'
+import type { UdpFlow, UdpFlowFilter } from '../../kernel/udp-flow.ts'
+import { type Family, familyOf } from '../../net/address.ts'
+import type { Cidr } from '../../net/cidr.ts'
 import type { ObservedChains } from './diff.ts'
 
 export class FakeIptables {
   /** By "FAMILY TABLE CHAIN", as placeKey has it behind the family. */
   readonly chains = new Map<string, string[]>()
   readonly restores: string[] = []
-  readonly conntrack: { family: Family; port: number | undefined }[] = []
+  /** The UDP flows that are tracked; and the filters of those that were ended, in order. */
+  flows: readonly UdpFlow[] = []
+  readonly ended: UdpFlowFilter[] = []
+  localNetworks: readonly Cidr[] = []
+  /** Walks through the conntrack table. */
+  walks = 0
+  conntrackFails = false
   /** How this version prints a rule. */
   print = (rule: string): string => rule
   /** Awaited by each restore: a test can hold it back. */
@@ -43,12 +51,19 @@ export class FakeIptables {
   }
 
   /** The part of the Kernel that the rules ask for. */
-  get kernel(): Pick<Kernel, 'deleteUdpConntrack'> {
+  get kernel(): Pick<Kernel, 'readUdpFlows' | 'deleteUdpFlows' | 'localNetworks'> {
     return {
-      deleteUdpConntrack: async (family, { port }) => {
-        this.conntrack.push({ family, port })
-        return 1
+      readUdpFlows: async (family, seen) => {
+        this.walks++
+        if (this.conntrackFails)
+          throw new CommandError({ kind: 'not-installed', command: 'conntrack', stderr: 'conntrack: not found' })
+        for (const flow of this.flows) if (familyOf(flow.source) === family) seen(flow)
       },
+      deleteUdpFlows: async (_, filters) => {
+        this.ended.push(...filters)
+        return filters.length
+      },
+      localNetworks: async (family) => this.localNetworks.filter((cidr) => cidr.family === family),
     }
   }
 

@@ -23,9 +23,10 @@ export class HostPortClaims {
   /**
    * Takes the ports of an attachment, all or none. An earlier sandbox of the same pod gives way: it is dead, or the pod
    * would not have a new one.
+   * @returns the earlier sandboxes that have given way.
    * @throws {HostPortTakenError} where another pod has one of them.
    */
-  claim(attachment: Attachment): void {
+  claim(attachment: Attachment): readonly Attachment[] {
     const rivals = this.holders.filter(
       (holder) => attachmentKey(holder) !== attachmentKey(attachment) && clash(holder, attachment) !== undefined,
     )
@@ -40,6 +41,7 @@ export class HostPortClaims {
     }
     for (const holder of rivals) this.release(holder)
     this.#holders.set(attachmentKey(attachment), attachment)
+    return rivals
   }
 
   /** @returns whether it held any. */

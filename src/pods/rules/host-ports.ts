@@ -6,23 +6,25 @@
 // of this node (which may be the very pod: hairpin), the reply would not come back this way, so FAIRLEAD-HOSTPORTS
 // marks them first and FAIRLEAD-HOSTPORT-MASQ in nat POSTROUTING gives them the bridge's address. What matched no port
 // returns and the mark is taken off again: it is nobody else's business.
-import { addressBits, familyOf } from '../../net/address.ts'
+import { type Address, addressBits, type Family, familyOf } from '../../net/address.ts'
 import { aggregateCidrs, formatCidr, parseCidr } from '../../net/cidr.ts'
 import type { Attachment, PortMapping } from '../attachment.ts'
 import { hostPortMark, withoutHostPortMark } from './marks.ts'
-import { comment, from, type Jump, ofFamily, rule, type RuleSet, type RulesInput } from './rule-set.ts'
+import { comment, from, type Jump, ofFamily, placeKey, rule, type RuleSet, type RulesInput } from './rule-set.ts'
 
 const entry = 'FAIRLEAD-HOSTPORTS'
 const ports = 'FAIRLEAD-HOSTPORT-DNAT'
+/** Key of the chain that holds one rule a host port. */
+export const hostPortChain = placeKey({ table: 'nat', name: ports })
 const masquerade = 'FAIRLEAD-HOSTPORT-MASQ'
-const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
+export const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
 
 export function hostPortRules(input: RulesInput): RuleSet {
   const { family, attachments } = input
   // The kernel routes no IPv6 loopback address off the node, so ::1 can never be one.
   const localhost = input.localhostHostPorts && family === 4
   const dnatRules = attachments.flatMap((attachment) =>
-    attachment.portMappings.flatMap((mapping) => dnat(input, attachment, mapping)),
+    hostPortLeads(family, attachment).map((lead) => dnat(lead, attachment)),
   )
   const sources = [...aggregateCidrs(ofFamily(input.localPodCidrs, family)), ...(localhost ? [loopback[4]] : [])]
   return {
@@ -79,21 +81,45 @@ function entryJump(base: 'PREROUTING' | 'OUTPUT', match: string): Jump {
   }
 }
 
-/** One rule, or none where the pod or the host address has not this family. */
-function dnat({ family }: RulesInput, attachment: Attachment, mapping: PortMapping): string[] {
-  const { hostAddress, protocol, hostPort, containerPort } = mapping
-  const target = attachment.addresses.find((address) => familyOf(address) === family)
-  if (target === undefined || (hostAddress !== undefined && familyOf(hostAddress) !== family)) return []
-  return [
-    rule(
-      ports,
-      hostAddress === undefined ? '' : `-d ${hostAddress}/${addressBits(family)}`,
-      `-p ${protocol}`,
-      comment(`pod ${describePod(attachment)}`),
-      `-m ${protocol} --dport ${hostPort}`,
-      `-j DNAT --to-destination ${family === 4 ? target : `[${target}]`}:${containerPort}`,
-    ),
-  ]
+/** What one host port leads to in one family. */
+export interface HostPortLead {
+  readonly family: Family
+  readonly protocol: PortMapping['protocol']
+  /** Undefined: every local address. */
+  readonly hostAddress: Address | undefined
+  readonly hostPort: number
+  readonly target: Address
+  readonly targetPort: number
+}
+
+/** Returns the host ports of an attachment in one family: none where the pod or the host address has not the family. */
+export function hostPortLeads(
+  family: Family,
+  { addresses, portMappings }: Pick<Attachment, 'addresses' | 'portMappings'>,
+): readonly HostPortLead[] {
+  const target = addresses.find((address) => familyOf(address) === family)
+  if (target === undefined) return []
+  return portMappings
+    .filter(({ hostAddress }) => hostAddress === undefined || familyOf(hostAddress) === family)
+    .map(({ protocol, hostAddress, hostPort, containerPort }) => ({
+      family,
+      protocol,
+      hostAddress,
+      hostPort,
+      target,
+      targetPort: containerPort,
+    }))
+}
+
+function dnat({ family, protocol, hostAddress, hostPort, target, targetPort }: HostPortLead, pod: Attachment): string {
+  return rule(
+    ports,
+    hostAddress === undefined ? '' : `-d ${hostAddress}/${addressBits(family)}`,
+    `-p ${protocol}`,
+    comment(`pod ${describePod(pod)}`),
+    `-m ${protocol} --dport ${hostPort}`,
+    `-j DNAT --to-destination ${family === 4 ? target : `[${target}]`}:${targetPort}`,
+  )
 }
 
 /**

@@ -2,6 +2,8 @@ import pino from 'pino'
 import { expect, test, vi } from 'vitest'
 import type { Family } from '../../net/address.ts'
 import { parseAddress } from '../../net/address.ts'
+import { parseCidr } from '../../net/cidr.ts'
+import type { UdpFlow } from '../../kernel/udp-flow.ts'
 import { FakeIptables } from './fake-iptables.ts'
 import { attachmentOf, dualSettings, port } from './rule-inputs.ts'
 import { PodRules, type RulesSettings } from './rules.ts'
@@ -41,7 +43,7 @@ test('an agent that starts again finds its rules and writes none', async () => {
   const again = podRules(iptables)
   for (const attachment of attachments.toReversed()) await again.add(attachment)
   expect(await again.reconcile(attachments)).toEqual({ changes: [], repaired: [] })
-  expect(iptables.conntrack).toEqual([])
+  expect(iptables.ended).toEqual([])
 })
 
 test('nothing is written or read before there are settings and a list of what exists', async () => {
@@ -223,15 +225,61 @@ test('an iptables that prints rules in its own way is written to once, not for e
   expect(await rules.reconcile([])).toMatchObject({ repaired: { length: 1 } })
 })
 
-test('UDP flows to the port that went elsewhere are forgotten, in each family', async () => {
+const past = (n: string, destination: string): UdpFlow => ({
+  source: parseAddress(n),
+  sourcePort: 40_001,
+  destination: parseAddress(destination),
+  destinationPort: 53,
+  replySource: parseAddress(destination),
+  replySourcePort: 53,
+})
+
+test('flows that went past a UDP host port end when it comes, and those it led when it goes, in each family', async () => {
   const iptables = new FakeIptables()
+  iptables.localNetworks = ['192.168.0.21/32', 'fd00::21/128'].map(parseCidr)
+  iptables.flows = [past('192.168.0.9', '192.168.0.21'), past('fd00::9', 'fd00::21'), past('192.168.0.9', '8.8.8.8')]
   const rules = podRules(iptables, { families: [4, 6] })
   await rules.reconcile([])
-  await rules.add(attachmentOf(5, [port(53, { protocol: 'udp' }), port(53)]))
-  expect(iptables.conntrack).toEqual([
-    { family: 4, port: 53 },
-    { family: 6, port: 53 },
-  ])
+  const pod = attachmentOf(5, [port(53, { protocol: 'udp' }), port(53)])
+  await rules.add(pod)
+  expect(iptables.ended.map(({ destination }) => destination)).toEqual(['192.168.0.21', 'fd00::21'])
+  const led = iptables.flows.map((flow, i) => ({
+    ...flow,
+    replySource: pod.addresses[i] ?? flow.replySource,
+    replySourcePort: 80,
+  }))
+  iptables.flows = led
+  iptables.ended.length = 0
+  await rules.add(attachmentOf(6, [port(5354, { protocol: 'udp' })]))
+  expect(iptables.ended).toEqual([])
+  await rules.remove([pod])
+  expect(iptables.ended.map(({ destination }) => destination)).toEqual(['192.168.0.21', 'fd00::21'])
+})
+
+test('a withdrawn port whose flows could not be ended is not forgotten', async () => {
+  const iptables = new FakeIptables()
+  iptables.localNetworks = [parseCidr('192.168.0.21/32')]
+  const rules = podRules(iptables)
+  const pod = attachmentOf(5, [port(53, { protocol: 'udp' })])
+  await rules.reconcile([pod])
+  iptables.flows = [
+    { ...past('192.168.0.9', '192.168.0.21'), replySource: parseAddress('10.244.1.5'), replySourcePort: 80 },
+  ]
+  iptables.conntrackFails = true
+  await rules.remove([pod])
+  expect(iptables.ended).toEqual([])
+  iptables.conntrackFails = false
+  await rules.reconcile([])
+  expect(iptables.ended).toHaveLength(1)
+})
+
+test('TCP host ports cost no walk through the conntrack table', async () => {
+  const iptables = new FakeIptables()
+  const rules = podRules(iptables)
+  await rules.reconcile([])
+  await rules.add(attachmentOf(5, [port(8080)]))
+  await rules.remove([attachmentOf(5, [port(8080)])])
+  expect(iptables.walks).toBe(0)
 })
 
 test('a family without podCIDR is looked at once', async () => {

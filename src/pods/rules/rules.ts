@@ -3,6 +3,8 @@
 import type { Logger } from 'pino'
 import type { Family } from '../../net/address.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
+import { withinAny } from '../../net/cidr.ts'
+import { type FlowAudit, FlowCleaner } from '../../runtime/flow-cleaner.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { settleAll } from '../../runtime/settle-all.ts'
 import type { Attachment } from '../attachment.ts'
@@ -11,7 +13,9 @@ import type { HostPortHook } from '../hooks.ts'
 import { type Applied, FamilyRules } from './apply.ts'
 import { desiredRules } from './desired.ts'
 import { HostPortClaims, HostPortTakenError } from './host-port-claims.ts'
-import { noRules, type RuleSet, type RulesInput } from './rule-set.ts'
+import { hostPortJudge, parseHostPortRule, WithdrawnLeads } from './host-port-flows.ts'
+import { hostPortLeads } from './host-ports.ts'
+import { noRules, ofFamily, type RuleSet, type RulesInput } from './rule-set.ts'
 import { Turns } from './turns.ts'
 
 /** What the rules depend on besides the attachments; CIDRs of both families together. */
@@ -29,10 +33,13 @@ interface Lane {
   readonly rules: FamilyRules
   /** One writer at a time. */
   readonly turns: Turns
+  readonly flows: FlowCleaner
+  /** Host ports whose rules are gone and whose flows may not have ended yet. */
+  readonly withdrawn: WithdrawnLeads
 }
 
 export class PodRules implements HostPortHook {
-  readonly #kernel: Pick<Kernel, 'deleteUdpConntrack'>
+  readonly #kernel: Pick<Kernel, 'readUdpFlows' | 'deleteUdpFlows' | 'localNetworks'>
   readonly #iptables: Iptables
   readonly #log: Logger
   readonly #lanes: readonly Lane[]
@@ -49,7 +56,7 @@ export class PodRules implements HostPortHook {
   #wholeAt: number | undefined
 
   constructor(parts: {
-    kernel: Pick<Kernel, 'deleteUdpConntrack'>
+    kernel: Pick<Kernel, 'readUdpFlows' | 'deleteUdpFlows' | 'localNetworks'>
     iptables: Iptables
     log: Logger
     families: readonly Family[]
@@ -57,11 +64,11 @@ export class PodRules implements HostPortHook {
     this.#kernel = parts.kernel
     this.#iptables = parts.iptables
     this.#log = parts.log
-    this.#lanes = parts.families.map((family) => ({
-      family,
-      rules: new FamilyRules({ ...parts, family }),
-      turns: new Turns(),
-    }))
+    this.#lanes = parts.families.map((family) => {
+      const withdrawn = new WithdrawnLeads()
+      const flows = new FlowCleaner({ ...parts, family, begin: async () => this.#audit(family, withdrawn) })
+      return { family, rules: new FamilyRules({ ...parts, family }), turns: new Turns(), flows, withdrawn }
+    })
   }
 
   /** Takes effect with the next {@link reconcile}. */
@@ -78,11 +85,18 @@ export class PodRules implements HostPortHook {
    */
   async reconcile(attachments: readonly Attachment[]): Promise<RulesResult> {
     this.#adopt(attachments)
+    // The first one asks about all flows: the agent before this one may have been killed at any point.
+    const scopeChanged = this.#settings?.localhostHostPorts !== this.#configured?.localhostHostPorts
     this.#settings = this.#configured
     if (this.#settings === undefined) return { changes: [], repaired: [] }
-    return total(
-      await this.#everyLane(({ family, rules, turns }) => turns.take(() => rules.reconcile(this.#desired(family)))),
-    )
+    const applied = await this.#everyLane(async ({ family, rules, turns, flows, withdrawn }) => {
+      const result = await turns.take(() => rules.reconcile(this.#desired(family)))
+      withdrawn.add(result.strayHostPorts.flatMap((rule) => parseHostPortRule(family, rule) ?? []))
+      // While rules were missing, clients have gone past their host port.
+      if (scopeChanged || withdrawn.size > 0 || result.text !== '') await flows.clean()
+      return result
+    })
+    return total(applied)
   }
 
   /**
@@ -104,18 +118,21 @@ export class PodRules implements HostPortHook {
    */
   async add(attachment: Attachment): Promise<void> {
     this.#removed.delete(attachmentKey(attachment))
-    this.#claims.claim(attachment)
+    const replaced = this.#claims.claim(attachment)
     try {
       await this.#update()
     } catch (error) {
       this.#claims.release(attachment)
       throw error
     }
-    // Before the first reconcile it is a restart, whose flows already go to the pod.
-    if (this.#settings !== undefined) await this.#forgetFlows(attachment)
+    await this.#endFlows([...replaced, attachment], replaced)
   }
 
-  /** @throws {CommandError} */
+  /**
+   * Withdraws the ports of attachments. When it resolves their flows have ended too, and the addresses may be given to
+   * other pods.
+   * @throws {CommandError}
+   */
   async remove(attachments: readonly Attachment[]): Promise<void> {
     for (const attachment of attachments) {
       this.#removed.add(attachmentKey(attachment))
@@ -123,6 +140,7 @@ export class PodRules implements HostPortHook {
     }
     // Also where none was held: a removal that failed before is made good, and with nothing to do nothing is started.
     await this.#update()
+    await this.#endFlows(attachments, attachments)
   }
 
   /**
@@ -148,20 +166,40 @@ export class PodRules implements HostPortHook {
   }
 
   /**
-   * A UDP client that sent to the port before it led here has a conntrack entry that says so, and each packet keeps it
-   * alive. As with portmap, that entry goes; it is no reason to fail an ADD, since new clients are served.
+   * Ends the flows that no longer follow the host ports of these attachments. That it cannot is no reason to fail an ADD
+   * or a DEL: it is tried again, and a freed address rests.
+   * @param changed attachments whose ports came or went; their rules are in force or gone
+   * @param gone those of them whose ports went
    */
-  async #forgetFlows({ portMappings }: Attachment): Promise<void> {
-    const ports = new Set(portMappings.filter(({ protocol }) => protocol === 'udp').map(({ hostPort }) => hostPort))
-    const deletions = [...ports].flatMap((port) =>
-      this.#lanes.map((lane) => this.#kernel.deleteUdpConntrack(lane.family, { port })),
-    )
-    for (const result of await Promise.allSettled(deletions)) {
-      if (result.status === 'rejected')
-        this.#log.warn(
-          { err: result.reason as unknown },
-          'conntrack entries of a UDP host port could not be deleted: clients that sent to it before may not reach the pod',
-        )
+  async #endFlows(changed: readonly Attachment[], gone: readonly Attachment[]): Promise<void> {
+    await this.#everyLane(async ({ family, flows, withdrawn }) => {
+      const leads = changed.flatMap((attachment) => hostPortLeads(family, attachment))
+      if (!leads.some(({ protocol }) => protocol === 'udp')) return
+      withdrawn.add(gone.flatMap((attachment) => hostPortLeads(family, attachment)))
+      // Before the first reconcile no rule has been written or removed; that one cleans.
+      if (this.#settings !== undefined) await flows.clean()
+    })
+  }
+
+  /** The questions of one walk through the conntrack table. */
+  async #audit(family: Family, withdrawn: WithdrawnLeads): Promise<FlowAudit | undefined> {
+    const settings = this.#settings
+    const served = settings !== undefined && ofFamily(settings.localPodCidrs, family).length > 0
+    const current = served ? this.#claims.holders.flatMap((holder) => hostPortLeads(family, holder)) : []
+    const former = withdrawn.take()
+    if (![...current, ...former].some(({ protocol }) => protocol === 'udp')) return undefined
+    try {
+      const isLocal = withinAny(await this.#kernel.localNetworks(family))
+      const localhost = family === 4 && settings?.localhostHostPorts === true
+      return {
+        judge: hostPortJudge(current, former, { isLocal, localhost }),
+        done: (succeeded) => {
+          if (!succeeded) withdrawn.add(former)
+        },
+      }
+    } catch (error) {
+      withdrawn.add(former)
+      throw error
     }
   }
 

@@ -218,7 +218,6 @@ export class FamilyTables {
   }
 
   async #run(transactions: readonly Transaction[], states: Readonly<Record<Table, TableState>>): Promise<Written> {
-    const removed = new Map<string, Rules>()
     const rules = { filter: 0, nat: 0, mangle: 0 }
     let chains = 0
     let bytes = 0
@@ -230,11 +229,7 @@ export class FamilyTables {
         for (const chain of [...writes.keys(), ...removes]) state.doubt(chain)
         throw error
       }
-      for (const chain of removes) {
-        const rules = state.heldRules(chain)
-        if (table === 'nat' && rules !== undefined) removed.set(chain, rules)
-        state.learnGone(chain)
-      }
+      for (const chain of removes) state.learnGone(chain)
       for (const [chain, written] of writes) {
         state.learn(chain, written)
         rules[table] += written.length
@@ -242,7 +237,7 @@ export class FamilyTables {
       chains += writes.size + removes.length
       bytes += text.length
     }
-    return { chains, rules, removed, restores: transactions.length, bytes }
+    return { chains, rules, restores: transactions.length, bytes }
   }
 
   /**

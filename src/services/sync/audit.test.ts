@@ -5,7 +5,6 @@ import { Audit, type AuditedTables } from './audit.ts'
 const written: Written = {
   chains: 0,
   rules: { filter: 0, nat: 0, mangle: 0 },
-  removed: new Map(),
   restores: 0,
   bytes: 0,
 }

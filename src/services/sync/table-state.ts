@@ -61,12 +61,6 @@ export class TableState {
     for (const [chain, { held }] of this.#open) if (isText(held)) yield [chain, held]
   }
 
-  /** What a chain holds that is not as it should be; undefined where its text is not known. */
-  heldRules(chain: string): Rules | undefined {
-    const held = this.#open.get(chain)?.held
-    return isText(held) ? held : undefined
-  }
-
   isSettled(chain: string): boolean {
     return this.#settled.has(chain)
   }
