@@ -89,6 +89,10 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.linksIn(netns)
   }
 
+  async namespacePaths(): Promise<ReadonlyMap<number, string>> {
+    return this.#kernel.namespacePaths()
+  }
+
   async routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]> {
     return this.#kernel.routes(family, filter)
   }

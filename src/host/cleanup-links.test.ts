@@ -14,6 +14,7 @@ function link(name: string, type: string | undefined, group: number, master?: st
     alias: undefined,
     type,
     master,
+    peer: undefined,
     hairpin: undefined,
     vxlan: undefined,
     addresses: [],

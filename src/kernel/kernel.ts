@@ -30,6 +30,11 @@ export interface Kernel extends AsyncDisposable {
   links(): Promise<readonly Link[]>
   /** The links of another namespace. */
   linksIn(netns: string): Promise<readonly Link[]>
+  /**
+   * The named namespaces that this one has an id for: id -> path. Every veth gives its peer's namespace an id; one
+   * that no name in /run/netns leads to is left out.
+   */
+  namespacePaths(): Promise<ReadonlyMap<number, string>>
   /** Routes of the main table; `ours` keeps only those that carry our protocol number. */
   routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]>
   routesIn(netns: string, family: Family): Promise<readonly Route[]>

@@ -17,6 +17,7 @@ import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
+import { readNamespacePaths } from './read-namespaces.ts'
 import { readNeighbours } from './read-neighbours.ts'
 import { readLocalNetworks, readRoutes } from './read-routes.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
@@ -93,6 +94,10 @@ class LinuxKernel implements Kernel {
 
   async linksIn(netns: string): Promise<readonly Link[]> {
     return readLinks(this.#readerIn(netns))
+  }
+
+  async namespacePaths(): Promise<ReadonlyMap<number, string>> {
+    return readNamespacePaths(this.#reader())
   }
 
   async routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]> {

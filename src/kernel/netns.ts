@@ -15,8 +15,13 @@ export function namespacePath(name: string): string {
   return `/run/netns/${namespaceName(name)}`
 }
 
+/** Whether commands of ours take it: letters, digits, dots, dashes and underscores. */
+export function isNamespaceName(name: string): boolean {
+  return /^[\w.-]{1,64}$/.test(name) && !name.startsWith('-') && name !== '.' && name !== '..'
+}
+
 function namespaceName(name: string): string {
-  if (!/^[\w.-]{1,64}$/.test(name) || name.startsWith('-') || name === '.' || name === '..')
+  if (!isNamespaceName(name))
     throw new TypeError(
       `Expected a namespace name of letters, digits, dots, dashes or underscores, got \`${name.slice(0, 80)}\``,
     )

@@ -19,10 +19,19 @@ export interface Link {
   readonly type: string | undefined
   /** The bridge it is a port of. */
   readonly master: string | undefined
+  /** Of a veth whose other end is in another namespace; undefined for every other link. */
+  readonly peer: LinkPeer | undefined
   /** For bridge ports alone. */
   readonly hairpin: boolean | undefined
   readonly vxlan: VxlanSettings | undefined
   readonly addresses: readonly InterfaceAddress[]
+}
+
+export interface LinkPeer {
+  /** Its ifindex there. */
+  readonly index: number
+  /** The id that the namespace of the link gives the namespace of its peer (`ip netns list-id`). */
+  readonly namespace: number
 }
 
 export interface VxlanSettings {

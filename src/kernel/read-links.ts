@@ -18,6 +18,8 @@ const vxlanShape = z.object({
 
 const linkShape = z.object({
   ifindex: z.number(),
+  link_index: z.number().optional(),
+  link_netnsid: z.number().optional(),
   ifname: z.string(),
   flags: z.array(z.string()),
   mtu: z.number(),
@@ -58,6 +60,7 @@ function linkOf(raw: z.infer<typeof linkShape>): Link {
     alias: raw.ifalias,
     type: linkinfo?.info_kind,
     master: raw.master,
+    peer: peerOf(raw),
     hairpin: linkinfo?.info_slave_data?.hairpin,
     vxlan: linkinfo?.info_kind === 'vxlan' ? vxlanOf(linkinfo.info_data) : undefined,
     addresses: raw.addr_info.flatMap(({ local, prefixlen, scope }) =>
@@ -66,6 +69,13 @@ function linkOf(raw: z.infer<typeof linkShape>): Link {
         : [{ address: parseAddress(local), prefix: prefixlen, scope: scopeName(scope) ?? 'global' }],
     ),
   }
+}
+
+/** `ip` prints a number for the peer only where it is in another namespace. */
+function peerOf({ linkinfo, link_index: index, link_netnsid: namespace }: z.infer<typeof linkShape>): Link['peer'] {
+  if (linkinfo?.info_kind !== 'veth' || index === undefined || namespace === undefined || namespace < 0)
+    return undefined
+  return { index, namespace }
 }
 
 /** Undefined for one in "external" mode, which has no VNI of its own. */

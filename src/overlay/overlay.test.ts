@@ -232,6 +232,7 @@ function hardware(name: string, mtu: number, addresses: readonly InterfaceAddres
     alias: undefined,
     type: undefined,
     master: undefined,
+    peer: undefined,
     hairpin: undefined,
     vxlan: undefined,
     addresses,

@@ -22,6 +22,7 @@ const link = (name: string, difference: Partial<Link> = {}): Link => ({
   alias: undefined,
   type: 'veth',
   master: 'cni0',
+  peer: undefined,
   hairpin: true,
   vxlan: undefined,
   addresses: [],

@@ -56,6 +56,7 @@ describeKernel('link changes, read back', () => {
       type: 'bridge',
       vxlan: undefined,
       master: undefined,
+      peer: undefined,
       hairpin: undefined,
     })
     expect((await link(ns, 'cni0'))?.addresses).toEqual(
@@ -97,7 +98,12 @@ describeKernel('link changes, read back', () => {
       group: 98,
       mtu: 1450,
     })
-    expect(await link(pod, 'eth0')).toMatchObject({ type: 'veth', mac: podMac, mtu: 1450, up: false })
+    const inside = await link(pod, 'eth0')
+    expect(inside).toMatchObject({ type: 'veth', mac: podMac, mtu: 1450, up: false })
+    // Either end leads to the other: by its index, and by the id of the namespace that it is in.
+    const outside = await link(ns, 'veth0')
+    expect([outside?.peer?.index, inside?.peer?.index]).toEqual([inside?.index, outside?.index])
+    expect((await ns.kernel.namespacePaths()).get(outside?.peer?.namespace ?? -1)).toBe(pod.path)
     // The name is taken inside: nothing is made outside.
     const second = links.addVeth(parseInterfaceName('veth1'), {
       mtu: 1450,

@@ -20,6 +20,7 @@ function link(name: string, type: string | undefined, more: Partial<Link> = {}):
     alias: undefined,
     type,
     master: undefined,
+    peer: undefined,
     hairpin: undefined,
     vxlan: undefined,
     addresses: [],

@@ -27,6 +27,7 @@ const plain: Link = {
   alias: undefined,
   type: undefined,
   master: undefined,
+  peer: undefined,
   hairpin: undefined,
   vxlan: undefined,
   addresses: [],

@@ -86,6 +86,7 @@ function linkOf(name: string, changes: Partial<Link> = {}): Link {
     alias: undefined,
     type: undefined,
     master: undefined,
+    peer: undefined,
     hairpin: undefined,
     vxlan: undefined,
     addresses: [],
