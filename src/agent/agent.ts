@@ -7,6 +7,7 @@ import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { EventRecorder } from '../cluster/event-recorder.ts'
 import { projectNode, sameNode } from '../cluster/project-node.ts'
+import type { ClusterPod } from '../cluster/pod.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
@@ -18,6 +19,7 @@ import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
+import { ownsAddresses } from '../policy/local-pod.ts'
 import { capabilityProblems } from '../host/capabilities.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
@@ -96,13 +98,18 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const events = new StandingEvents(recorder)
   const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
+  const podsHere = (): ClusterPod[] =>
+    [...pods.snapshot.values()].filter((pod) => pod.node === config.nodeName && ownsAddresses(pod))
   const policy = new PolicyEnforcer({
     live,
     api,
     kernel,
     nodes,
     pods,
-    attachments: () => podNetwork.attachments.values(),
+    attachments: () => {
+      podNetwork.namePods(podsHere)
+      return podNetwork.attachments.values()
+    },
     metrics,
     repairs,
     log,
@@ -113,6 +120,13 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     stateDir: config.stateDir,
     log,
     hooks: { hostPorts: rules, bandwidth, policy: gate },
+    rebuilt: (names) => {
+      repairs.note(
+        'state',
+        names.map((name) => `attachment of ${name}`),
+      )
+      policy.changed()
+    },
     observe: metrics.observeCni,
     observeRequest: metrics.observeCniRequest,
   })

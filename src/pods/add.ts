@@ -1,27 +1,28 @@
 // ADD: an interface for a pod, all of it or nothing.
 //
-// One line to the running `ip` session makes the veth with its far end already in the pod's namespace, another turns
-// hairpin on; one short `ip -batch` inside the namespace gives address, up and routes. Then the attachment is written,
+// One line to the running `ip` session makes the veth with its far end already in the pod's namespace, two more turn
+// hairpin on and say whose it is; one short `ip -batch` inside the namespace gives address, up and routes. Then the attachment is written,
 // and what policies say of the pod, host ports and limits follow. Killed before the write, the veth is found to be
 // without an attachment and removed; killed after it, the attachment is there for the runtime's DEL.
 import type { Change } from '../kernel/change.ts'
 import type { Failure } from '../kernel/kernel.ts'
-import { addVeth, replaceAddress, setHairpin, setUp } from '../kernel/link-changes.ts'
+import { addVeth, replaceAddress, setAlias, setHairpin, setUp } from '../kernel/link-changes.ts'
 import { addPodDefaultRoute, addPodGatewayRoute } from '../kernel/route-changes.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { hostVethName, type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
 import { macOf } from '../net/mac.ts'
 import type { PodAttachment } from './attachment-codec.ts'
-import { attachmentKey } from './attachment-store.ts'
 import { CniError, cniCodes } from './cni/cni-error.ts'
 import type { AddRequest } from './cni/cni-request.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { detach } from './detach.ts'
+import { attachmentOf, isOfNetwork } from './find-attachment.ts'
 import { gatewayOf, PoolExhaustedError } from './ipam.ts'
 import { checkNetns, isSameNamespace } from './netns-identity.ts'
 import type { PodNetworkSettings } from './node-state.ts'
 import { podAddresses } from './result.ts'
 import { whenReady } from './status.ts'
+import { aliasOf } from './veth-alias.ts'
 
 const loopback = parseInterfaceName('lo')
 
@@ -34,8 +35,16 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
   const settings = await whenReady(state)
   signal.throwIfAborted()
   checkNetns(request.netns, request.netnsId)
-  const known = state.attachments.get(attachmentKey(request))
-  if (known?.netns === request.netns && (await isWired(context, known))) return known
+  const known = attachmentOf(state, request)
+  if (
+    known !== undefined &&
+    isOfNetwork(known, request) &&
+    isSameNamespace(known, request) &&
+    (await isWired(context, known, request.netns))
+  ) {
+    if (known.containerId !== undefined) return known
+    return await attach(context, { ...known, ...detailsOf(request) }, signal)
+  }
   // A runtime that lost its state starts over in the same namespace, without a DEL for the container before.
   const replaced = [...state.attachments.values()].filter(
     (other) => other === known || (isSameNamespace(other, request) && other.podInterface === request.podInterface),
@@ -44,10 +53,20 @@ export async function add(context: PodContext, request: AddRequest, signal: Abor
   signal.throwIfAborted()
 
   const addresses = await inPhase(context, 'allocate', () => allocate(context))
-  const attachment = plan(context, settings, request, addresses)
+  return await attach(context, plan(context, settings, request, addresses), signal, settings.bridge)
+}
+
+/** @param bridge where the veth is made; undefined where it is there. */
+async function attach(
+  context: PodContext,
+  attachment: PodAttachment,
+  signal: AbortSignal,
+  bridge?: InterfaceName,
+): Promise<PodAttachment> {
+  const { state } = context
   state.wiring.add(attachment.hostInterface)
   try {
-    await inPhase(context, 'veth', () => makeVeth(context, attachment, settings.bridge, signal))
+    if (bridge !== undefined) await inPhase(context, 'veth', () => makeVeth(context, attachment, bridge, signal))
     await inPhase(context, 'namespace', () => setUpNamespace(context, attachment, signal))
     await inPhase(context, 'persist', () => state.record(attachment))
     await inPhase(context, 'policy', () => context.hooks.policy.add(attachment))
@@ -80,26 +99,25 @@ function plan(
   request: AddRequest,
   addresses: readonly Address[],
 ): PodAttachment {
-  const { network, containerId, podInterface, netns, netnsId, pod, portMappings, bandwidth } = request
+  const { containerId, podInterface } = request
   const [first] = addresses.toSorted((a, b) => familyOf(a) - familyOf(b))
   if (first === undefined) throw new TypeError('Expected an address for each podCIDR, got none')
   return {
-    network,
-    containerId,
+    ...detailsOf(request),
     podInterface,
     hostInterface: hostVethName(containerId, podInterface),
-    netns,
-    netnsId,
     addresses,
     podMac: macOf('pod', first),
     mtu: settings.mtu,
-    pod,
-    portMappings,
-    bandwidth,
     createdAt: Date.now(),
     podCidrs: settings.podCidrs,
     routed: state.routed,
   }
+}
+
+/** What the runtime says of the attachment. */
+function detailsOf({ network, containerId, netns, netnsId, pod, portMappings, bandwidth }: AddRequest) {
+  return { network, containerId, netns, netnsId, pod, portMappings, bandwidth }
 }
 
 async function makeVeth(
@@ -109,7 +127,11 @@ async function makeVeth(
   signal: AbortSignal,
 ): Promise<void> {
   const { hostInterface, mtu, podInterface, podMac, netns } = attachment
-  const changes = [addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }), setHairpin(hostInterface)]
+  const changes = [
+    addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }),
+    setHairpin(hostInterface),
+    setAlias(hostInterface, aliasOf(attachment)),
+  ]
   await context.retired.clearFor(attachment)
   signal.throwIfAborted()
   let [failure] = await context.kernel.apply(changes)
@@ -181,8 +203,8 @@ function refuse({ error }: Failure, { netns, netnsId }: PodAttachment): never {
 }
 
 /** The pod's end alone: the kernel never has one end of a veth without the other. */
-async function isWired({ kernel }: PodContext, attachment: PodAttachment): Promise<boolean> {
-  const links = await kernel.linksIn(attachment.netns)
+async function isWired({ kernel }: PodContext, attachment: PodAttachment, netns: string): Promise<boolean> {
+  const links = await kernel.linksIn(netns)
   return links.some((link) => link.name === attachment.podInterface && link.mac === attachment.podMac)
 }
 

@@ -25,8 +25,8 @@ const interfaceName = z.string().transform(parseInterfaceName)
 const rate = z.object({ rateBits: z.number(), burstBits: z.number() })
 
 const format = z.object({
-  network: z.string(),
-  containerId: z.string(),
+  network: orUndefined(z.string()),
+  containerId: orUndefined(z.string()),
   podInterface: interfaceName,
   hostInterface: interfaceName,
   netns: z.string(),

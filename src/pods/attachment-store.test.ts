@@ -37,6 +37,8 @@ const bare: PodAttachment = {
   bandwidth: undefined,
 }
 
+const rebuilt: PodAttachment = { ...bare, network: undefined, containerId: undefined }
+
 let directory = ''
 const said: string[] = []
 const log = pino({ base: null }, { write: (line) => said.push(line) })
@@ -52,9 +54,22 @@ test('attachments come back as they were, absent parts as undefined', () => {
   store.save({ ...bare, mtu: 1 })
   store.save(bare)
   store.save(full)
-  expect(store.load().toSorted((a, b) => a.containerId.localeCompare(b.containerId))).toStrictEqual([full, bare])
+  expect(store.load().toSorted((a, b) => String(a.containerId).localeCompare(String(b.containerId)))).toStrictEqual([
+    full,
+    bare,
+  ])
   store.delete(full)
   store.delete(full)
+  expect(store.load()).toStrictEqual([bare])
+})
+
+test('an attachment that learns its container leaves no second file', () => {
+  const store = new AttachmentStore(directory, log)
+  store.save(rebuilt)
+  expect(store.load()).toStrictEqual([rebuilt])
+  store.save(bare)
+  store.deleteFormer(rebuilt, bare)
+  store.deleteFormer(bare, { ...bare, mtu: 1 })
   expect(store.load()).toStrictEqual([bare])
 })
 
@@ -74,7 +89,7 @@ test.each([
   expect(store.load()).toStrictEqual([bare])
   expect(readdirSync(directory)).toContain(`${name}.unreadable`)
   expect(said).toHaveLength(1)
-  expect(said[0]).toContain('its pod has to be started again')
+  expect(said[0]).toContain('rebuilt where its pod runs')
 })
 
 test('half a write is never read, and is cleared away', () => {
@@ -87,11 +102,11 @@ test('half a write is never read, and is cleared away', () => {
 
 test('resting addresses survive; damage to them is said and costs nothing else', () => {
   const path = join(directory, 'resting.json')
-  expect(loadResting(path, log)).toEqual([])
+  expect(loadResting(path, log)).toBeUndefined()
   expect(said).toEqual([])
   saveResting(path, [{ address: parseAddress('10.244.1.5'), since: 7 }])
   expect(loadResting(path, log)).toEqual([{ address: '10.244.1.5', since: 7 }])
   writeFileSync(path, '[{"address":"nonsense","since":7}]')
-  expect(loadResting(path, log)).toEqual([])
+  expect(loadResting(path, log)).toBeUndefined()
   expect(said).toHaveLength(1)
 })

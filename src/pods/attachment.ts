@@ -4,13 +4,14 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { Mac } from '../net/mac.ts'
 
 export interface Attachment {
-  /** The conflist's name. With containerId and podInterface it is the key: CNI never has two of it at a time. */
-  readonly network: string
-  readonly containerId: string
+  /** The conflist's name. Undefined, as is containerId, where the record was lost and nothing else says it. */
+  readonly network: string | undefined
+  readonly containerId: string | undefined
   /** The name inside the pod (CNI_IFNAME), usually eth0. */
   readonly podInterface: InterfaceName
   /**
-   * The host end, a port of the bridge. The kernel removes it with the pod's namespace: an attachment without it is
+   * The host end, a port of the bridge, and the key of the attachment: its name follows from the container and
+   * podInterface ({@link hostVethName}). The kernel removes it with the pod's namespace: an attachment without it is
    * dead.
    */
   readonly hostInterface: InterfaceName

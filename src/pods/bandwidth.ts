@@ -24,7 +24,7 @@ export class BandwidthError extends Error {
 }
 
 /** The device that a pod's outgoing packets pass. */
-export function ifbName(hostInterface: InterfaceName): InterfaceName {
+export function ifbName(hostInterface: string): InterfaceName {
   return parseInterfaceName(`ifb${createHash('sha256').update(hostInterface).digest('hex').slice(0, 12)}`)
 }
 

@@ -2,18 +2,18 @@
 // quick.
 import type { Link, Route } from '../kernel/observed.ts'
 import type { PodAttachment } from './attachment-codec.ts'
-import { attachmentKey } from './attachment-store.ts'
 import { CniError, cniCodes } from './cni/cni-error.ts'
 import type { CheckRequest } from './cni/cni-request.ts'
 import type { PodContext } from './context.ts'
 import { gatewayOf } from './ipam.ts'
+import { attachmentOf, isOfNetwork } from './find-attachment.ts'
 import { checkNetns } from './netns-identity.ts'
 import { podAddresses } from './result.ts'
 
 /** @throws {CniError} that names every difference */
 export async function check({ kernel, state }: PodContext, request: CheckRequest): Promise<void> {
-  const attachment = state.attachments.get(attachmentKey(request))
-  if (attachment === undefined)
+  const attachment = attachmentOf(state, request)
+  if (attachment === undefined || !isOfNetwork(attachment, request))
     throw new CniError(
       cniCodes.unknownContainer,
       `container ${request.containerId} has no ${request.podInterface} of ours in network ${request.network}`,

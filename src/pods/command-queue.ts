@@ -7,7 +7,7 @@ export function subjectsOf({
   netns,
   netnsId,
 }: {
-  readonly containerId: string
+  readonly containerId: string | undefined
   readonly netns: string | undefined
   readonly netnsId: string | undefined
 }): string[] {

@@ -9,6 +9,8 @@ export interface PodContext {
   readonly kernel: Kernel
   readonly state: NodeState
   readonly retired: RetiredVeths
+  /** Where libcni and the reference plugins keep their records. */
+  readonly cniDir: string
   readonly hooks: { readonly hostPorts: HostPortHook; readonly bandwidth: BandwidthHook; readonly policy: PolicyHook }
   readonly log: Logger
   /** ms of a clock that nobody sets. */

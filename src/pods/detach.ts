@@ -1,6 +1,5 @@
 // Taking attachments away: what DEL, GC, reclaim and an ADD that replaces another have in common.
 import type { PodAttachment } from './attachment-codec.ts'
-import { attachmentKey } from './attachment-store.ts'
 import type { PodContext } from './context.ts'
 
 /**
@@ -11,13 +10,13 @@ import type { PodContext } from './context.ts'
 export async function detach(context: PodContext, attachments: readonly PodAttachment[]): Promise<void> {
   const { state, retired } = context
   // First out of sight, so that a reconcile that runs meanwhile does not put a port back.
-  for (const attachment of attachments) state.attachments.delete(attachmentKey(attachment))
+  for (const attachment of attachments) state.attachments.delete(attachment.hostInterface)
   try {
     const [failure] = await retired.retire(attachments)
     if (failure !== undefined) throw failure.error
     await withdraw(context, attachments)
   } catch (error) {
-    for (const attachment of attachments) state.attachments.set(attachmentKey(attachment), attachment)
+    for (const attachment of attachments) state.attachments.set(attachment.hostInterface, attachment)
     throw error
   }
   for (const attachment of attachments) state.forget(attachment)

@@ -1,7 +1,6 @@
 // Pods that are there follow a new MTU: a veth drops without a word what its other end is too small for.
 import { setMtu } from '../kernel/link-changes.ts'
 import type { PodAttachment } from './attachment-codec.ts'
-import { attachmentKey } from './attachment-store.ts'
 import { type CommandQueue, subjectsOf } from './command-queue.ts'
 import type { PodContext } from './context.ts'
 
@@ -17,7 +16,7 @@ export async function followMtu(context: PodContext, queue: CommandQueue, mtu: n
   await Promise.all(
     others.map((attachment) =>
       queue.run(subjectsOf(attachment), async () => {
-        if (state.attachments.get(attachmentKey(attachment)) === attachment) await changePod(context, attachment, mtu)
+        if (state.attachments.get(attachment.hostInterface) === attachment) await changePod(context, attachment, mtu)
       }),
     ),
   )

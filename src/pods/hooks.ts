@@ -1,6 +1,7 @@
 // What else an attachment may need besides its wire: built in rules/ and bandwidth*.ts, called by ADD, DEL and reclaim.
 // What policies say of a pod comes from outside the room.
-import type { Attachment } from './attachment.ts'
+import type { Address } from '../net/address.ts'
+import type { Attachment, PortMapping } from './attachment.ts'
 
 /** The host ports (portMappings) of attachments. */
 export interface HostPortHook {
@@ -12,6 +13,8 @@ export interface HostPortHook {
   add(attachment: Attachment): Promise<void>
   /** Withdraws the ports of attachments that are gone, in one go. Idempotent: what is not there is no error. */
   remove(attachments: readonly Attachment[]): Promise<void>
+  /** Reads which ports the kernel publishes now, by pod address, whoever asked for them. */
+  published(): Promise<ReadonlyMap<Address, readonly PortMapping[]>>
 }
 
 /** The rate limits (bandwidth) of attachments, on their host veths. */

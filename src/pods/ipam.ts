@@ -147,6 +147,8 @@ class Pool {
     if (offset < this.#first || offset > this.#last) return
     this.#resting.delete(offset)
     this.#used.add(offset)
+    // Addresses were given in order: those just before the last one that is in use were freed long ago.
+    if (offset >= this.#next) this.#next = offset + 1n
   }
 
   release(address: Address): void {

@@ -1,12 +1,14 @@
 // What the agent knows about this node's pods, and the disk behind it. Every change is on disk before it counts.
 import { join } from 'node:path'
 import type { Logger } from 'pino'
+import type { ClusterPod } from '../cluster/pod.ts'
 import type { Address } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
 import type { PodAttachment } from './attachment-codec.ts'
-import { attachmentKey, AttachmentStore } from './attachment-store.ts'
+import { AttachmentStore } from './attachment-store.ts'
 import type { BridgeSettings } from './bridge/desired.ts'
+import { named } from './find-attachment.ts'
 import { Ipam, type PoolStatus, type RestingAddress } from './ipam.ts'
 import { loadResting, saveResting } from './resting-store.ts'
 
@@ -17,10 +19,12 @@ export interface PodNetworkSettings extends BridgeSettings {
 }
 
 export class NodeState {
-  /** By attachmentKey. */
-  readonly attachments = new Map<string, PodAttachment>()
+  /** By host interface. */
+  readonly attachments = new Map<InterfaceName, PodAttachment>()
   /** Host veths of ADDs under way: they exist before their attachment does. */
   readonly wiring = new Set<InterfaceName>()
+  /** Host veths of ours that may be of running pods of which too little is known, and why: they are left alone. */
+  strays: ReadonlyMap<InterfaceName, string> = new Map()
   /** Whether new pods hold a /32 and have all their traffic routed. */
   routed = false
   /** Why there are no settings yet. */
@@ -38,12 +42,22 @@ export class NodeState {
   readonly #restingPath: string
   readonly #clock: () => number
   readonly #log: Logger
+  readonly #rebuilt: (pods: readonly string[]) => void
+  /** What rested before the start is not known: the file was lost, or this is the node's first agent. */
+  #restingLost = false
 
-  constructor(parts: { stateDir: string; clock: () => number; log: Logger }) {
+  constructor(parts: {
+    stateDir: string
+    clock: () => number
+    log: Logger
+    /** Called with the names of running pods whose records have been rebuilt. */
+    rebuilt?: (pods: readonly string[]) => void
+  }) {
     this.#store = new AttachmentStore(join(parts.stateDir, 'attachments'), parts.log)
     this.#restingPath = join(parts.stateDir, 'resting.json')
     this.#clock = parts.clock
     this.#log = parts.log
+    this.#rebuilt = parts.rebuilt ?? (() => {})
   }
 
   /** Resolves once it is known whether pods can be served; an agent that has just started does not know yet. */
@@ -62,8 +76,22 @@ export class NodeState {
 
   /** Reads what an earlier agent left. */
   load(): void {
-    for (const attachment of this.#store.load()) this.attachments.set(attachmentKey(attachment), attachment)
-    this.#resting = loadResting(this.#restingPath, this.#log)
+    for (const attachment of this.#store.load()) this.attachments.set(attachment.hostInterface, attachment)
+    const resting = loadResting(this.#restingPath, this.#log)
+    this.#resting = resting ?? []
+    this.#restingLost = resting === undefined
+  }
+
+  /**
+   * Lets addresses rest that the node has met and no pod of ours has, once and only where it is not known what rested
+   * before the start.
+   * @param met asked only then
+   */
+  async restMet(met: () => Promise<readonly Address[]>): Promise<void> {
+    if (!this.#restingLost || this.#ipam === undefined) return
+    const now = this.#clock()
+    this.#ipam.restore((await met()).map((address) => ({ address, since: now })))
+    this.#restingLost = false
   }
 
   /** @throws {PodCidrError} for podCIDRs that cannot serve pods; nothing has changed then. */
@@ -101,7 +129,7 @@ export class NodeState {
     }
   }
 
-  /** Writes what is not on disk though we know it: someone has emptied /run. @returns whether any was missing */
+  /** Writes what is not, or not whole, on disk: another program has emptied /run. @returns whether any was missing */
   restoreFiles(): boolean {
     const lost = [...this.attachments.values()].filter((attachment) => !this.#store.has(attachment))
     for (const attachment of lost) this.#store.save(attachment)
@@ -110,14 +138,38 @@ export class NodeState {
   }
 
   record(attachment: PodAttachment): void {
+    const former = this.attachments.get(attachment.hostInterface)
     this.#store.save(attachment)
-    this.attachments.set(attachmentKey(attachment), attachment)
+    if (former !== undefined) this.#store.deleteFormer(former, attachment)
+    this.attachments.set(attachment.hostInterface, attachment)
+  }
+
+  /** Takes over pods that run and have no record. */
+  adopt(rebuilt: readonly PodAttachment[]): void {
+    if (rebuilt.length === 0) return
+    for (const attachment of rebuilt) {
+      this.record(attachment)
+      this.#ipam?.reserve(attachment.addresses)
+    }
+    const names = rebuilt.map(({ hostInterface, addresses, pod }) =>
+      pod === undefined ? `${hostInterface} (${addresses.join(', ')})` : `${pod.namespace}/${pod.name}`,
+    )
+    this.#log.warn({ pods: names }, 'running pods had no record; rebuilt from the kernel and the runtime')
+    this.#rebuilt(names)
+  }
+
+  /** @param podsHere pods of this node with addresses of their own; asked only where a pod has no name yet. */
+  name(podsHere: () => Iterable<ClusterPod>): void {
+    const nameless = [...this.attachments.values()].filter(({ pod }) => pod === undefined)
+    if (nameless.length > 0) for (const attachment of named(nameless, podsHere())) this.record(attachment)
   }
 
   /** The file goes last: killed before that, the next agent finds the attachment without its veth and reclaims it. */
   forget(attachment: PodAttachment): void {
-    this.attachments.delete(attachmentKey(attachment))
-    this.release(attachment.addresses)
+    this.attachments.delete(attachment.hostInterface)
+    // A record that a state directory has kept too long may name an address that is another pod's by now.
+    const held = new Set([...this.attachments.values()].flatMap(({ addresses }) => addresses))
+    this.release(attachment.addresses.filter((address) => !held.has(address)))
     this.#store.delete(attachment)
   }
 

@@ -1,6 +1,7 @@
 // The pod network of one node: what the agent holds of this room. CNI requests come in through `handle`; `reconcile`
 // keeps bridge, ports and settings as they should be and takes back what dead pods left.
 import type { Logger } from 'pino'
+import type { ClusterPod } from '../cluster/pod.ts'
 import type { Change } from '../kernel/change.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { Address } from '../net/address.ts'
@@ -48,6 +49,8 @@ export interface PodNetworkOptions {
   readonly cniDir?: string
   readonly log: Logger
   readonly hooks: PodContext['hooks']
+  /** Called with the names of running pods whose records were lost and have been rebuilt. */
+  readonly rebuilt?: (pods: readonly string[]) => void
   /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
   readonly clock?: () => number
   /**
@@ -72,7 +75,6 @@ export class PodNetwork {
   readonly #reclaim: Reclaim
   readonly #observeRequest: (command: string, code: number, seconds: number) => void
   readonly #deadlineMs: number
-  readonly #cniDir: string
   #reclaimedAt = -Infinity
   /** The end of the last reconcile in line. */
   #reconciling: Promise<unknown> = Promise.resolve()
@@ -84,6 +86,7 @@ export class PodNetwork {
       cniDir = '/var/lib/cni',
       log,
       hooks,
+      rebuilt,
       clock = monotonicMs,
       observe = () => {},
       observeRequest = () => {},
@@ -91,8 +94,9 @@ export class PodNetwork {
     } = options
     this.#context = {
       kernel,
-      state: new NodeState({ stateDir, clock, log }),
+      state: new NodeState({ stateDir, clock, log, ...(rebuilt && { rebuilt }) }),
       retired: new RetiredVeths(kernel, log),
+      cniDir,
       hooks,
       log,
       clock,
@@ -101,10 +105,9 @@ export class PodNetwork {
     this.#reclaim = new Reclaim(this.#context, this.#queue)
     this.#observeRequest = observeRequest
     this.#deadlineMs = deadlineMs
-    this.#cniDir = cniDir
   }
 
-  /** By network/containerId/interface. */
+  /** By host interface. */
   get attachments(): ReadonlyMap<string, Attachment> {
     return this.#context.state.attachments
   }
@@ -132,6 +135,14 @@ export class PodNetwork {
           { err: result.reason as unknown },
           'a host port or bandwidth limit of a running pod could not be renewed',
         )
+  }
+
+  /**
+   * Names the pods of attachments that were rebuilt without a name, or whose runtime gives none.
+   * @param podsHere pods of this node with addresses of their own; asked only where one has no name.
+   */
+  namePods(podsHere: () => Iterable<ClusterPod>): void {
+    this.#context.state.name(podsHere)
   }
 
   /** Puts back what is missing of our files. @returns whether any was */
@@ -235,7 +246,7 @@ export class PodNetwork {
   }
 
   async #reconcile(): Promise<PodNetworkPass> {
-    const { kernel, state, clock } = this.#context
+    const { kernel, state, cniDir, clock } = this.#context
     const { settings } = state
     if (settings === undefined) return { changes: [], failures: [], problems: [], blocked: undefined }
     // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us
@@ -244,11 +255,11 @@ export class PodNetwork {
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
       const links = await kernel.links()
-      state.holdBack(
-        foreignPortsOf(settings.bridge, links).length > 0
-          ? [...(await addressesOn(kernel, settings)), ...(await hostLocalAddresses(this.#cniDir))]
-          : undefined,
-      )
+      const met = async (): Promise<Address[]> =>
+        links.some(({ name }) => name === settings.bridge) ? await addressesOn(kernel, settings) : []
+      const shared = foreignPortsOf(settings.bridge, links).length > 0 || state.strays.size > 0
+      state.holdBack(shared ? [...(await met()), ...(await hostLocalAddresses(cniDir))] : undefined)
+      await state.restMet(met)
       const { changes, failures, problems } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
         return { desired, changes: diffBridge(desired, links, settings.takeOver) }
@@ -260,7 +271,11 @@ export class PodNetwork {
       return {
         changes,
         failures,
-        problems: [...problems.map(({ sentence }) => sentence), ...(former === undefined ? [] : [former])],
+        problems: [
+          ...problems.map(({ sentence }) => sentence),
+          ...(former === undefined ? [] : [former]),
+          ...Array.from(state.strays, strayProblem),
+        ],
         blocked: state.bridgeProblem,
       }
     } catch (error) {
@@ -289,6 +304,10 @@ export class PodNetwork {
       )
     }
   }
+}
+
+function strayProblem([hostInterface, why]: readonly [string, string]): string {
+  return `${hostInterface} may be of a running pod, but its record is lost and ${why}: it is left alone, without host ports and limits of ours; delete its pod, so that it is made anew`
 }
 
 /** Since boot, as are the files in /run: an hour that the wall clock jumps is none that an address has rested. */

@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { type Failure, type Kernel, ourGroup, retiredGroup } from '../kernel/kernel.ts'
 import type { Link } from '../kernel/observed.ts'
-import { attachmentKey } from './attachment-store.ts'
+import { ifbName } from './bandwidth.ts'
 import { CommandQueue } from './command-queue.ts'
 import type { PodContext } from './context.ts'
 import { detach } from './detach.ts'
@@ -38,7 +38,7 @@ const quiet = {
 }
 
 test('pods whose veth and path are there are let be', () => {
-  expect(findDead(quiet)).toEqual({ dead: [], suspects: new Set(), orphans: [] })
+  expect(findDead(quiet)).toEqual({ dead: [], suspects: new Set(), orphans: [], orphanIfbs: [] })
 })
 
 test.each([
@@ -51,9 +51,9 @@ test.each([
 test('a missing path alone counts the second time in a row', () => {
   const isGone = (path: string): boolean => path === b.netns
   const first = findDead({ ...quiet, isGone })
-  expect(first).toEqual({ dead: [], suspects: new Set([attachmentKey(b)]), orphans: [] })
+  expect(first).toEqual({ dead: [], suspects: new Set([b.hostInterface]), orphans: [], orphanIfbs: [] })
   expect(findDead({ ...quiet, isGone, suspects: first.suspects }).dead).toEqual([b])
-  expect(findDead({ ...quiet, suspects: first.suspects })).toEqual({ dead: [], suspects: new Set(), orphans: [] })
+  expect(findDead({ ...quiet, suspects: first.suspects })).toMatchObject({ dead: [], suspects: new Set(), orphans: [] })
 })
 
 test('orphans are veths with our mark that nobody expects, and nothing else', () => {
@@ -71,7 +71,14 @@ test('orphans are veths with our mark that nobody expects, and nothing else', ()
       links: [...quiet.links, ...others, link('lost')],
       expected: new Set([...quiet.expected, 'wiring']),
     }),
-  ).toMatchObject({ dead: [], orphans: ['lost'] })
+  ).toMatchObject({ dead: [], orphans: [{ name: 'lost' }] })
+})
+
+test('the bandwidth device of a veth that is gone is an orphan, of no other', () => {
+  const ifbs = [a.hostInterface, 'lost', 'wiring'].map((veth) => link(ifbName(veth), { type: 'ifb' }))
+  expect(
+    findDead({ ...quiet, links: [...quiet.links, ...ifbs], expected: new Set([...quiet.expected, 'wiring']) }),
+  ).toMatchObject({ orphanIfbs: [ifbName('lost')] })
 })
 
 test.each(['before the links are read', 'while the links are read'])(
@@ -88,7 +95,7 @@ test.each(['before the links are read', 'while the links are read'])(
       },
     }
     const state = new NodeState({ stateDir: '/nowhere', clock: () => 0, log })
-    state.attachments.set(attachmentKey(a), a)
+    state.attachments.set(a.hostInterface, a)
     const context = { kernel, state, log, retired: new RetiredVeths(kernel as Kernel, log) } as PodContext
     if (since.startsWith('before')) void detach(context, [a])
     expect(await new Reclaim(context, new CommandQueue()).run()).toBe(0)

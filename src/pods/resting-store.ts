@@ -9,15 +9,16 @@ import type { RestingAddress } from './ipam.ts'
 const format = z.array(z.object({ address: z.string().transform(parseAddress), since: z.number() }))
 
 /**
- * An absent file is a first start. A damaged one costs only the rest: it is reported and overwritten by the next DEL.
+ * @returns undefined for a file that is absent, as at a first start, or damaged: that is reported, and the next DEL
+ * overwrites it.
  */
-export function loadResting(path: string, log: Logger): RestingAddress[] {
+export function loadResting(path: string, log: Logger): RestingAddress[] | undefined {
   try {
     return format.parse(JSON.parse(readFileSync(path, 'utf8')))
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT'))
       log.warn({ error }, `${path} is unreadable; addresses freed just before the restart may be given again at once`)
-    return []
+    return undefined
   }
 }
 

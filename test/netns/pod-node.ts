@@ -34,7 +34,7 @@ export function recordHooks(): HookCalls {
   })
   return {
     hooks: {
-      hostPorts: hook('ports'),
+      hostPorts: { ...hook('ports'), published: async () => new Map() },
       bandwidth: hook('bandwidth'),
       policy: { waitsFor: undefined, add: async () => undefined, remove: () => undefined },
     },
@@ -55,10 +55,11 @@ export async function podNode(
   options: {
     settings?: Partial<PodNetworkSettings>
     kernelOf?: (kernel: Kernel) => Kernel
+    iptables?: 'nft' | 'legacy'
   } & Partial<PodNetworkOptions> = {},
 ): Promise<PodNode> {
-  const { settings, kernelOf = (kernel) => kernel, ...rest } = options
-  const namespace = await scratchNamespace()
+  const { settings, kernelOf = (kernel) => kernel, iptables, ...rest } = options
+  const namespace = await scratchNamespace({ ...(iptables && { iptables }) })
   const stateDir = mkdtempSync(join(tmpdir(), 'fairlead-pods-'))
   const agent: PodNode['agent'] = (more = {}) =>
     new PodNetwork({
@@ -83,6 +84,30 @@ export async function podNode(
       rmSync(stateDir, { recursive: true })
     },
   }
+}
+
+/** A kernel without br_netfilter, as far as the agent can see. */
+export function withoutBridgeNetfilter(kernel: Kernel): Kernel {
+  return new Proxy(kernel, {
+    get: (target, name: keyof Kernel) => {
+      if (name === 'readSysctl')
+        return async (key: string) => (key.startsWith('net/bridge/') ? undefined : target.readSysctl(key))
+      const value = target[name]
+      return typeof value === 'function' ? value.bind(target) : value
+    },
+  })
+}
+
+/** A new agent on the same node, as after kill -9. */
+export async function restart(
+  node: PodNode,
+  options: Partial<PodNetworkOptions> = {},
+  settings: Partial<PodNetworkSettings> = {},
+): Promise<void> {
+  node.network = node.agent(options)
+  await node.network.start()
+  await node.network.configure({ ...nodeSettings, ...settings })
+  await node.network.reconcile()
 }
 
 export interface CniAnswer {

@@ -65,7 +65,7 @@ describeKernel('the bridge', () => {
   })
 
   test('and its pods follow a new MTU', async () => {
-    const told: (readonly [containerId: string, mtu: number])[] = []
+    const told: (readonly [containerId: string | undefined, mtu: number])[] = []
     const bandwidth: BandwidthHook = {
       add: async ({ containerId, mtu }) => void told.push([containerId, mtu]),
       remove: async () => undefined,

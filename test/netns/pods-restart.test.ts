@@ -3,20 +3,12 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { hostVethName } from '../../src/net/interface-name.ts'
-import { cni, nodeSettings, type PodNode, podNode, recordHooks } from './pod-node.ts'
+import { cni, nodeSettings, type PodNode, podNode, recordHooks, restart } from './pod-node.ts'
 import { describeKernel, scratchNamespace } from './scratch.ts'
 
 const vethsOf = async (node: PodNode): Promise<string[]> =>
   (await node.namespace.kernel.links()).filter(({ type }) => type === 'veth').map(({ name }) => name)
 const filesOf = (node: PodNode): string[] => readdirSync(join(node.stateDir, 'attachments'))
-
-/** A new agent on the same node, as after kill -9. */
-async function restart(node: PodNode, options: Parameters<PodNode['agent']>[0] = {}): Promise<void> {
-  node.network = node.agent(options)
-  await node.network.start()
-  await node.network.configure(nodeSettings)
-  await node.network.reconcile()
-}
 
 describeKernel('an agent that starts again', () => {
   test('knows its pods, answers a replay the same, renews their ports, and leaves their wires alone', async () => {
@@ -62,8 +54,9 @@ describeKernel('an agent that starts again', () => {
     await using node = await podNode()
     await using pod = await scratchNamespace()
     const host = hostVethName('c1', 'eth0')
-    // Killed in ADD before the attachment was written: a veth alone.
+    // Killed in ADD before the pod had its address: a veth alone.
     await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    await pod.run('ip', ['addr', 'flush', 'dev', 'eth0'])
     const [name] = filesOf(node)
     const path = join(node.stateDir, 'attachments', name!)
     const text = readFileSync(path, 'utf8')

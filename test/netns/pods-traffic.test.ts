@@ -1,21 +1,8 @@
 import { expect, test } from 'vitest'
-import type { Kernel } from '../../src/kernel/kernel.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
-import { cni, nodeSettings, podNode } from './pod-node.ts'
+import { cni, nodeSettings, podNode, withoutBridgeNetfilter } from './pod-node.ts'
 import { describeKernel, scratchNamespace } from './scratch.ts'
 import { callFrom, listenIn } from './traffic.ts'
-
-/** A kernel without br_netfilter, as far as the agent can see. */
-function withoutBridgeNetfilter(kernel: Kernel): Kernel {
-  return new Proxy(kernel, {
-    get: (target, name: keyof Kernel) => {
-      if (name === 'readSysctl')
-        return async (key: string) => (key.startsWith('net/bridge/') ? undefined : target.readSysctl(key))
-      const value = target[name]
-      return typeof value === 'function' ? value.bind(target) : value
-    },
-  })
-}
 
 const serviceAddress = '10.254.0.9'
 

@@ -59,7 +59,8 @@ export function attachmentOf({ attachments }: LocalNode, address: Address): PodA
   return attachments.find(({ addresses }) => addresses.includes(address))
 }
 
-/** Returns "namespace/name" of the attachment's pod, or its container ID if the runtime did not name the pod. */
-export function podName({ pod, containerId }: PodAttachment): string {
-  return pod === undefined ? `container ${containerId.slice(0, 12)}` : `${pod.namespace}/${pod.name}`
+/** Returns "namespace/name" of the attachment's pod, or its container ID or veth if nothing names the pod. */
+export function podName({ pod, containerId, hostInterface }: PodAttachment): string {
+  if (pod !== undefined) return `${pod.namespace}/${pod.name}`
+  return containerId === undefined ? `the pod at ${hostInterface}` : `container ${containerId.slice(0, 12)}`
 }

@@ -14,6 +14,7 @@ import type { InterfaceName } from '../../net/interface-name.ts'
 import { type Mac, macOf } from '../../net/mac.ts'
 import type { PodAttachment } from '../attachment-codec.ts'
 import { gatewayOf } from '../ipam.ts'
+import { aliasOf } from '../veth-alias.ts'
 
 export interface BridgeSettings {
   readonly bridge: InterfaceName
@@ -29,7 +30,7 @@ export interface DesiredBridge {
   readonly mac: Mac
   readonly mtu: number
   readonly gateways: readonly { readonly address: Address; readonly prefix: number }[]
-  readonly ports: readonly { readonly name: InterfaceName; readonly mtu: number }[]
+  readonly ports: readonly { readonly name: InterfaceName; readonly mtu: number; readonly alias: string }[]
   readonly sysctls: readonly Sysctl[]
 }
 
@@ -53,7 +54,7 @@ export function desiredBridge(settings: BridgeSettings, attachments: Iterable<Po
     mac: macOf('gateway', gatewayOf(first)),
     mtu: settings.mtu,
     gateways: Array.from(served.values(), (cidr) => ({ address: gatewayOf(cidr), prefix: cidr.prefix })),
-    ports: pods.map((pod) => ({ name: pod.hostInterface, mtu: pod.mtu })),
+    ports: pods.map((pod) => ({ name: pod.hostInterface, mtu: pod.mtu, alias: aliasOf(pod) })),
     sysctls: sysctlsOf(settings, [...served.values()]),
   }
 }

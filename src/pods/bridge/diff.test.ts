@@ -6,6 +6,7 @@ import { parseCidr } from '../../net/cidr.ts'
 import { parseInterfaceName } from '../../net/interface-name.ts'
 import { parseMac } from '../../net/mac.ts'
 import { scratchAttachment } from '../scratch-attachment.ts'
+import { aliasOf } from '../veth-alias.ts'
 import { type BridgeSettings, desiredBridge } from './desired.ts'
 import { BridgeConflictError, diffBridge } from './diff.ts'
 
@@ -42,7 +43,15 @@ const bridge: Link = {
   mac: parseMac('0e:58:0a:f4:01:01'),
   addresses: [gateway],
 }
-const veth: Link = { ...plain, name: pod.hostInterface, type: 'veth', group: ourGroup, master: 'cni0', hairpin: true }
+const veth: Link = {
+  ...plain,
+  name: pod.hostInterface,
+  type: 'veth',
+  group: ourGroup,
+  master: 'cni0',
+  hairpin: true,
+  alias: aliasOf(pod),
+}
 const stranger: Link = { ...plain, name: 'veth1234', type: 'veth', master: 'cni0' }
 
 const linesOf = (links: readonly Link[], changed: Partial<BridgeSettings> = {}, takeOver = false): string[] =>
@@ -72,7 +81,7 @@ test('each thing that was changed under us is put back by one line', () => {
       up: false,
       addresses: [old, { address: parseAddress('fe80::1'), prefix: 64, scope: 'link' }],
     },
-    { ...veth, hairpin: false, up: false, mtu: 9000 },
+    { ...veth, hairpin: false, up: false, mtu: 9000, alias: undefined },
   ])
   expect(wrong).toEqual([
     'addr replace 10.244.1.1/24 dev cni0',
@@ -83,6 +92,7 @@ test('each thing that was changed under us is put back by one line', () => {
     `link set ${veth.name} type bridge_slave hairpin on`,
     `link set ${veth.name} mtu 1450`,
     `link set ${veth.name} up`,
+    `link set ${veth.name} alias ///fairlead/c1`,
   ])
   expect(linesOf([bridge, { ...veth, master: undefined, hairpin: undefined }])).toEqual([
     `link set ${veth.name} master cni0`,

@@ -5,6 +5,7 @@ import {
   addBridge,
   deleteAddress,
   replaceAddress,
+  setAlias,
   setGroup,
   setHairpin,
   setMac,
@@ -85,6 +86,7 @@ function portChanges(desired: DesiredBridge, port: DesiredBridge['ports'][number
   if (!enslaved || found.hairpin !== true) changes.push(setHairpin(port.name))
   if (found.mtu !== port.mtu) changes.push(setMtu(port.name, port.mtu))
   if (!found.up) changes.push(setUp(port.name))
+  if (found.alias !== port.alias) changes.push(setAlias(port.name, port.alias))
   return changes
 }
 

@@ -120,7 +120,7 @@ const runtimeConfig = anyCase(
 ).nullish()
 
 /** The values of the capabilities that our conflist declares. @throws {CniError} invalidConfig or unsupportedField. */
-export function parseRuntimeConfig(conf: NetConf): {
+export function parseRuntimeConfig(conf: Pick<NetConf, 'fields'>): {
   portMappings: readonly PortMapping[]
   bandwidth: Bandwidth | undefined
 } {

@@ -1,6 +1,5 @@
 // Who has which host port. Kernel rules can't say: of two for one port the older would win, and nobody would be told.
 import type { Attachment, PortMapping } from '../attachment.ts'
-import { attachmentKey } from '../attachment-store.ts'
 import { describePod } from './host-ports.ts'
 
 /** Another pod has the port. One sentence that names it. */
@@ -17,7 +16,7 @@ export class HostPortClaims {
   }
 
   has(attachment: Attachment): boolean {
-    return this.#holders.has(attachmentKey(attachment))
+    return this.#holders.has(attachment.hostInterface)
   }
 
   /**
@@ -28,7 +27,7 @@ export class HostPortClaims {
    */
   claim(attachment: Attachment): readonly Attachment[] {
     const rivals = this.holders.filter(
-      (holder) => attachmentKey(holder) !== attachmentKey(attachment) && clash(holder, attachment) !== undefined,
+      (holder) => holder.hostInterface !== attachment.hostInterface && clash(holder, attachment) !== undefined,
     )
     const strangers = rivals.filter((holder) => !isSamePod(holder, attachment))
     for (const holder of strangers) {
@@ -40,13 +39,13 @@ export class HostPortClaims {
       )
     }
     for (const holder of rivals) this.release(holder)
-    this.#holders.set(attachmentKey(attachment), attachment)
+    this.#holders.set(attachment.hostInterface, attachment)
     return rivals
   }
 
   /** @returns whether it held any. */
   release(attachment: Attachment): boolean {
-    return this.#holders.delete(attachmentKey(attachment))
+    return this.#holders.delete(attachment.hostInterface)
   }
 }
 

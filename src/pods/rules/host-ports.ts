@@ -81,6 +81,9 @@ function entryJump(base: 'PREROUTING' | 'OUTPUT', match: string): Jump {
   }
 }
 
+/** The chain with a rule for each host port. */
+export const hostPortPlace = { table: 'nat', name: ports } as const
+
 /** What one host port leads to in one family. */
 export interface HostPortLead {
   readonly family: Family
@@ -126,7 +129,7 @@ function dnat({ family, protocol, hostAddress, hostPort, target, targetPort }: H
  * NAMESPACE/NAME, or the container where the runtime did not say; only what is safe in a rule, and short enough for a
  * comment (255 bytes).
  */
-export function describePod({ pod, containerId }: Attachment): string {
-  const text = pod === undefined ? containerId.slice(0, 12) : `${pod.namespace}/${pod.name}`
+export function describePod({ pod, containerId, hostInterface }: Attachment): string {
+  const text = pod === undefined ? (containerId?.slice(0, 12) ?? hostInterface) : `${pod.namespace}/${pod.name}`
   return text.replaceAll(/[^\w./-]/g, '').slice(0, 200)
 }

@@ -1,20 +1,20 @@
 // The iptables side of the pod network: egress, forwarding and host ports. Called by ADD and DEL for host ports, and by
 // the agent's passes for all.
 import type { Logger } from 'pino'
-import type { Family } from '../../net/address.ts'
+import type { Address, Family } from '../../net/address.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
 import { withinAny } from '../../net/cidr.ts'
 import { type FlowAudit, FlowCleaner } from '../../runtime/flow-cleaner.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { settleAll } from '../../runtime/settle-all.ts'
-import type { Attachment } from '../attachment.ts'
-import { attachmentKey } from '../attachment-store.ts'
+import type { Attachment, PortMapping } from '../attachment.ts'
 import type { HostPortHook } from '../hooks.ts'
 import { type Applied, FamilyRules } from './apply.ts'
 import { desiredRules } from './desired.ts'
 import { HostPortClaims, HostPortTakenError } from './host-port-claims.ts'
 import { hostPortJudge, parseHostPortRule, WithdrawnLeads } from './host-port-flows.ts'
 import { hostPortLeads } from './host-ports.ts'
+import { publishedPorts } from './published-ports.ts'
 import { noRules, ofFamily, type RuleSet, type RulesInput } from './rule-set.ts'
 import { Turns } from './turns.ts'
 
@@ -117,7 +117,7 @@ export class PodRules implements HostPortHook {
    * @throws {HostPortTakenError} where another pod has one of them. @throws {CommandError}
    */
   async add(attachment: Attachment): Promise<void> {
-    this.#removed.delete(attachmentKey(attachment))
+    this.#removed.delete(attachment.hostInterface)
     const replaced = this.#claims.claim(attachment)
     try {
       await this.#update()
@@ -135,12 +135,20 @@ export class PodRules implements HostPortHook {
    */
   async remove(attachments: readonly Attachment[]): Promise<void> {
     for (const attachment of attachments) {
-      this.#removed.add(attachmentKey(attachment))
+      this.#removed.add(attachment.hostInterface)
       this.#claims.release(attachment)
     }
     // Also where none was held: a removal that failed before is made good, and with nothing to do nothing is started.
     await this.#update()
     await this.#endFlows(attachments, attachments)
+  }
+
+  /** @throws {CommandError} */
+  async published(): Promise<ReadonlyMap<Address, readonly PortMapping[]>> {
+    return publishedPorts(
+      this.#iptables,
+      this.#lanes.map(({ family }) => family),
+    )
   }
 
   /**
@@ -220,13 +228,13 @@ export class PodRules implements HostPortHook {
 
   /** After a restart: of two that want one port, which a past defect may have left, the older keeps it. */
   #adopt(attachments: readonly Attachment[]): void {
-    const keys = new Set(attachments.map(attachmentKey))
+    const keys = new Set<string>(attachments.map(({ hostInterface }) => hostInterface))
     for (const key of this.#removed) if (!keys.has(key)) this.#removed.delete(key)
     const unknown = attachments.filter(
       (attachment) =>
         attachment.portMappings.length > 0 &&
         !this.#claims.has(attachment) &&
-        !this.#removed.has(attachmentKey(attachment)),
+        !this.#removed.has(attachment.hostInterface),
     )
     for (const attachment of unknown.toSorted((a, b) => a.createdAt - b.createdAt)) {
       try {
