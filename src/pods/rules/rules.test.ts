@@ -242,7 +242,7 @@ test('flows that went past a UDP host port end when it comes, and those it led w
   await rules.reconcile([])
   const pod = attachmentOf(5, [port(53, { protocol: 'udp' }), port(53)])
   await rules.add(pod)
-  expect(iptables.ended.map(({ destination }) => destination)).toEqual(['192.168.0.21', 'fd00::21'])
+  expect(iptables.ended.map(({ destination }) => destination).toSorted()).toEqual(['192.168.0.21', 'fd00::21'])
   const led = iptables.flows.map((flow, i) => ({
     ...flow,
     replySource: pod.addresses[i] ?? flow.replySource,
@@ -253,7 +253,7 @@ test('flows that went past a UDP host port end when it comes, and those it led w
   await rules.add(attachmentOf(6, [port(5354, { protocol: 'udp' })]))
   expect(iptables.ended).toEqual([])
   await rules.remove([pod])
-  expect(iptables.ended.map(({ destination }) => destination)).toEqual(['192.168.0.21', 'fd00::21'])
+  expect(iptables.ended.map(({ destination }) => destination).toSorted()).toEqual(['192.168.0.21', 'fd00::21'])
 })
 
 test('a withdrawn port whose flows could not be ended is not forgotten', async () => {
