@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { events as eventsResource } from './apiserver/resources.ts'
-import { dropOldEvents } from './apiserver/event-retention.ts'
+import { removeExpired } from './apiserver/events.ts'
 import { startTestApiServer } from '../../test/support/lab-api-server.ts'
 import { Store } from './apiserver/store.ts'
 import { EventRecorder } from './event-recorder.ts'
@@ -51,6 +51,6 @@ test('an event goes an hour after it was last seen', () => {
     })
   event('old', '2026-01-01T08:59:00Z')
   event('seen again', '2026-01-01T09:30:00Z')
-  dropOldEvents(table, now)
+  removeExpired(table, now)
   expect(table.list().map(({ object }) => object.metadata.name)).toEqual(['seen again'])
 })

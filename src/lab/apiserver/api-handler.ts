@@ -1,4 +1,5 @@
-// One request, from its head to its answer: who asks, what for, and whose work it is. Every refusal is a Status object.
+// Handles one request from its headers to its response: authentication, authorization and dispatch. Every rejection is
+// a Status object.
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Logger } from 'pino'
 import type { AuditLog } from './audit-log.ts'
@@ -12,7 +13,7 @@ import { presentationFor } from './presentation.ts'
 import type { Registry } from './registry.ts'
 import { parseTarget, type Target } from './request.ts'
 import { ResourceWrites } from './resource-writes.ts'
-import { methodNotAllowed, noSuchPath, notHere, StatusError, unauthorized } from './status-error.ts'
+import { methodNotAllowed, notImplemented, pathNotFound, StatusError, unauthorized } from './status-error.ts'
 import type { Store } from './store.ts'
 import { scaleOf } from './subresources.ts'
 import type { Watchers } from './watch.ts'
@@ -22,9 +23,9 @@ export interface ApiParts {
   readonly registry: Registry
   readonly lister: Lister
   readonly watchers: Watchers
-  /** Seals the tokens (authentication.ts). */
+  /** The key that signs tokens (authentication.ts). */
   readonly tokenKey: string
-  /** Where kubelets write the output of containers. */
+  /** The folder in which kubelets write the output of containers. */
   readonly podLogs: string | undefined
   readonly audit: AuditLog
   readonly log: Pick<Logger, 'debug' | 'error'>
@@ -44,7 +45,7 @@ export class ApiHandler {
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { log, tokenKey } = this.#parts
     const url = new URL(request.url ?? '/', 'https://apiserver')
-    // Health and version are told to anyone, as the real server does by its default roles.
+    // Health and version need no authentication; the real server's default roles allow the same.
     const user = authenticate(tokenKey, request.headers.authorization)
     response.on('finish', () =>
       log.debug(
@@ -59,16 +60,12 @@ export class ApiHandler {
       const document = request.method === 'GET' ? discover(url.pathname, request.headers.accept ?? '') : undefined
       if (document !== undefined)
         return void response.writeHead(200, { 'content-type': document.contentType }).end(document.body)
-      if (user === undefined) throw noSuchPath()
-      const asked = request.headersDistinct
-      await this.#resource(
-        request,
-        response,
-        url,
-        impersonate(user, asked['impersonate-user']?.[0], asked['impersonate-group'] ?? []),
-      )
+      if (user === undefined) throw pathNotFound()
+      const headers = request.headersDistinct
+      const effectiveUser = impersonate(user, headers['impersonate-user']?.[0], headers['impersonate-group'] ?? [])
+      await this.#resource(request, response, url, effectiveUser)
     } catch (error) {
-      this.#refuse(request, response, error)
+      this.#reject(request, response, error)
     }
   }
 
@@ -79,18 +76,19 @@ export class ApiHandler {
     authorize(this.#parts.store, user, { ...target, verb })
     this.#parts.audit.note(user, { ...target, verb })
     if (subresource === 'exec' || subresource === 'attach' || subresource === 'portforward')
-      throw notHere(
-        `the lab's API server reaches no container: use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`,
+      throw notImplemented(
+        "the lab's API server cannot reach containers: " +
+          `use 'fairlead lab exec ${name} -- COMMAND', which runs it in the pod`,
       )
     if (request.method !== 'GET') {
       const { code, body, warnings } = await this.#writes.write(request, target, url.searchParams)
-      // RFC 9111: kubectl prints each as "Warning: ...".
+      // RFC 9111. kubectl prints each as "Warning: ...".
       if (warnings.length > 0)
         response.setHeader(
           'warning',
           warnings.map((text) => `299 - ${JSON.stringify(text)}`),
         )
-      return answer(response, code, body)
+      return respond(response, code, body)
     }
     if (name !== undefined) return await this.#one(request, response, url, { ...target, name })
     const options = parseListOptions(resource, namespace, url.searchParams, isWatch(url.searchParams))
@@ -118,11 +116,11 @@ export class ApiHandler {
         { directory: podLogs, pod: () => store.table(resource).get(namespace, name)?.object, query: url.searchParams },
         response,
       )
-    if (subresource === 'scale') return answer(response, 200, scaleOf(stored.object))
+    if (subresource === 'scale') return respond(response, 200, scaleOf(stored.object))
     send(response, 200, presentationFor(resource, request.headers.accept ?? '', url.searchParams).one(stored))
   }
 
-  #refuse(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+  #reject(request: IncomingMessage, response: ServerResponse, error: unknown): void {
     if (!(error instanceof StatusError))
       this.#parts.log.error(
         { err: error, method: request.method, path: request.url },
@@ -139,13 +137,13 @@ export class ApiHandler {
     if (response.headersSent) return void response.destroy()
     const { retryAfterSeconds } = status.details
     if (retryAfterSeconds !== undefined) response.setHeader('retry-after', retryAfterSeconds)
-    // What is left of a body that was refused unread would be taken for the next request.
+    // The unread rest of a rejected body would be parsed as the next request on the connection.
     if (!request.complete) response.setHeader('connection', 'close')
-    answer(response, status.code, status.status())
+    respond(response, status.code, status.status())
   }
 }
 
-function answer(response: ServerResponse, code: number, body: object): void {
+function respond(response: ServerResponse, code: number, body: object): void {
   send(response, code, JSON.stringify(body))
 }
 
@@ -154,7 +152,10 @@ function send(response: ServerResponse, code: number, json: string): void {
   response.writeHead(code, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text)
 }
 
-/** @throws StatusError 405 */
+/**
+ * Returns the verb that RBAC knows for an HTTP method.
+ * @throws StatusError 405
+ */
 function verbOf(method: string, name: string | undefined, watching: boolean): Verb {
   switch (method) {
     case 'GET':

@@ -1,5 +1,5 @@
-// Who did what: each user, verb and resource once, as a line of JSON. A rule that allows what never stands here is one
-// that nobody needs.
+// Records which user used which verb on which resource: each combination once, as a line of JSON. An RBAC rule that no
+// line needs can be removed.
 import { appendFileSync } from 'node:fs'
 import type { User } from './authentication.ts'
 import { type Intent, pathOf } from './authorization.ts'
@@ -17,12 +17,12 @@ export class AuditLog {
   readonly #file: string | undefined
   readonly #seen = new Set<string>()
 
-  /** @param file appended to; nothing is kept where not given. */
+  /** @param file lines are appended to it; undefined records nothing. */
   constructor(file: string | undefined) {
     this.#file = file
   }
 
-  /** To be called for what was allowed. */
+  /** Records an allowed request. */
   note(user: User, { verb, resource, subresource }: Intent): void {
     if (this.#file === undefined) return
     const fields: AuditLine = { user: user.name, verb, group: resource.group, resource: pathOf(resource, subresource) }

@@ -17,13 +17,13 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-/** GET as someone else: the status and the sentence. */
+/** Sends a GET as another user and returns the status code and the message. */
 async function getAs(
   user: string,
   path: string,
-  asker: 'admin' | 'agent-node1' = 'admin',
+  client: 'admin' | 'agent-node1' = 'admin',
 ): Promise<{ code: number | undefined; message?: string }> {
-  const { users } = parse(await readFile(kubeconfigPath(server.dir, asker), 'utf8')) as {
+  const { users } = parse(await readFile(kubeconfigPath(server.dir, client), 'utf8')) as {
     users: { user: { token: string } }[]
   }
   const headers = { authorization: `Bearer ${users[0]?.user.token}`, 'impersonate-user': user }
@@ -44,7 +44,7 @@ test.each([
   '/api/v1/namespaces',
   '/apis/discovery.k8s.io/v1/endpointslices',
   '/apis/networking.k8s.io/v1/networkpolicies',
-])('deploy/base/rbac.yaml lets an agent read %s, and write nothing there', async (path) => {
+])('lets an agent read %s but not write it (deploy/base/rbac.yaml)', async (path) => {
   const agent = server.as('agent-node1')
   await expect(agent.request('GET', path)).resolves.toMatchObject({ items: expect.any(Array) })
   const one =
@@ -54,25 +54,27 @@ test.each([
   await expect(agent.request('DELETE', one)).rejects.toMatchObject({ status: 403 })
 })
 
-test('the refusal says who may not do what, where', async () => {
+test('names user, verb, resource and namespace in a rejection', async () => {
   const agent = server.as('agent-node1')
-  const who = 'User "system:serviceaccount:kube-system:fairlead"'
+  const user = 'User "system:serviceaccount:kube-system:fairlead"'
   await expect(agent.request('POST', pods, { body: pod('x') })).rejects.toMatchObject({
     status: 403,
     reason: 'Forbidden',
-    message: `pods is forbidden: ${who} cannot create resource "pods" in API group "" in the namespace "default"`,
+    message: `pods is forbidden: ${user} cannot create resource "pods" in API group "" in the namespace "default"`,
   })
   await expect(agent.request('GET', '/api/v1/secrets')).rejects.toMatchObject({
-    message: `secrets is forbidden: ${who} cannot list resource "secrets" in API group "" at the cluster scope`,
+    message: `secrets is forbidden: ${user} cannot list resource "secrets" in API group "" at the cluster scope`,
   })
   await expect(
     agent.request('PATCH', '/apis/apps/v1/namespaces/default/deployments/web/scale', { body: {} }),
   ).rejects.toMatchObject({
-    message: `deployments.apps "web" is forbidden: ${who} cannot patch resource "deployments/scale" in API group "apps" in the namespace "default"`,
+    message:
+      `deployments.apps "web" is forbidden: ${user} cannot patch resource "deployments/scale" ` +
+      'in API group "apps" in the namespace "default"',
   })
 })
 
-test('kubelets and controllers may do their work and no more', async () => {
+test('allows kubelets and controllers their work and nothing else', async () => {
   const [kubelet, controllers] = [server.as('kubelet-node1'), server.as('controllers')]
   await kubelet.request('POST', '/api/v1/nodes', { body: { metadata: { name: 'node1' } } })
   await controllers.request('POST', pods, { body: pod('work') })
@@ -85,7 +87,7 @@ test('kubelets and controllers may do their work and no more', async () => {
   await expect(controllers.request('DELETE', '/api/v1/nodes/node1')).rejects.toMatchObject({ status: 403 })
 })
 
-test('a Role holds in its namespace alone, from the moment it is bound, for the names it lists', async () => {
+test('applies a Role once it is bound, in its namespace and to the names it lists', async () => {
   const { api } = server
   const may = async (path: string): Promise<number | undefined> => (await getAs('ann', path)).code
   expect(await may('/api/v1/namespaces/default/configmaps/one')).toBe(403)
@@ -110,7 +112,7 @@ test('a Role holds in its namespace alone, from the moment it is bound, for the 
   expect(await may('/api/v1/namespaces/default/configmaps')).toBe(403)
 })
 
-test('only an administrator speaks for others', async () => {
+test('lets only administrators impersonate', async () => {
   expect(await getAs('system:serviceaccount:kube-system:fairlead', '/api/v1/nodes')).toMatchObject({ code: 200 })
   expect(await getAs('kubernetes-admin', '/api/v1/secrets', 'agent-node1')).toMatchObject({
     code: 403,

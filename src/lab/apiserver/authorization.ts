@@ -1,5 +1,5 @@
-// Who may do what: RBAC, by the Roles and bindings that are stored here. Nothing is cached: a rule that was changed
-// holds with the next request.
+// Authorizes requests by RBAC, with the Roles and bindings in the store. Nothing is cached: a changed rule applies from
+// the next request on.
 import { masters, type User } from './authentication.ts'
 import { type Fields, type KubeObject, listOfFields, textAt } from './kube-object.ts'
 import { findResource, type Resource, type Subresource } from './resources.ts'
@@ -8,6 +8,7 @@ import type { Store } from './store.ts'
 
 export type Verb = 'get' | 'list' | 'watch' | 'create' | 'update' | 'patch' | 'delete' | 'deletecollection'
 
+/** What a request wants to do. */
 export interface Intent {
   readonly verb: Verb
   readonly resource: Resource
@@ -16,14 +17,15 @@ export interface Intent {
   readonly name: string | undefined
 }
 
-/** @throws StatusError 403 in the words of the real server. */
+/** @throws StatusError 403 with the real server's message. */
 export function authorize(store: Store, user: User, intent: Intent): void {
   if (user.groups.includes(masters) || isAllowed(store, user, intent)) return
   const { verb, resource, subresource, namespace, name } = intent
-  const what = name === undefined ? qualifiedName(resource) : `${qualifiedName(resource)} "${name}"`
-  const where = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`
-  const full = `${what} is forbidden: User "${user.name}" cannot ${verb} resource "${pathOf(resource, subresource)}" in API group "${resource.group}" ${where}`
-  throw new StatusError(403, 'Forbidden', full, detailsOf(resource, name ?? ''))
+  const object = name === undefined ? qualifiedName(resource) : `${qualifiedName(resource)} "${name}"`
+  const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`
+  const action = `${verb} resource "${pathOf(resource, subresource)}" in API group "${resource.group}" ${scope}`
+  const message = `${object} is forbidden: User "${user.name}" cannot ${action}`
+  throw new StatusError(403, 'Forbidden', message, detailsOf(resource, name ?? ''))
 }
 
 function isAllowed(store: Store, user: User, intent: Intent): boolean {
@@ -31,16 +33,16 @@ function isAllowed(store: Store, user: User, intent: Intent): boolean {
     ...boundRoles(store, user, undefined),
     ...(intent.namespace === undefined ? [] : boundRoles(store, user, intent.namespace)),
   ]
-  return roles.some((role) => listOfFields(role['rules']).some((rule) => covers(rule, intent)))
+  return roles.some((role) => listOfFields(role['rules']).some((rule) => allows(rule, intent)))
 }
 
-/** The roles that the user has in a namespace, or in all of the cluster. */
+/** Returns the roles bound to the user in a namespace; without a namespace, by ClusterRoleBindings. */
 function boundRoles(store: Store, user: User, namespace: string | undefined): KubeObject[] {
   const bindings = tableOf(store, namespace === undefined ? 'clusterrolebindings' : 'rolebindings').list()
   return bindings.flatMap(({ object: binding }) => {
     if (
       binding.metadata.namespace !== namespace ||
-      !listOfFields(binding['subjects']).some((subject) => isMeant(subject, user, namespace))
+      !listOfFields(binding['subjects']).some((subject) => isSubject(subject, user, namespace))
     )
       return []
     const isClusterRole = textAt(binding, 'roleRef.kind') === 'ClusterRole'
@@ -52,14 +54,14 @@ function boundRoles(store: Store, user: User, namespace: string | undefined): Ku
   })
 }
 
-function isMeant(subject: Fields, user: User, namespace: string | undefined): boolean {
+function isSubject(subject: Fields, user: User, namespace: string | undefined): boolean {
   const name = textAt(subject, 'name')
   if (subject['kind'] === 'ServiceAccount')
     return user.name === `system:serviceaccount:${textAt(subject, 'namespace') || (namespace ?? '')}:${name}`
   return subject['kind'] === 'Group' ? user.groups.includes(name) : subject['kind'] === 'User' && user.name === name
 }
 
-function covers(rule: Fields, { verb, resource, subresource, name }: Intent): boolean {
+function allows(rule: Fields, { verb, resource, subresource, name }: Intent): boolean {
   const has = (field: string, ...wanted: readonly string[]): boolean => {
     const values = rule[field]
     return Array.isArray(values) && values.some((value) => value === '*' || wanted.includes(String(value)))
@@ -74,7 +76,7 @@ function covers(rule: Fields, { verb, resource, subresource, name }: Intent): bo
   )
 }
 
-/** "pods" or "pods/status", as rules name it. */
+/** Returns the path that rules use: "pods" or "pods/status". */
 export function pathOf(resource: Resource, subresource: Subresource | undefined): string {
   return subresource === undefined ? resource.plural : `${resource.plural}/${subresource}`
 }

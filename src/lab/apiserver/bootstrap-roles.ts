@@ -1,5 +1,5 @@
-// What is allowed before anybody wrote a rule: the lab's own controllers and kubelets, and the agents by the very file
-// that a real cluster is given.
+// RBAC objects of a new lab: the roles of its controllers and kubelets, and those of the agents from the same file that
+// real clusters apply.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseAllDocuments } from 'yaml'
@@ -9,7 +9,7 @@ import type { Fields, KubeObject } from './kube-object.ts'
 const rbac = 'rbac.authorization.k8s.io'
 const read = ['get', 'list', 'watch']
 
-/** Roles, bindings and accounts of a new lab, in the order they are made in. */
+/** Returns roles, bindings and service accounts, in the order in which they must be created. */
 export function bootstrapObjects(): KubeObject[] {
   return [
     ...controllersAndAgents(),
@@ -18,8 +18,8 @@ export function bootstrapObjects(): KubeObject[] {
 }
 
 /**
- * Those whom a real API server, too, knows nothing of. Its kubelets have what their node needs, and no more, by its
- * Node authorizer.
+ * Returns the objects that a real API server needs too. It has no need of the kubelets' role, because its Node
+ * authorizer gives kubelets the rights they need.
  */
 export function controllersAndAgents(): KubeObject[] {
   return [

@@ -1,9 +1,9 @@
-// The lab's certificate authority and the server's certificate. The authority is kept, so that kubeconfigs outlive a
-// restart; the server's own pair is made anew each time, for the addresses it has then.
+// The lab's certificate authority and the server certificate. The authority is kept, so that kubeconfigs survive a
+// restart; the server certificate is issued at each start, for the current addresses.
 import { createPrivateKey, webcrypto } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-// Before the library, which does not load without it.
+// Must come before @peculiar/x509, which does not load without it.
 import 'reflect-metadata'
 import * as x509 from '@peculiar/x509'
 import { canonicalAddress } from '../../net/address.ts'
@@ -21,7 +21,7 @@ const validDays = 3650
 
 x509.cryptoProvider.set(webcrypto)
 
-/** Reads DIR/ca.crt and DIR/ca.key, or makes and writes them. */
+/** Reads DIR/ca.crt and DIR/ca.key, or creates them. */
 export async function ensureAuthority(dir: string): Promise<KeyPair> {
   try {
     return {
@@ -48,7 +48,7 @@ export async function ensureAuthority(dir: string): Promise<KeyPair> {
   return pair
 }
 
-/** A server certificate for those addresses and names, signed by the authority. */
+/** Issues a server certificate for these addresses and names, signed by the authority. */
 export async function issueServerCertificate(authority: KeyPair, hosts: readonly string[]): Promise<KeyPair> {
   const issuer = new x509.X509Certificate(authority.certificate)
   const keys = await generateKeys()
@@ -71,7 +71,7 @@ export async function issueServerCertificate(authority: KeyPair, hosts: readonly
   return { certificate: certificate.toString('pem'), key: await exportKey(keys.privateKey) }
 }
 
-/** From an hour ago, for nodes whose clocks are a little behind. */
+/** Begins one hour ago, for nodes whose clocks are slow. */
 function validity(): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(Date.now() - 3_600_000), notAfter: new Date(Date.now() + validDays * 86_400_000) }
 }

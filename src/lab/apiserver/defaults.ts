@@ -1,9 +1,9 @@
-// What the API server fills in where a manifest is silent, as far as the node's agents read it (kubernetes
+// Defaults that the API server fills in, limited to the fields that the lab and the agents read (kubernetes
 // pkg/apis/*/defaults.go).
 import { type Fields, isFields, type KubeObject, listOfFields } from './kube-object.ts'
 import { deployments, endpointSlices, namespaces, networkPolicies, pods, type Resource, services } from './resources.ts'
 
-/** Changes the draft, which must be the caller's own copy. */
+/** Changes the draft in place. */
 export function applyDefaults(resource: Resource, draft: KubeObject): void {
   const spec = (draft.spec ??= {})
   if (resource === pods) defaultPodSpec(spec)
@@ -16,7 +16,7 @@ export function applyDefaults(resource: Resource, draft: KubeObject): void {
     for (const port of listOfFields(draft['ports'])) setMissing(port, { name: '', protocol: 'TCP' })
 }
 
-/** The status of a new object of a kind whose status others report. */
+/** Returns the status of a new object. Controllers and kubelets report the rest. */
 export function initialStatus(resource: Resource): Fields {
   if (resource === pods) return { phase: 'Pending', qosClass: 'BestEffort' }
   if (resource === namespaces) return { phase: 'Active' }
@@ -34,7 +34,7 @@ function defaultPodSpec(spec: Fields): void {
   for (const container of [...listOfFields(spec['containers']), ...listOfFields(spec['initContainers'])]) {
     for (const port of listOfFields(container['ports'])) {
       setMissing(port, { protocol: 'TCP' })
-      // A port of a pod in the node's own network is the node's.
+      // The ports of a pod in the host network are ports of the node.
       if (spec['hostNetwork'] === true) setMissing(port, { hostPort: port['containerPort'] })
     }
   }
@@ -63,7 +63,7 @@ function defaultDeployment(spec: Fields): void {
 }
 
 function defaultPolicy(spec: Fields): void {
-  // A section without a rule is none: it does not even survive the way through protobuf.
+  // An empty egress list counts as absent: protobuf does not transmit empty lists.
   const egress = listOfFields(spec['egress']).length === 0 ? [] : ['Egress']
   setMissing(spec, { podSelector: {}, policyTypes: ['Ingress', ...egress] })
   for (const rule of [...listOfFields(spec['ingress']), ...listOfFields(spec['egress'])]) {
@@ -72,7 +72,7 @@ function defaultPolicy(spec: Fields): void {
 }
 
 function defaultNamespace(draft: KubeObject, spec: Fields): void {
-  // Namespace selectors of policies count on this label.
+  // Namespace selectors rely on this label.
   draft.metadata.labels = { ...draft.metadata.labels, 'kubernetes.io/metadata.name': draft.metadata.name }
   setMissing(spec, { finalizers: ['kubernetes'] })
 }

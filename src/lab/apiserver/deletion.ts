@@ -1,5 +1,5 @@
-// DELETE: at once, or in two steps. A bound pod first only gets a deletionTimestamp; its kubelet stops it and deletes
-// it again with grace 0. Whatever has finalizers waits until they are taken off. A namespace waits until it is empty.
+// DELETE, at once or in two steps. A bound pod first gets a deletionTimestamp; its kubelet stops it and deletes it with
+// grace period 0. An object with finalizers waits until they are removed, a namespace until it is empty.
 import { type KubeObject, timestamp } from './kube-object.ts'
 import { namespaces, pods, type Resource } from './resources.ts'
 import { conflict, forbidden } from './status-error.ts'
@@ -13,7 +13,7 @@ export interface DeleteOptions {
     | undefined
 }
 
-/** What every cluster has; they cannot be deleted. */
+/** Namespaces that every cluster has and that cannot be deleted. */
 export const systemNamespaces: readonly string[] = ['default', 'kube-system', 'kube-public', 'kube-node-lease']
 
 export class Deletion {
@@ -24,7 +24,8 @@ export class Deletion {
   }
 
   /**
-   * @returns the object as it stands now, and whether it is gone.
+   * Deletes an object, or marks it for deletion.
+   * @returns the object in its current state, and whether it is gone.
    * @throws StatusError 409 when a precondition fails, 403 for a system namespace.
    */
   delete(table: Table, stored: StoredObject, options: DeleteOptions): { object: KubeObject; gone: boolean } {
@@ -42,15 +43,16 @@ export class Deletion {
       throw conflict(
         resource,
         metadata.name,
-        `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ResourceVersion in object meta: ${metadata.resourceVersion}`,
+        `Precondition failed: ResourceVersion in precondition: ${resourceVersion}, ` +
+          `ResourceVersion in object meta: ${metadata.resourceVersion}`,
       )
     if (resource === namespaces && systemNamespaces.includes(metadata.name))
       throw forbidden(resource, metadata.name, 'this namespace may not be deleted')
 
     const grace = graceOf(resource, object, options)
-    // Asked again with no less patience: it is on its way already.
+    // A repeated request that does not shorten the grace period changes nothing.
     if (metadata.deletionTimestamp !== undefined && grace >= (metadata.deletionGracePeriodSeconds ?? 0))
-      return this.#settle(table, stored)
+      return this.#removeIfFree(table, stored)
     const status = resource === namespaces ? { status: { ...object.status, phase: 'Terminating' } } : {}
     const marked = {
       ...object,
@@ -61,19 +63,19 @@ export class Deletion {
         deletionGracePeriodSeconds: grace,
       },
     }
-    // The marking is seen only where there is something to wait for.
+    // Watchers see the deletionTimestamp only if something delays the deletion.
     if (isFree(resource, marked)) return this.#remove(table, stored)
     const waiting = table.put(marked)
     if (resource === namespaces) this.#emptyNamespace(metadata.name)
-    return this.#settle(table, table.get(undefined, metadata.name) ?? waiting)
+    return this.#removeIfFree(table, table.get(undefined, metadata.name) ?? waiting)
   }
 
-  /** To be called when an object that waits for its deletion changed: the last finalizer may be off. */
-  settle(table: Table, stored: StoredObject): void {
-    if (stored.object.metadata.deletionTimestamp !== undefined) this.#settle(table, stored)
+  /** Must be called after an update: if it removed the last finalizer, a pending deletion completes. */
+  afterUpdate(table: Table, stored: StoredObject): void {
+    if (stored.object.metadata.deletionTimestamp !== undefined) this.#removeIfFree(table, stored)
   }
 
-  #settle(table: Table, stored: StoredObject): { object: KubeObject; gone: boolean } {
+  #removeIfFree(table: Table, stored: StoredObject): { object: KubeObject; gone: boolean } {
     const free =
       table.resource === namespaces ? this.#isEmpty(stored.object.metadata.name) : isFree(table.resource, stored.object)
     return free ? this.#remove(table, stored) : { object: stored.object, gone: false }
@@ -82,8 +84,8 @@ export class Deletion {
   #remove(table: Table, stored: StoredObject): { object: KubeObject; gone: boolean } {
     table.remove(stored)
     const { namespace } = stored.object.metadata
-    const home = namespace === undefined ? undefined : this.#store.table(namespaces).get(undefined, namespace)
-    if (home !== undefined) this.settle(this.#store.table(namespaces), home)
+    const parent = namespace === undefined ? undefined : this.#store.table(namespaces).get(undefined, namespace)
+    if (parent !== undefined) this.afterUpdate(this.#store.table(namespaces), parent)
     return { object: stored.object, gone: true }
   }
 
@@ -101,7 +103,7 @@ export class Deletion {
   }
 }
 
-/** Seconds a pod is given. None where no kubelet has it, or it has ended already. */
+/** Returns the grace period in seconds: 0 unless the object is a pod that a kubelet runs. */
 function graceOf(resource: Resource, { spec, status }: KubeObject, { gracePeriodSeconds }: DeleteOptions): number {
   if (resource !== pods) return 0
   if (!spec?.['nodeName'] || status?.['phase'] === 'Succeeded' || status?.['phase'] === 'Failed') return 0
@@ -109,7 +111,7 @@ function graceOf(resource: Resource, { spec, status }: KubeObject, { gracePeriod
   return Math.max(0, gracePeriodSeconds ?? (typeof own === 'number' ? own : 30))
 }
 
-/** Whether nothing holds an object that is marked for deletion. */
+/** Whether nothing delays the removal of an object that is marked for deletion. */
 function isFree(resource: Resource, { metadata }: KubeObject): boolean {
   return (
     resource !== namespaces &&

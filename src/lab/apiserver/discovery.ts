@@ -1,5 +1,5 @@
-// What this server has, as clients ask before anything else: group and resource lists, and both in one (aggregated
-// discovery, KEP-3352).
+// API discovery, which clients read first: group and resource lists, and both in one document (aggregated discovery,
+// KEP-3352).
 import { openApiDocument, openApiIndex } from './openapi/document.ts'
 import { apiVersionOf, type Resource, resources, type Subresource } from './resources.ts'
 
@@ -8,7 +8,7 @@ export interface Document {
   readonly body: string
 }
 
-/** Told to clients: recent enough that they use WatchList and aggregated discovery. */
+/** The version reported to clients: recent enough that they use WatchList and aggregated discovery. */
 const version = {
   major: '1',
   minor: '34',
@@ -32,7 +32,7 @@ const subresourceKinds: Record<Subresource, { group: string; version: string; ki
   portforward: { group: '', version: 'v1', kind: 'PodPortForwardOptions' },
 }
 
-/** The document at that path; undefined where there is none. */
+/** Returns the document at a path; undefined when there is none. */
 export function discover(path: string, accept: string): Document | undefined {
   const named = groups()
   if (path === '/version') return json(version)
@@ -56,8 +56,8 @@ export function discover(path: string, accept: string): Document | undefined {
 }
 
 /**
- * OpenAPI v2 without a single definition, in the protobuf form that kubectl asks for: zero bytes. kubectl 1.20 then
- * skips its own validation, and this server's stands. Newer ones read OpenAPI v3.
+ * OpenAPI v2 without definitions, in the protobuf form that kubectl requests: zero bytes. kubectl 1.20 then skips its
+ * own validation and relies on the server's. Newer versions read OpenAPI v3.
  */
 const openApi: Document = { contentType: 'application/com.github.proto-openapi.spec.v2.v1.0+protobuf', body: '' }
 
@@ -174,7 +174,7 @@ function categories(inAll: boolean): { categories?: string[] } {
   return inAll ? { categories: ['all'] } : {}
 }
 
-/** The version of aggregated discovery that the client takes, if any. */
+/** Returns the version of aggregated discovery that the client accepts, if any. */
 function aggregatedFormat(accept: string): string | undefined {
   if (!accept.includes('as=APIGroupDiscoveryList')) return undefined
   return /v=v2(?=[;,]|$)/.test(accept) ? 'v2' : 'v2beta1'

@@ -1,9 +1,9 @@
-// The last changes of one resource, so that a watch that broke off can go on where it was.
+// The most recent changes of one resource, from which interrupted watches resume.
 import { StoredObject } from './stored-object.ts'
 
 export type WatchEventType = 'ADDED' | 'MODIFIED' | 'DELETED'
 
-/** One change. Created: no `before`. Removed: no `after`. */
+/** One change. A creation has no `before`, a removal no `after`. */
 export class StoreEvent {
   readonly revision: number
   readonly before: StoredObject | undefined
@@ -17,18 +17,18 @@ export class StoreEvent {
   }
 
   /**
-   * The object as the event shows it. DELETED shows the last state a watcher knew, at this event's revision: for one
-   * with a selector that is the state before the object left its selection.
+   * Returns the object of a watch event. DELETED has the last state that the watcher saw, with the revision of this
+   * event: for a watch with a selector that is the state before the object left the selection.
    */
-  shown(type: WatchEventType): StoredObject | undefined {
+  objectFor(type: WatchEventType): StoredObject | undefined {
     return type === 'DELETED' ? this.before && new StoredObject(this.before.object, this.revision) : this.after
   }
 
-  /** The event as a line of a watch, made once for all watchers. */
+  /** Returns the event as a line of a watch. It is serialized once for all watchers. */
   line(type: WatchEventType): string {
     let line = this.#lines.get(type)
     if (line === undefined) {
-      line = watchLine(type, this.shown(type)?.json ?? 'null')
+      line = watchLine(type, this.objectFor(type)?.json ?? 'null')
       this.#lines.set(type, line)
     }
     return line
@@ -39,10 +39,11 @@ export function watchLine(type: string, json: string): string {
   return `{"type":"${type}","object":${json}}\n`
 }
 
+/** The last events of a resource, limited in number. */
 export class EventWindow {
   readonly #size: number
   readonly #events: StoreEvent[] = []
-  /** Every event after this revision is in #events. */
+  /** No event after this revision is missing from #events. */
   #completeSince: number
 
   constructor(size: number, revision: number) {
@@ -57,6 +58,7 @@ export class EventWindow {
     if (dropped !== undefined) this.#completeSince = dropped.revision
   }
 
+  /** Returns the events after a revision, oldest first; undefined when some of them were dropped. */
   since(revision: number): readonly StoreEvent[] | undefined {
     if (revision < this.#completeSince) return undefined
     return this.#events.slice(this.#events.findLastIndex((event) => event.revision <= revision) + 1)

@@ -1,5 +1,4 @@
-// A Kubernetes object as it travels: plain JSON with a known head. Bodies are looked into field by field, where someone
-// acts on them.
+// A Kubernetes object as plain JSON. Only the metadata is typed; other fields are read one by one where they are used.
 
 export interface KubeObject {
   apiVersion: string
@@ -38,7 +37,7 @@ export interface OwnerReference {
 
 export type Fields = Record<string, unknown>
 
-/** "namespace/name", or the name alone for what has no namespace. Sorts as the real server lists. */
+/** Returns "namespace/name", or the name for a cluster-scoped object. Lists are sorted by it, as on the real server. */
 export function keyOf(namespace: string | undefined, name: string): string {
   return namespace === undefined || namespace === '' ? name : `${namespace}/${name}`
 }
@@ -47,19 +46,19 @@ export function isFields(value: unknown): value is Fields {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The value as a list of objects; anything else in it is left out. */
+/** Returns the items of a list that are objects; [] for anything else. */
 export function listOfFields(value: unknown): Fields[] {
   return Array.isArray(value) ? value.filter((item) => isFields(item)) : []
 }
 
-/** The text at a path like "spec.nodeName"; '' where there is none, as field selectors see it. */
+/** Returns the text at a path like "spec.nodeName"; '' when there is none, which is how field selectors see it. */
 export function textAt(object: unknown, path: string): string {
   let value: unknown = object
   for (const field of path.split('.')) value = isFields(value) ? value[field] : undefined
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? String(value) : ''
 }
 
-/** Now as the API writes times: whole seconds, UTC. */
+/** Formats a time as the API does: UTC, whole seconds. */
 export function timestamp(ms = Date.now()): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 }

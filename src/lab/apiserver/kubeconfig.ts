@@ -1,17 +1,20 @@
-// Kubeconfigs of the lab's users. Any process that may read the server's directory can write one, also for a node that
-// joins later.
+// Kubeconfigs of the lab's users. Any process that can read the server's directory can write one, for example for a
+// node that joins later.
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { ensureTokenKey, issueToken, type UserName } from './authentication.ts'
 import { writeSecret } from './secret-files.ts'
 
-/** DIR/USER.kubeconfig */
+/** Returns DIR/USER.kubeconfig. */
 export function kubeconfigPath(dir: string, user: UserName): string {
   return join(dir, `${user}.kubeconfig`)
 }
 
-/** Writes the user's kubeconfig (0600) with the authority's certificate and a token in it. @returns its path. */
+/**
+ * Writes a user's kubeconfig (0600), with the CA certificate and a token in it.
+ * @returns its path.
+ */
 export async function writeKubeconfig(options: { dir: string; url: string; user: UserName }): Promise<string> {
   const { dir, url, user } = options
   const authority = await readFile(join(dir, 'ca.crt'))

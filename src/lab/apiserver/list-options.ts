@@ -1,18 +1,18 @@
-// The query of a list or watch, parsed once.
+// Parses the query of a list or watch.
 import type { KubeObject } from './kube-object.ts'
 import type { Resource } from './resources.ts'
 import { parseFieldSelector, parseLabelSelector, type Selector } from './selectors.ts'
 import { badRequest, invalid } from './status-error.ts'
 
 export interface ListOptions {
-  /** Undefined: all namespaces. */
+  /** Undefined for all namespaces. */
   readonly namespace: string | undefined
-  /** Namespace and both selectors. */
+  /** Combines the namespace with both selectors. */
   readonly matches: Selector
-  /** 0: no limit. */
+  /** 0 for no limit. */
   readonly limit: number
   readonly continueToken: string
-  /** Undefined where the client does not care (absent or empty); 0 means "anything you have". */
+  /** Undefined when absent or empty; 0 accepts any version. */
   readonly resourceVersion: number | undefined
   readonly resourceVersionMatch: string
   readonly timeoutSeconds: number | undefined
@@ -21,8 +21,8 @@ export interface ListOptions {
 }
 
 /**
- * @throws StatusError 400 for what cannot be read, 422 for options that do not go together (as the real server:
- * ValidateListOptions).
+ * Parses and checks the options like the real server (ValidateListOptions).
+ * @throws StatusError 400 for values that cannot be parsed, 422 for options that exclude each other.
  */
 export function parseListOptions(
   resource: Resource,
@@ -44,21 +44,21 @@ export function parseListOptions(
     allowBookmarks: booleanOf(query, 'allowWatchBookmarks') ?? false,
     sendInitialEvents: booleanOf(query, 'sendInitialEvents'),
   }
-  const refuse = (field: string, message: string): never => {
+  const reject = (field: string, message: string): never => {
     throw invalid(resource, '', [{ reason: 'FieldValueForbidden', field, message: `Forbidden: ${message}` }])
   }
   const { resourceVersionMatch: match, sendInitialEvents } = options
   if (isWatch) {
     if (sendInitialEvents === undefined && match !== '')
-      refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
+      reject('resourceVersionMatch', 'resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided')
     if (sendInitialEvents !== undefined && match !== 'NotOlderThan')
-      refuse('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
+      reject('resourceVersionMatch', 'sendInitialEvents requires setting resourceVersionMatch to NotOlderThan')
   } else {
-    if (sendInitialEvents !== undefined) refuse('sendInitialEvents', 'sendInitialEvents is forbidden for list')
+    if (sendInitialEvents !== undefined) reject('sendInitialEvents', 'sendInitialEvents is forbidden for list')
     if (match !== '' && options.resourceVersion === undefined)
-      refuse('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided')
+      reject('resourceVersionMatch', 'resourceVersionMatch is forbidden unless resourceVersion is provided')
     if (!['', 'Exact', 'NotOlderThan'].includes(match))
-      refuse('resourceVersionMatch', `supported values are Exact and NotOlderThan, got \`${match}\``)
+      reject('resourceVersionMatch', `supported values are Exact and NotOlderThan, got \`${match}\``)
   }
   return options
 }
@@ -74,7 +74,7 @@ function numberOf(query: URLSearchParams, name: string): number | undefined {
   return Number(text)
 }
 
-/** As Go's conversion of query parameters: a bare `?watch` is true. */
+/** Converts like Go's decoder of query parameters: a bare `?watch` is true. */
 function booleanOf(query: URLSearchParams, name: string): boolean | undefined {
   const text = query.get(name)
   if (text === null) return undefined

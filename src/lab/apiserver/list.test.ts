@@ -19,7 +19,7 @@ const list = async (server: TestApiServer, query: Record<string, string | number
   await server.api.request<Page>('GET', path, { query })
 const namesOf = ({ items }: Page): string[] => items.map(({ metadata }) => metadata.name)
 
-test('pages show one picture, whatever changes between them', async () => {
+test('serves all pages from one snapshot, whatever changes meanwhile', async () => {
   await using server = await startTestApiServer()
   await fill(server, ['a', 'b', 'c', 'd', 'e'])
   const first = await list(server, { limit: 2 })
@@ -31,12 +31,12 @@ test('pages show one picture, whatever changes between them', async () => {
   const last = await list(server, { limit: 2, continue: second.metadata.continue ?? '' })
   expect([...namesOf(second), ...namesOf(last)]).toEqual(['c', 'd', 'e'])
   expect(last.metadata).toEqual({ resourceVersion: first.metadata.resourceVersion })
-  // Whoever watches from there sees what the pages did not show.
+  // A watch from that version sees the changes that the pages did not show.
   await using watch = server.watch(path, { resourceVersion: last.metadata.resourceVersion })
   expect(await watch.take(2)).toEqual(['DELETED c', 'ADDED bb'])
 })
 
-test('a continue token whose picture is too old is answered with 410, and so is one that never was', async () => {
+test('rejects an expired and an unknown continue token with 410', async () => {
   await using server = await startTestApiServer({ eventWindow: 2 })
   await fill(server, ['a', 'b', 'c'])
   const token = (await list(server, { limit: 1 })).metadata.continue ?? ''
@@ -47,7 +47,7 @@ test('a continue token whose picture is too old is answered with 410, and so is 
   await expect(list(server, { limit: 1, continue: 'made-up' })).rejects.toMatchObject({ status: 410 })
 })
 
-test('a selector counts towards the limit only what it matches', async () => {
+test('counts only matching objects towards the limit', async () => {
   await using server = await startTestApiServer()
   await fill(server, ['a', 'b', 'c', 'd', 'e', 'f', 'g'])
   const first = await list(server, { limit: 2, labelSelector: 'odd=1' })
@@ -56,7 +56,7 @@ test('a selector counts towards the limit only what it matches', async () => {
   expect([namesOf(last), last.metadata.continue]).toEqual([['f'], undefined])
 })
 
-test('a version that does not exist yet is refused in the words that client-go knows', async () => {
+test('rejects a version from the future with the cause that client-go recognizes', async () => {
   await using server = await startTestApiServer()
   const { resourceVersion } = (await list(server)).metadata
   await expect(list(server, { resourceVersion: Number(resourceVersion) + 1000 })).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-// LIST: a consistent picture of one resource, whole or in pages.
+// LIST: a consistent snapshot of one resource, in one piece or in pages.
 import { randomUUID } from 'node:crypto'
 import type { ServerResponse } from 'node:http'
 import type { ListOptions } from './list-options.ts'
@@ -8,7 +8,7 @@ import { badRequest, expired, tooLargeVersion } from './status-error.ts'
 import type { Store, Table } from './store.ts'
 import type { StoredObject } from './stored-object.ts'
 
-/** Where a paged list goes on: in the picture its first page was cut from. */
+/** A snapshot, and the index of the first item that was not sent yet. */
 interface Continuation {
   readonly table: Table
   readonly revision: number
@@ -16,8 +16,8 @@ interface Continuation {
   readonly from: number
 }
 
-/** Pictures held for clients that may come back for more; beyond it the oldest expires. */
-const heldPictures = 64
+/** Snapshots kept for clients that read in pages; the oldest expires first. */
+const maxContinuations = 64
 
 export class Lister {
   readonly #store: Store
@@ -27,26 +27,26 @@ export class Lister {
     this.#store = store
   }
 
-  /** @throws StatusError 410 for a continue token whose picture is gone, 504 for a version that does not exist yet. */
+  /** @throws StatusError 410 for an expired continue token, 504 for a resourceVersion from the future. */
   async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
-    const picture =
-      options.continueToken === '' ? this.#picture(table, options) : this.#continued(table, options.continueToken)
-    const { items, next } = page(picture, options)
-    const metadata: Record<string, unknown> = { resourceVersion: String(picture.revision) }
-    if (next < picture.all.length) {
-      metadata['continue'] = this.#hold({ ...picture, from: next })
-      // As the real server: not told where a selector would make it a guess.
-      if (items.length === next - picture.from) metadata['remainingItemCount'] = picture.all.length - next
+    const snapshot =
+      options.continueToken === '' ? this.#snapshot(table, options) : this.#continued(table, options.continueToken)
+    const { items, next } = page(snapshot, options)
+    const metadata: Record<string, unknown> = { resourceVersion: String(snapshot.revision) }
+    if (next < snapshot.all.length) {
+      metadata['continue'] = this.#keep({ ...snapshot, from: next })
+      // Like the real server, omit the count when a selector would make it an estimate.
+      if (items.length === next - snapshot.from) metadata['remainingItemCount'] = snapshot.all.length - next
     }
     response.writeHead(200, { 'content-type': 'application/json' })
     await writeChunks(response, presentation.list(metadata, items))
     response.end()
   }
 
-  #picture(table: Table, { resourceVersion, resourceVersionMatch }: ListOptions): Continuation {
+  #snapshot(table: Table, { resourceVersion, resourceVersionMatch }: ListOptions): Continuation {
     const { revision } = this.#store
     if (resourceVersion !== undefined && resourceVersion > revision) throw tooLargeVersion(resourceVersion, revision)
-    // Only the present is kept: an exact version is there when nothing of this resource changed since.
+    // Only the current state is kept: an exact version is available if nothing has changed since.
     if (resourceVersionMatch === 'Exact' && table.eventsSince(resourceVersion ?? 0)?.length !== 0)
       throw expired(`The resourceVersion for the provided list is too old: ${resourceVersion}`)
     return {
@@ -58,37 +58,39 @@ export class Lister {
   }
 
   #continued(table: Table, token: string): Continuation {
-    const picture = this.#continuations.get(token)
-    if (picture !== undefined && picture.table !== table)
+    const snapshot = this.#continuations.get(token)
+    if (snapshot !== undefined && snapshot.table !== table)
       throw badRequest('Expected the continue token of a list of this resource')
-    if (picture === undefined || table.eventsSince(picture.revision) === undefined) {
+    if (snapshot === undefined || table.eventsSince(snapshot.revision) === undefined) {
       this.#continuations.delete(token)
       throw expired(
-        'The provided continue parameter is too old to display a consistent list result. You must start a new list without the continue parameter.',
+        'The provided continue parameter is too old to display a consistent list result. ' +
+          'You must start a new list without the continue parameter.',
       )
     }
-    return picture
+    return snapshot
   }
 
-  #hold(continuation: Continuation): string {
+  #keep(continuation: Continuation): string {
     const token = randomUUID()
     this.#continuations.set(token, continuation)
     const [oldest] = this.#continuations.keys()
-    if (this.#continuations.size > heldPictures && oldest !== undefined) this.#continuations.delete(oldest)
+    if (this.#continuations.size > maxContinuations && oldest !== undefined) this.#continuations.delete(oldest)
     return token
   }
 }
 
 /**
- * The next matching items, and where the page after them starts; the end of the picture when nothing matching is left.
+ * Returns the next matching items, and the index where the following page starts; the end of the snapshot when no
+ * matching item is left.
  */
-function page(picture: Continuation, { matches, limit }: ListOptions): { items: StoredObject[]; next: number } {
+function page(snapshot: Continuation, { matches, limit }: ListOptions): { items: StoredObject[]; next: number } {
   const items: StoredObject[] = []
-  for (let i = picture.from; i < picture.all.length; i++) {
-    const stored = picture.all[i]
+  for (let i = snapshot.from; i < snapshot.all.length; i++) {
+    const stored = snapshot.all[i]
     if (stored === undefined || !matches(stored.object)) continue
     if (limit > 0 && items.length === limit) return { items, next: i }
     items.push(stored)
   }
-  return { items, next: picture.all.length }
+  return { items, next: snapshot.all.length }
 }

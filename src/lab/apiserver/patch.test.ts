@@ -22,26 +22,26 @@ test.each([
   [{ e: null }, { a: 1 }, { e: null, a: 1 }],
   [[1, 2], { a: 'b', c: null }, { a: 'b' }],
   [{}, { a: { bb: { ccc: null } } }, { a: { bb: {} } }],
-])('merging into %j the patch %j gives %j', (target, patch, result) => {
+])('merges into %j the patch %j: %j', (target, patch, result) => {
   expect(mergePatch(target, patch)).toEqual(result)
 })
 
-test('a merge patch alters neither the document nor itself, and twice is once', () => {
+test('leaves document and merge patch unchanged, and is idempotent', () => {
   const objects = fc.dictionary(fc.string(), fc.jsonValue())
   fc.assert(
     fc.property(objects, objects, (target, patch) => {
-      const [before, asked] = [JSON.stringify(target), JSON.stringify(patch)]
+      const [targetBefore, patchBefore] = [JSON.stringify(target), JSON.stringify(patch)]
       const once = mergePatch(target, patch)
       return (
         JSON.stringify(mergePatch(once, patch)) === JSON.stringify(once) &&
-        JSON.stringify(target) === before &&
-        JSON.stringify(patch) === asked
+        JSON.stringify(target) === targetBefore &&
+        JSON.stringify(patch) === patchBefore
       )
     }),
   )
 })
 
-test('the operations of a JSON patch', () => {
+test('applies the operations of a JSON patch', () => {
   const target = { labels: { 'a/b': '1' }, list: [1, 2], old: { x: 1 } }
   const result = jsonPatch(target, [
     { op: 'test', path: '/labels/a~1b', value: '1' },
@@ -63,6 +63,6 @@ test.each([
   [{ op: 'add', path: '/list/5', value: 1 }, 422],
   [{ op: 'invent', path: '/a' }, 400],
   [{ op: 'remove', path: 'a' }, 400],
-])('%j cannot be done', (operation, code) => {
+])('rejects the operation %j', (operation, code) => {
   expect(() => jsonPatch({ a: 1, list: [] }, [operation])).toThrow(expect.objectContaining({ code }))
 })

@@ -1,10 +1,9 @@
-// The two standard patches: JSON Merge Patch (RFC 7386) and JSON Patch (RFC 6902). Pure: the document given is never
-// changed.
+// JSON Merge Patch (RFC 7386) and JSON Patch (RFC 6902). Pure: the given document is never changed.
 import { isDeepStrictEqual } from 'node:util'
 import { isFields } from './kube-object.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
-/** RFC 7386: null removes, objects merge, everything else replaces. */
+/** Applies a merge patch (RFC 7386): null removes, objects are merged, everything else replaces. */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isFields(patch)) return patch
   const result = isFields(target) ? { ...target } : {}
@@ -16,8 +15,8 @@ export function mergePatch(target: unknown, patch: unknown): unknown {
 }
 
 /**
- * RFC 6902.
- * @throws StatusError 400 for an operation that is none, 422 for one that cannot be done here (a failed `test` too).
+ * Applies a JSON patch (RFC 6902).
+ * @throws StatusError 400 for a malformed operation, 422 for one that fails on this document, such as `test`.
  */
 export function jsonPatch(target: unknown, operations: unknown): unknown {
   if (!Array.isArray(operations)) throw badRequest('Expected a JSON patch to be a list of operations')
@@ -48,13 +47,13 @@ function applyOperation(document: unknown, operation: unknown): unknown {
     }
     case 'test':
       if (isDeepStrictEqual(at(document, path), value)) return document
-      throw impossible(`testing value ${textOf(path)} failed`)
+      throw failed(`testing value ${textOf(path)} failed`)
     default:
       throw badRequest(`Expected a JSON patch operation to be add, remove, replace, move, copy or test, got \`${op}\``)
   }
 }
 
-/** RFC 6901. */
+/** Parses a JSON pointer (RFC 6901). */
 function pointer(text: unknown): string[] {
   if (text === '') return []
   if (typeof text !== 'string' || !text.startsWith('/'))
@@ -70,7 +69,7 @@ function at(document: unknown, path: readonly string[]): unknown {
   for (const part of path) {
     if (Array.isArray(value)) value = value[indexIn(value, part, path)]
     else if (isFields(value) && Object.hasOwn(value, part)) value = value[part]
-    else throw impossible(`there is nothing at ${textOf(path)}`)
+    else throw failed(`there is nothing at ${textOf(path)}`)
   }
   return value
 }
@@ -82,13 +81,13 @@ function insert(document: unknown, path: readonly string[], value: unknown): unk
   if (Array.isArray(parent))
     parent.splice(last === '-' ? parent.length : indexIn(parent, last, path, parent.length), 0, value)
   else if (isFields(parent)) define(parent, last, value)
-  else throw impossible(`there is no object or list above ${textOf(path)}`)
+  else throw failed(`there is no object or list above ${textOf(path)}`)
   return document
 }
 
 function remove(document: unknown, path: readonly string[]): unknown {
   const last = path.at(-1)
-  if (last === undefined) throw impossible('the whole document cannot be removed')
+  if (last === undefined) throw failed('the whole document cannot be removed')
   at(document, path)
   const parent = at(document, path.slice(0, -1))
   if (Array.isArray(parent)) parent.splice(indexIn(parent, last, path), 1)
@@ -96,14 +95,14 @@ function remove(document: unknown, path: readonly string[]): unknown {
   return document
 }
 
-/** Sets a field whatever its name: plain assignment would take "__proto__" for something else. */
+/** Sets a field of any name: plain assignment of "__proto__" would change the prototype. */
 function define(parent: object, field: string, value: unknown): void {
   Object.defineProperty(parent, field, { value, enumerable: true, configurable: true, writable: true })
 }
 
 function indexIn(list: readonly unknown[], part: string, path: readonly string[], last = list.length - 1): number {
   const index = Number(part)
-  if (!/^(0|[1-9]\d*)$/.test(part) || index > last) throw impossible(`there is no item ${part} for ${textOf(path)}`)
+  if (!/^(0|[1-9]\d*)$/.test(part) || index > last) throw failed(`there is no item ${part} for ${textOf(path)}`)
   return index
 }
 
@@ -111,6 +110,6 @@ function textOf(path: readonly string[]): string {
   return `/${path.join('/')}`
 }
 
-function impossible(why: string): StatusError {
+function failed(why: string): StatusError {
   return new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: ${why}`)
 }

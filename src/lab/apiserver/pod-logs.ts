@@ -1,4 +1,4 @@
-// GET pods/NAME/log: the output of a pod's container, from the files that the lab's kubelets write.
+// GET pods/NAME/log: the output of a container, from the files that the lab's kubelets write.
 import { open } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
 import { join } from 'node:path'
@@ -6,18 +6,20 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type KubeObject, listOfFields, textAt } from './kube-object.ts'
 import { badRequest, StatusError } from './status-error.ts'
 
-/** How often a followed file is looked at. */
+/** ms between reads of a followed file. */
 const pollMs = 200
 
 export interface PodLogRequest {
-  /** Where the files are, one `NAMESPACE_POD_CONTAINER.log` each; undefined where no kubelet writes any. */
+  /**
+   * The folder with one file `NAMESPACE_POD_CONTAINER.log` for each container; undefined when no kubelet writes any.
+   */
   readonly directory: string | undefined
-  /** The pod as it is now; undefined once it is gone. */
+  /** Returns the pod in its current state; undefined once it is gone. */
   readonly pod: () => KubeObject | undefined
   readonly query: URLSearchParams
 }
 
-/** @throws StatusError 404 and 400 before anything is written. */
+/** @throws StatusError 404, 400 or 501, before the response begins. */
 export async function servePodLog({ directory, pod, query }: PodLogRequest, response: ServerResponse): Promise<void> {
   const object = pod()
   if (object === undefined || directory === undefined)
@@ -25,7 +27,8 @@ export async function servePodLog({ directory, pod, query }: PodLogRequest, resp
   const container = containerOf(object, query.get('container') ?? '')
   if (query.get('previous') === 'true')
     throw badRequest(
-      `previous terminated container "${container}" in pod "${object.metadata.name}" not found: the lab keeps all of a container's output in one log`,
+      `previous terminated container "${container}" in pod "${object.metadata.name}" not found: ` +
+        'the lab keeps all output of a container in one log',
     )
   const file = await openLog(join(directory, `${object.metadata.namespace}_${object.metadata.name}_${container}.log`))
   if (file === undefined)
@@ -34,7 +37,7 @@ export async function servePodLog({ directory, pod, query }: PodLogRequest, resp
     const text = await file.readFile('utf8')
     response.writeHead(200, { 'content-type': 'text/plain' })
     response.write(lastLines(text, query.get('tailLines')))
-    // The same position goes on: what is appended meanwhile comes next.
+    // Each read continues where the last one ended, so it returns what was appended meanwhile.
     while (query.get('follow') === 'true' && !response.closed && pod()?.metadata.uid === object.metadata.uid) {
       await sleep(pollMs)
       const more = await file.readFile('utf8')
@@ -55,15 +58,15 @@ async function openLog(path: string) {
   }
 }
 
-function containerOf(pod: KubeObject, asked: string): string {
+function containerOf(pod: KubeObject, requested: string): string {
   const names = listOfFields(pod.spec?.['containers']).map((container) => textAt(container, 'name'))
-  if (asked !== '' && !names.includes(asked))
-    throw badRequest(`container ${asked} is not valid for pod ${pod.metadata.name}`)
-  if (asked === '' && names.length > 1)
+  if (requested !== '' && !names.includes(requested))
+    throw badRequest(`container ${requested} is not valid for pod ${pod.metadata.name}`)
+  if (requested === '' && names.length > 1)
     throw badRequest(
       `a container name must be specified for pod ${pod.metadata.name}, choose one of: [${names.join(' ')}]`,
     )
-  return asked || (names[0] ?? '')
+  return requested || (names[0] ?? '')
 }
 
 function lastLines(text: string, count: string | null): string {

@@ -1,34 +1,35 @@
-// How objects are written into answers: as themselves, or as rows of a Table where the client asked for one (Accept:
+// The two forms of objects in responses: the objects themselves, or rows of a Table if the client asks for one (Accept:
 // application/json;as=Table;...).
-import { asServed, storedAs } from './event-versions.ts'
+import { asServed, storedAs } from './events.ts'
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import { apiVersionOf, type Resource } from './resources.ts'
 import type { StoredObject } from './stored-object.ts'
 import { badRequest } from './status-error.ts'
 import { TableWriter, type TableVersion } from './tables/table-writer.ts'
 
-/** For one answer alone: the first event of a watch of Tables differs from the rest. */
+/** For one response: the first event of a watch of Tables has the column definitions, the others do not. */
 export interface Presentation {
-  /** JSON of one object, as an answer or as what a watch event is about. */
+  /** Returns the JSON of one object, for a response or for a watch event. */
   one(stored: StoredObject): string
-  /** JSON of a list, in pieces. */
+  /** Returns the JSON of a list, in pieces. */
   list(metadata: object, items: readonly StoredObject[]): Iterable<string>
-  /** A line of a watch. */
+  /** Returns a line of a watch. */
   event(type: WatchEventType, event: StoreEvent): string
   bookmark(revision: number, initialEventsEnd: boolean): string
 }
 
 /**
- * @param accept the request's header: its first media type that we can write is used.
- * @throws StatusError 400 for an includeObject that is none.
+ * Chooses the form of a response.
+ * @param accept the Accept header: its first media type that the server supports is used.
+ * @throws StatusError 400 for an unknown includeObject.
  */
 export function presentationFor(resource: Resource, accept: string, query: URLSearchParams): Presentation {
   const version = tableVersion(accept)
-  if (version === undefined) return asThemselves(resource)
+  if (version === undefined) return objectPresentation(resource)
   const include = query.get('includeObject') || 'Metadata'
   if (include !== 'None' && include !== 'Metadata' && include !== 'Object')
     throw badRequest(`Expected includeObject to be None, Metadata or Object, got \`${include}\``)
-  return asTable(resource, new TableWriter(resource, version, include))
+  return tablePresentation(resource, new TableWriter(resource, version, include))
 }
 
 function tableVersion(accept: string): TableVersion | undefined {
@@ -44,17 +45,17 @@ function tableVersion(accept: string): TableVersion | undefined {
   return undefined
 }
 
-function asThemselves(resource: Resource): Presentation {
-  const isStoredFace = storedAs(resource) === resource
+function objectPresentation(resource: Resource): Presentation {
+  const isStoredVersion = storedAs(resource) === resource
   const json = (stored: StoredObject): string =>
-    isStoredFace ? stored.json : JSON.stringify(asServed(resource, stored.object))
+    isStoredVersion ? stored.json : JSON.stringify(asServed(resource, stored.object))
   return {
     one: json,
     list: (metadata, items) => listJson(resource, metadata, items, json),
     event: (type, event) => {
-      if (isStoredFace) return event.line(type)
-      const shown = event.shown(type)
-      return watchLine(type, shown === undefined ? 'null' : json(shown))
+      if (isStoredVersion) return event.line(type)
+      const stored = event.objectFor(type)
+      return watchLine(type, stored === undefined ? 'null' : json(stored))
     },
     bookmark: (revision, initialEventsEnd) =>
       watchLine(
@@ -68,7 +69,7 @@ function asThemselves(resource: Resource): Presentation {
   }
 }
 
-function asTable(resource: Resource, writer: TableWriter): Presentation {
+function tablePresentation(resource: Resource, writer: TableWriter): Presentation {
   return {
     one: (stored) => writer.table({ resourceVersion: String(stored.revision) }, [stored.object]),
     list: (metadata, items) => [
@@ -78,10 +79,10 @@ function asTable(resource: Resource, writer: TableWriter): Presentation {
       ),
     ],
     event: (type, event) => {
-      const shown = event.shown(type)
+      const stored = event.objectFor(type)
       return watchLine(
         type,
-        shown === undefined ? 'null' : writer.table({ resourceVersion: String(shown.revision) }, [shown.object]),
+        stored === undefined ? 'null' : writer.table({ resourceVersion: String(stored.revision) }, [stored.object]),
       )
     },
     bookmark: (revision, initialEventsEnd) => {
@@ -114,7 +115,8 @@ function* listJson(
   items: readonly StoredObject[],
   json: (stored: StoredObject) => string,
 ): Iterable<string> {
-  yield `{"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}","metadata":${JSON.stringify(metadata)},"items":[`
+  const head = `"kind":"${resource.kind}List","apiVersion":"${apiVersionOf(resource)}"`
+  yield `{${head},"metadata":${JSON.stringify(metadata)},"items":[`
   let separator = ''
   for (const stored of items) {
     yield separator + json(stored)

@@ -1,5 +1,5 @@
-// CREATE and UPDATE: what happens to an object between the request and the store. Synchronous, so that a check and the
-// write it allows are one.
+// CREATE and UPDATE: defaults, validation and the metadata that the server owns. All of it is synchronous, so a check
+// and the write that depends on it are atomic.
 import { randomInt, randomUUID } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
 import { applyDefaults, initialStatus } from './defaults.ts'
@@ -12,7 +12,7 @@ import type { Store } from './store.ts'
 import { StoredObject } from './stored-object.ts'
 import { validate } from './validate.ts'
 
-/** What an update may write: all but the status, or the status alone. */
+/** The part that an update writes: everything but the status, or only the status. */
 export type Part = 'object' | 'status'
 
 export class Registry {
@@ -34,9 +34,10 @@ export class Registry {
   }
 
   /**
-   * @param dryRun all but the writing.
-   * @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or going, 422 for what
-   * is invalid.
+   * Creates an object.
+   * @param dryRun does everything but the write.
+   * @throws StatusError 409 when the name is taken, 404 or 403 for a namespace that is missing or terminating, 422 for
+   * an invalid object.
    */
   create(resource: Resource, namespace: string | undefined, body: KubeObject, dryRun = false): StoredObject {
     checkIdentity(resource, namespace, body)
@@ -57,7 +58,7 @@ export class Registry {
       'managedFields',
     ] as const)
       delete (draft.metadata as unknown as Fields)[field]
-    // A kubelet registers its Node with the status in it; everything else starts without one.
+    // A kubelet registers its Node with a status; all other objects start without one.
     if (hasStatus(resource) && resource !== nodes) draft.status = initialStatus(resource)
     applyDefaults(resource, draft)
     if (namespace !== undefined) this.#checkNamespace(resource, namespace, draft.metadata.name)
@@ -68,9 +69,10 @@ export class Registry {
   }
 
   /**
-   * Replaces an object by what `change` makes of it. The stored version is handed to `change` and must not be altered.
-   * What would change nothing is not written. @param dryRun all but the writing. @throws StatusError 404, 422, and 409
-   * when the result carries another resourceVersion or uid than the stored one.
+   * Replaces an object. An update that changes nothing is not written.
+   * @param change returns the new object; it must not modify the stored one.
+   * @param dryRun does everything but the write.
+   * @throws StatusError 404, 422, and 409 when the new object has another resourceVersion or uid than the stored one.
    */
   update(
     resource: Resource,
@@ -114,7 +116,7 @@ export class Registry {
       draft.metadata.generation = (current.metadata.generation ?? 0) + 1
     if (dryRun) return new StoredObject(draft, stored.revision)
     const written = table.put(draft)
-    this.#deletion.settle(table, written)
+    this.#deletion.afterUpdate(table, written)
     return written
   }
 
@@ -163,15 +165,17 @@ function checkIdentity(
 ): void {
   if (kind !== resource.kind || apiVersion !== apiVersionOf(resource))
     throw badRequest(
-      `Expected an object of kind ${resource.kind} in ${apiVersionOf(resource)}, got kind \`${kind}\` in \`${apiVersion}\``,
+      `Expected an object of kind ${resource.kind} in ${apiVersionOf(resource)}, ` +
+        `got kind \`${kind}\` in \`${apiVersion}\``,
     )
   if (metadata.namespace !== undefined && metadata.namespace !== '' && metadata.namespace !== namespace)
     throw badRequest(
-      `the namespace of the provided object does not match the namespace sent on the request (${metadata.namespace}, ${namespace ?? 'none'})`,
+      'the namespace of the provided object does not match the namespace sent on the request ' +
+        `(${metadata.namespace}, ${namespace ?? 'none'})`,
     )
 }
 
-/** The proposed object with everything that clients may not write as it stands. */
+/** Returns the proposed object with the current values of all fields that clients may not write. */
 function withSystemFields(resource: Resource, proposed: KubeObject, current: KubeObject): KubeObject {
   const metadata: Fields = { ...proposed.metadata }
   for (const field of [
@@ -194,13 +198,13 @@ function withSystemFields(resource: Resource, proposed: KubeObject, current: Kub
   return current.status === undefined ? next : { ...next, status: current.status }
 }
 
-/** What a generation counts the changes of. */
+/** Returns the part of an object whose changes `metadata.generation` counts. */
 function contentOf(object: KubeObject): Fields {
   const { metadata: _metadata, status: _status, ...content } = object
   return content
 }
 
-/** Five characters that make no words (k8s.io/apimachinery util/rand). */
+/** Returns five random characters that form no words (k8s.io/apimachinery util/rand). */
 export function randomSuffix(): string {
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
   return Array.from({ length: 5 }, () => alphabet[randomInt(alphabet.length)]).join('')

@@ -1,23 +1,23 @@
-// A request's path and body, parsed into what they ask for.
+// Parses the path and the body of a request.
 import type { IncomingMessage } from 'node:http'
 import { parse } from 'yaml'
 import { isFields, type KubeObject } from './kube-object.ts'
 import { apiVersionOf, findResource, type Resource, type Subresource } from './resources.ts'
-import { badRequest, noSuchPath, StatusError } from './status-error.ts'
+import { badRequest, pathNotFound, StatusError } from './status-error.ts'
 
-/** As much as the real server takes. */
+/** The real server's limit. */
 const bodyLimit = 3 * 1024 * 1024
 
 export interface Target {
   readonly resource: Resource
-  /** Undefined for what has no namespace, and for a list over all of them. */
+  /** Undefined for a cluster-scoped resource, and for a list over all namespaces. */
   readonly namespace: string | undefined
-  /** Undefined: the collection. */
+  /** Undefined for the collection. */
   readonly name: string | undefined
   readonly subresource: Subresource | undefined
 }
 
-/** @throws StatusError 404 when the path leads to no resource that we know. */
+/** @throws StatusError 404 when the path leads to no known resource. */
 export function parseTarget(path: string): Target {
   const [, root, ...parts] = path
     .replace(/\/$/, '')
@@ -25,21 +25,21 @@ export function parseTarget(path: string): Target {
     .map((part) => decode(part))
   const group = root === 'apis' ? (parts.shift() ?? '') : ''
   const version = parts.shift() ?? ''
-  // "namespaces/NAME/pods" is a place, "namespaces/NAME" and "namespaces/NAME/status" are a Namespace.
+  // "namespaces/NAME/pods" is a scope; "namespaces/NAME" and "namespaces/NAME/status" are the Namespace object.
   const scoped = parts[0] === 'namespaces' && parts.length > 2 && parts[2] !== 'status'
   const namespace = scoped ? parts[1] : undefined
   const [plural = '', name, subresource, ...more] = scoped ? parts.slice(2) : parts
   const resource = findResource(group, version, plural)
-  if ((root !== 'api' && root !== 'apis') || resource === undefined || more.length > 0) throw noSuchPath()
-  if (scoped !== resource.namespaced && (scoped || name !== undefined)) throw noSuchPath()
-  if (name === '' || namespace === '') throw noSuchPath()
+  if ((root !== 'api' && root !== 'apis') || resource === undefined || more.length > 0) throw pathNotFound()
+  if (scoped !== resource.namespaced && (scoped || name !== undefined)) throw pathNotFound()
+  if (name === '' || namespace === '') throw pathNotFound()
   return { resource, namespace, name, subresource: parseSubresource(resource, subresource) }
 }
 
 function parseSubresource(resource: Resource, text: string | undefined): Subresource | undefined {
   if (text === undefined) return undefined
   const known = resource.subresources.find((sub) => sub === text)
-  if (known === undefined) throw noSuchPath()
+  if (known === undefined) throw pathNotFound()
   return known
 }
 
@@ -55,7 +55,10 @@ function decode(part: string): string {
   }
 }
 
-/** The body as a value; undefined where there is none. @throws StatusError 400, 413 or 415. */
+/**
+ * Reads and parses the body; undefined for an empty one.
+ * @throws StatusError 400, 413 or 415.
+ */
 export async function readBody(request: IncomingMessage): Promise<unknown> {
   const pieces: Buffer[] = []
   let length = 0
@@ -72,26 +75,34 @@ export async function readBody(request: IncomingMessage): Promise<unknown> {
     if (type.endsWith('yaml')) return parse(text) as unknown
     if (type.endsWith('json')) return JSON.parse(text) as unknown
   } catch (error) {
-    throw badRequest(`the body is no valid ${type}: ${(error as Error).message}`)
+    throw badRequest(`the body is not valid ${type}: ${(error as Error).message}`)
   }
   throw new StatusError(
     415,
     'UnsupportedMediaType',
-    `the body of the request was in an unknown format - accepted media types include: application/json, application/yaml (got ${type})`,
+    'the body of the request was in an unknown format - ' +
+      `accepted media types include: application/json, application/yaml (got ${type})`,
   )
 }
 
-/** The content type without parameters; JSON where none is said. */
+/** Returns the content type without parameters; application/json by default. */
 export function mediaType(request: IncomingMessage): string {
   return (request.headers['content-type'] ?? 'application/json').split(';')[0]?.trim().toLowerCase() ?? ''
 }
 
-/** The body as an object of that resource; kind and apiVersion may be left out. @throws StatusError 400 */
+/**
+ * Reads the body as an object of the resource. kind and apiVersion are filled in if missing.
+ * @throws StatusError 400
+ */
 export function asObject(resource: Resource, body: unknown): KubeObject {
   return asKind(body, { kind: resource.kind, apiVersion: apiVersionOf(resource) })
 }
 
-/** The same for bodies of other kinds: a binding, a scale. */
+/**
+ * Reads the body as an object of another kind, such as a Binding or a Scale.
+ * @param missing kind and apiVersion if the body has none.
+ * @throws StatusError 400
+ */
 export function asKind(body: unknown, missing: { kind: string; apiVersion: string }): KubeObject {
   if (!isFields(body)) throw badRequest('Expected the body to be an object')
   const given = body['metadata'] ?? {}

@@ -1,10 +1,10 @@
-// POST, PUT, PATCH and DELETE of resources: bodies into calls of the registry.
+// POST, PUT, PATCH and DELETE of resources: converts request bodies to calls of the registry.
 import type { IncomingMessage } from 'node:http'
 import type { DeleteOptions } from './deletion.ts'
-import { asServed, asStored, storedAs } from './event-versions.ts'
+import { asServed, asStored, storedAs } from './events.ts'
 import { isFields, type KubeObject } from './kube-object.ts'
-import { withKnownFields } from './known-fields.ts'
 import { parseListOptions } from './list-options.ts'
+import { withKnownFields } from './openapi/unknown-fields.ts'
 import { jsonPatch, mergePatch } from './patch.ts'
 import type { Registry } from './registry.ts'
 import { asKind, asObject, mediaType, readBody, type Target } from './request.ts'
@@ -16,10 +16,10 @@ import { bindPod, scaleKind, updateScale } from './subresources.ts'
 import { validateEvent } from './validate-event.ts'
 import { parseWriteOptions, type WriteOptions } from './write-options.ts'
 
-export interface Answer {
+export interface WriteResponse {
   readonly code: number
   readonly body: object
-  /** What was wrong with the request and did not hinder it. */
+  /** Problems of the request that did not prevent it. */
   readonly warnings: readonly string[]
 }
 
@@ -40,8 +40,8 @@ export class ResourceWrites {
     this.#store = store
   }
 
-  /** @throws StatusError for whatever the request may not or cannot do. */
-  async write(request: IncomingMessage, target: Target, query: URLSearchParams): Promise<Answer> {
+  /** @throws StatusError when the request is not allowed or cannot be done. */
+  async write(request: IncomingMessage, target: Target, query: URLSearchParams): Promise<WriteResponse> {
     const { method } = request
     const patcher = method === 'PATCH' ? patcherOf(request) : undefined
     const body = await readBody(request)
@@ -57,7 +57,7 @@ export class ResourceWrites {
     body: unknown,
     { resource, namespace, name, subresource }: Target,
     { dryRun, fieldValidation }: WriteOptions,
-  ): Answer {
+  ): WriteResponse {
     if (name !== undefined && namespace !== undefined && subresource === 'binding')
       return {
         code: 201,
@@ -71,7 +71,7 @@ export class ResourceWrites {
     return { code: 201, body: asServed(resource, stored.object), warnings }
   }
 
-  #replace(body: unknown, target: Target, options: WriteOptions): Answer {
+  #replace(body: unknown, target: Target, options: WriteOptions): WriteResponse {
     const expected =
       target.subresource === 'scale'
         ? scaleKind
@@ -80,7 +80,7 @@ export class ResourceWrites {
     return this.#update(target, () => proposed, options)
   }
 
-  #patch(patcher: Patcher, patch: unknown, target: Target, options: WriteOptions): Answer {
+  #patch(patcher: Patcher, patch: unknown, target: Target, options: WriteOptions): WriteResponse {
     const change = (current: KubeObject): KubeObject =>
       asKind(patcher(current, patch), { kind: current.kind, apiVersion: current.apiVersion })
     return this.#update(target, change, options)
@@ -90,7 +90,7 @@ export class ResourceWrites {
     { resource, namespace, name, subresource }: Target,
     change: (current: KubeObject) => KubeObject,
     { dryRun, fieldValidation }: WriteOptions,
-  ): Answer {
+  ): WriteResponse {
     if (name === undefined || subresource === 'binding' || subresource === 'log') throw methodNotAllowed()
     if (subresource === 'scale')
       return {
@@ -122,14 +122,14 @@ export class ResourceWrites {
     { resource, namespace, name, subresource }: Target,
     query: URLSearchParams,
     { dryRun }: WriteOptions,
-  ): Answer {
+  ): WriteResponse {
     if (subresource !== undefined) throw methodNotAllowed()
     const options = deleteOptions(body, query)
     if (name === undefined) return this.#deleteCollection(resource, namespace, query, options, dryRun)
     const { object, gone } = dryRun
       ? { object: this.#registry.get(resource, namespace, name).object, gone: true }
       : this.#registry.delete(resource, namespace, name, options)
-    // A pod is always shown; of others only those that stay for a while.
+    // The response shows a pod in any case, and other objects only if they are not gone yet.
     if (!gone || resource.kind === 'Pod') return { code: 200, body: object, warnings: [] }
     const { uid } = object.metadata
     return {
@@ -145,7 +145,7 @@ export class ResourceWrites {
     query: URLSearchParams,
     options: DeleteOptions,
     dryRun: boolean,
-  ): Answer {
+  ): WriteResponse {
     const { matches } = parseListOptions(resource, namespace, query, false)
     const chosen = this.#store
       .table(resource)
@@ -169,20 +169,29 @@ export class ResourceWrites {
   }
 }
 
-/** @throws StatusError 415 for a kind of patch that we do not take: server-side apply above all. */
+/** @throws StatusError 415 for an unsupported kind of patch, such as server-side apply. */
 function patcherOf(request: IncomingMessage): Patcher {
   const type = mediaType(request)
   const patcher = Object.hasOwn(patchers, type) ? patchers[type] : undefined
-  if (patcher === undefined)
+  if (patcher === undefined) {
+    const accepted = `accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type})`
+    const hint =
+      type === 'application/apply-patch+yaml'
+        ? ': the lab supports client-side apply only; with kubectl, omit --server-side'
+        : ''
     throw new StatusError(
       415,
       'UnsupportedMediaType',
-      `the body of the request was in an unknown format - accepted media types include: ${Object.keys(patchers).join(', ')} (got ${type}${type === 'application/apply-patch+yaml' ? '): the lab merges on the client alone; with kubectl, leave --server-side out' : ')'}`,
+      `the body of the request was in an unknown format - ${accepted}${hint}`,
     )
+  }
   return patcher
 }
 
-/** From the body, or from the query where there is none. @throws StatusError 400 */
+/**
+ * Reads the options from the body, or from the query when there is no body.
+ * @throws StatusError 400
+ */
 function deleteOptions(body: unknown, query: URLSearchParams): DeleteOptions {
   const given = isFields(body) ? body : {}
   const grace = given['gracePeriodSeconds'] ?? query.get('gracePeriodSeconds') ?? undefined

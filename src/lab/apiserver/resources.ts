@@ -1,4 +1,4 @@
-// The kinds this server knows. Discovery, routing, validation and selectors all read this one table.
+// The resources of this server, in one table for discovery, routing, validation and selectors.
 
 export interface Resource {
   /** '' for the core group. */
@@ -10,9 +10,9 @@ export interface Resource {
   readonly shortNames: readonly string[]
   readonly namespaced: boolean
   readonly subresources: readonly Subresource[]
-  /** Whether kubectl shows it for `get all`. */
+  /** Whether `kubectl get all` includes it. */
   readonly inAll: boolean
-  /** What a field selector may name besides metadata.name and metadata.namespace. */
+  /** The fields that field selectors may use besides metadata.name and metadata.namespace. */
   readonly selectable: readonly string[]
 }
 
@@ -79,7 +79,7 @@ export const replicaSets = resource('apps/v1', 'replicasets', 'ReplicaSet', {
   selectable: ['status.replicas'],
 })
 export const events = resource('', 'events', 'Event', { shortNames: ['ev'], selectable: eventFields })
-/** The same objects as {@link events}, under other field names: event-versions.ts. */
+/** The same objects as {@link events} under other field names (events.ts). */
 export const eventsV1 = resource('events.k8s.io/v1', 'events', 'Event', {
   shortNames: ['ev'],
   selectable: [
@@ -133,17 +133,17 @@ export function findResource(group: string, version: string, plural: string): Re
   return byPath.get(`${group}/${version}/${plural}`)
 }
 
-/** The resource that an object belongs to. */
+/** Returns the resource of an object by its apiVersion and kind. */
 export function resourceOfKind(apiVersion: string, kind: string): Resource | undefined {
   return resources.find((resource) => resource.kind === kind && apiVersionOf(resource) === apiVersion)
 }
 
-/** "v1" or "apps/v1", as objects carry it. */
+/** Returns the apiVersion of the resource's objects: "v1" or "apps/v1". */
 export function apiVersionOf(resource: Resource): string {
   return resource.group === '' ? resource.version : `${resource.group}/${resource.version}`
 }
 
-/** Whether only /status writes `.status`. */
+/** Whether `.status` is written only through /status. */
 export function hasStatus(resource: Resource): boolean {
   return resource.subresources.includes('status')
 }

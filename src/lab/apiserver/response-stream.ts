@@ -1,9 +1,13 @@
-// Long answers in pieces, at the pace of whoever reads them.
+// Writes long responses in pieces, no faster than the client reads them.
 import type { ServerResponse } from 'node:http'
 
+/** Characters collected before a write. */
 const pieceLength = 64 * 1024
 
-/** Writes all of it, waiting while the peer is slow. Answers false when the peer has gone. */
+/**
+ * Writes all chunks, and waits whenever the client is slow.
+ * @returns false when the client has disconnected.
+ */
 export async function writeChunks(response: ServerResponse, chunks: Iterable<string>): Promise<boolean> {
   let piece = ''
   for (const chunk of chunks) {

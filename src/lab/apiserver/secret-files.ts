@@ -1,4 +1,4 @@
-// Files for their owner's eyes alone, whole or not at all.
+// Files that only their owner may read (0600), written atomically.
 import { open, rename } from 'node:fs/promises'
 
 export async function writeSecret(path: string, text: string): Promise<void> {

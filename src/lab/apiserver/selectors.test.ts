@@ -28,7 +28,7 @@ test.each([
   ['absent=', false],
   ['app=web,example.com/tier in (front,back),!old', true],
   ['app=web,example.com/tier in (back)', false],
-])('labels %j: %s', (text, matches) => {
+])('matches labels against %j: %s', (text, matches) => {
   expect(parseLabelSelector(text)(pod)).toBe(matches)
 })
 
@@ -39,14 +39,14 @@ test.each([
   ['status.phase=', true],
   ['metadata.namespace=shop,metadata.name=a', true],
   ['metadata.name=b', false],
-])('fields %j: %s', (text, matches) => {
+])('matches fields against %j: %s', (text, matches) => {
   expect(parseFieldSelector(pods, text)(pod)).toBe(matches)
 })
 
-test.each(['app in web', '=x', 'app=web,', 'a b', 'app in (a'])('%j is no label selector', (text) => {
+test.each(['app in web', '=x', 'app=web,', 'a b', 'app in (a'])('rejects the label selector %j', (text) => {
   expect(() => parseLabelSelector(text)).toThrow('Expected a label requirement')
 })
 
-test('a field that a kind is not selected by is refused', () => {
+test('rejects a field that the resource cannot be selected by', () => {
   expect(() => parseFieldSelector(pods, 'spec.image=x')).toThrow('field label not supported: spec.image')
 })

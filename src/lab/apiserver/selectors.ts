@@ -1,6 +1,6 @@
-// Label and field selectors as they stand in a query: "app=web,tier in (a,b),!old" and
+// Parses label and field selectors of a query: "app=web,tier in (a,b),!old" and
 // "spec.nodeName=node1,metadata.name!=x".
-import { asServed } from './event-versions.ts'
+import { asServed } from './events.ts'
 import { type KubeObject, textAt } from './kube-object.ts'
 import type { Resource } from './resources.ts'
 import { badRequest } from './status-error.ts'
@@ -9,15 +9,13 @@ export type Selector = (object: KubeObject) => boolean
 
 type LabelTest = (labels: Readonly<Record<string, string>>) => boolean
 
-/** @throws StatusError 400 when the text is no label selector. */
+/** @throws StatusError 400 when the text is not a label selector. */
 export function parseLabelSelector(text: string): Selector {
   const tests = splitRequirements(text).map((requirement) => parseLabelRequirement(requirement))
   return ({ metadata }) => tests.every((test) => test(metadata.labels ?? {}))
 }
 
-/**
- * @throws StatusError 400 when the text is no field selector, or names a field that this resource is not selected by.
- */
+/** @throws StatusError 400 when the text is not a field selector, or the resource cannot be selected by the field. */
 export function parseFieldSelector(resource: Resource, text: string): Selector {
   const tests = splitRequirements(text).map((requirement) => {
     const [, path = '', operator = '', value = ''] = /^([\w./]+)\s*(==|!=|=)\s*(.*)$/.exec(requirement) ?? []
@@ -37,7 +35,7 @@ function parseLabelRequirement(text: string): LabelTest {
   const [, not, only] = /^(!?)\s*([\w./-]+)$/.exec(text) ?? []
   if (only !== undefined) return (labels) => only in labels === (not === '')
   const [, key = '', operator, value = ''] = /^([\w./-]+)\s*(==|!=|=)\s*([\w.-]*)$/.exec(text) ?? []
-  // An object without the label satisfies != and notin too.
+  // != and notin also match objects without the label.
   if (operator !== undefined)
     return operator === '!=' ? (labels) => labels[key] !== value : (labels) => labels[key] === value
   const [, name = '', set, list = ''] = /^([\w./-]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(text) ?? []
@@ -52,7 +50,7 @@ function parseLabelRequirement(text: string): LabelTest {
   }
 }
 
-/** Splits at commas that do not stand in parentheses. */
+/** Splits at commas outside of parentheses. */
 function splitRequirements(text: string): string[] {
   const parts = text.split(/,(?![^(]*\))/).map((part) => part.trim())
   return parts.length === 1 && parts[0] === '' ? [] : parts

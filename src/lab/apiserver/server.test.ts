@@ -37,7 +37,7 @@ afterAll(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-test('an object is created, read, replaced and deleted', async () => {
+test('creates, reads, replaces and deletes an object', async () => {
   const { api } = server
   const path = '/api/v1/namespaces/default/configmaps'
   const made = await api.request<Kube & { data: unknown }>('POST', path, {
@@ -68,7 +68,7 @@ test('an object is created, read, replaced and deleted', async () => {
   })
 })
 
-test('of two writers that read the same version, the second is refused', async () => {
+test('rejects the second of two writes based on the same version', async () => {
   const { api } = server
   const made = await api.request<Kube>('POST', pods, { body: podNamed('contested') })
   const label = (value: string) => ({ ...made, metadata: { ...made.metadata, labels: { by: value } } })
@@ -87,12 +87,12 @@ test('of two writers that read the same version, the second is refused', async (
   })
 })
 
-test('a write that changes nothing keeps the version', async () => {
+test('keeps the version when a write changes nothing', async () => {
   const made = await server.api.request<Kube>('POST', pods, { body: podNamed('same') })
   expect(await server.api.request('PATCH', `${pods}/same`, { ...mergePatch, body: { spec: made.spec } })).toEqual(made)
 })
 
-test('generateName makes names that differ', async () => {
+test('generates distinct names from generateName', async () => {
   const body = { ...podNamed(''), metadata: { generateName: 'job-' } }
   const a = await server.api.request<Kube>('POST', pods, { body })
   const b = await server.api.request<Kube>('POST', pods, { body })
@@ -100,7 +100,7 @@ test('generateName makes names that differ', async () => {
   expect(b.metadata.name).not.toBe(a.metadata.name)
 })
 
-test('a bound pod waits for its kubelet, an unbound one does not', async () => {
+test('waits for the kubelet to delete a bound pod, and deletes an unbound one at once', async () => {
   const { api } = server
   await api.request('POST', pods, { body: podNamed('loose') })
   await api.request('DELETE', `${pods}/loose`)
@@ -109,7 +109,7 @@ test('a bound pod waits for its kubelet, an unbound one does not', async () => {
   await api.request('POST', pods, { body: podNamed('bound', { nodeName: 'node1', terminationGracePeriodSeconds: 7 }) })
   const marked = await api.request<Kube>('DELETE', `${pods}/bound`)
   expect(marked.metadata).toMatchObject({ deletionGracePeriodSeconds: 7, deletionTimestamp: expect.any(String) })
-  // Asking again with more patience changes nothing, nor does any other write bring it back.
+  // A longer grace period has no effect, and no other write undoes the deletion.
   expect(
     (await api.request<Kube>('DELETE', `${pods}/bound`, { query: { gracePeriodSeconds: 60 } })).metadata
       .resourceVersion,
@@ -130,7 +130,7 @@ test('a bound pod waits for its kubelet, an unbound one does not', async () => {
   await expect(api.request('GET', `${pods}/bound`)).rejects.toMatchObject({ status: 404 })
 })
 
-test('an object with a finalizer goes when the finalizer is taken off', async () => {
+test('deletes an object when its last finalizer is removed', async () => {
   const { api } = server
   const path = '/api/v1/namespaces/default/configmaps'
   await api.request('POST', path, { body: { metadata: { name: 'held', finalizers: ['lab/wait'] } } })
@@ -140,7 +140,7 @@ test('an object with a finalizer goes when the finalizer is taken off', async ()
   await expect(api.request('GET', `${path}/held`)).rejects.toMatchObject({ status: 404 })
 })
 
-test('a namespace goes when its last pod is gone, and takes nothing new meanwhile', async () => {
+test('deletes a namespace when its last pod is gone, and rejects new objects meanwhile', async () => {
   const { api } = server
   await api.request('POST', '/api/v1/namespaces', { body: { metadata: { name: 'shop' } } })
   expect((await api.request<Kube>('GET', '/api/v1/namespaces/shop')).metadata.labels).toEqual({
@@ -161,7 +161,7 @@ test('a namespace goes when its last pod is gone, and takes nothing new meanwhil
   })
 })
 
-test('status is written through /status alone, and /status writes nothing else', async () => {
+test('writes the status only through /status, and nothing else through it', async () => {
   const { api } = server
   await api.request('POST', pods, { body: { ...podNamed('reporting'), status: { phase: 'Running' } } })
   const both = {
@@ -179,7 +179,7 @@ test('status is written through /status alone, and /status writes nothing else',
   })
 })
 
-test('a pod is bound once', async () => {
+test('binds a pod only once', async () => {
   const { api } = server
   const bind = async (node: string) =>
     await api.request('POST', `${pods}/wanted/binding`, {
@@ -194,7 +194,7 @@ test('a pod is bound once', async () => {
   })
 })
 
-test('scale changes the replicas of a Deployment', async () => {
+test('changes the replicas of a Deployment through /scale', async () => {
   const { api } = server
   const path = '/apis/apps/v1/namespaces/default/deployments'
   const template = { metadata: { labels: { app: 'web' } }, spec: { containers: [{ name: 'c', image: 'x' }] } }
@@ -207,7 +207,7 @@ test('scale changes the replicas of a Deployment', async () => {
   expect(await api.request('GET', `${path}/web`)).toMatchObject({ spec: { replicas: 4 }, metadata: { generation: 2 } })
 })
 
-test('a Service gets its addresses and ports, keeps them, and shares none', async () => {
+test('allocates unique addresses and ports to a Service and keeps them', async () => {
   const { api } = server
   const path = '/api/v1/namespaces/default/services'
   const make = async (name: string, spec: object) =>
@@ -230,7 +230,7 @@ test('a Service gets its addresses and ports, keeps them, and shares none', asyn
   const [port] = open.spec['ports'] as { nodePort: number }[]
   expect(port?.nodePort).toBeGreaterThanOrEqual(30_000)
   expect(open.spec['healthCheckNodePort']).not.toBe(port?.nodePort)
-  // `kubectl replace` sends neither.
+  // `kubectl replace` sends neither addresses nor node ports.
   const bare = {
     apiVersion: 'v1',
     kind: 'Service',
@@ -249,22 +249,22 @@ test('a Service gets its addresses and ports, keeps them, and shares none', asyn
 })
 
 test.each([
-  ['a name', pods, podNamed('Bad_Name'), 'metadata.name: Invalid value: "Bad_Name"'],
+  ['an invalid name', pods, podNamed('Bad_Name'), 'metadata.name: Invalid value: "Bad_Name"'],
   ['no container', pods, { metadata: { name: 'x' }, spec: {} }, 'spec.containers: Required value'],
   [
-    'a port',
+    'an invalid port',
     '/api/v1/namespaces/default/services',
     { metadata: { name: 'x' }, spec: { ports: [{ port: 70_000 }] } },
     'spec.ports[0].port: Invalid value: 70000',
   ],
   [
-    'a CIDR',
+    'an invalid CIDR',
     '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies',
     { metadata: { name: 'x' }, spec: { ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.1/33' } }] }] } },
     'spec.ingress[0].from[0].ipBlock.cidr: Invalid value: "10.0.0.1/33"',
   ],
   ['no name at all', pods, { metadata: {}, spec: {} }, 'metadata.name: Required value'],
-])('%s that cannot be is refused with its field', async (_what, path, body, sentence) => {
+])('rejects %s and names the field', async (_what, path, body, sentence) => {
   await expect(server.api.request('POST', path, { body })).rejects.toMatchObject({
     status: 422,
     reason: 'Invalid',
@@ -279,11 +279,11 @@ test.each([
   ['POST', pods, [], 400],
   ['POST', '/api/v1/pods', podNamed('x'), 405],
   ['DELETE', '/api/v1/namespaces/default/nodes/node1', undefined, 404],
-])('%s %s is refused as it should be', async (method, path, body, status) => {
+])('rejects %s %s %j with %i', async (method, path, body, status) => {
   await expect(server.api.request(method, path, { body })).rejects.toMatchObject({ status })
 })
 
-test('only those with a token of this lab come in', async () => {
+test('rejects requests without a token of this lab', async () => {
   const agent = server.as('agent-node1')
   await expect(agent.request('GET', '/api/v1/nodes')).resolves.toMatchObject({ kind: 'NodeList' })
   const statusFor = async (path: string, authorization: string) =>
@@ -297,7 +297,7 @@ test('only those with a token of this lab come in', async () => {
   expect(await statusFor('/readyz', '')).toBe(200)
 })
 
-test("a node that joins later gets a kubeconfig which works at once and is nobody else's to read", async () => {
+test('accepts a new kubeconfig of a node that joins later, and keeps it readable for its owner only', async () => {
   const path = await writeKubeconfig({ dir: server.dir, url: server.url, user: 'kubelet-node9' })
   expect(path).toBe(kubeconfigPath(server.dir, 'kubelet-node9'))
   expect((await stat(path)).mode & 0o777).toBe(0o600)
@@ -308,7 +308,7 @@ test("a node that joins later gets a kubeconfig which works at once and is nobod
   ).resolves.toMatchObject({ status: { addresses: [{ address: '192.168.0.29' }] } })
 })
 
-test('discovery leads to every resource', async () => {
+test('lists every resource in discovery', async () => {
   const { api } = server
   const { resources } = await api.request<{ resources: { name: string }[] }>('GET', '/api/v1')
   expect(resources.map(({ name }) => name)).toEqual(
@@ -322,7 +322,7 @@ test('discovery leads to every resource', async () => {
   await expect(api.request('GET', '/apis/nothing.io/v1')).rejects.toMatchObject({ status: 404 })
 })
 
-test('a whole collection is deleted by its labels', async () => {
+test('deletes a collection by label', async () => {
   const { api } = server
   const path = '/api/v1/namespaces/kube-system/configmaps'
   for (const [name, app] of [

@@ -1,6 +1,6 @@
-// The lab's API server: the part of Kubernetes' API that a node's agents, kubectl and the lab's own controllers need,
-// over TLS with tokens. Requests go api-handler -> resource-writes -> registry (what an object must be) -> store (what
-// there is); list and watch read the store.
+// The lab's API server: the part of the Kubernetes API that agents, kubectl and the lab's controllers need, over TLS
+// with tokens. A write passes api-handler -> resource-writes -> registry (defaults and validation) -> store; lists and
+// watches read the store.
 import { mkdir } from 'node:fs/promises'
 import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
@@ -13,7 +13,7 @@ import { ensureTokenKey, type UserName } from './authentication.ts'
 import { bootstrapObjects } from './bootstrap-roles.ts'
 import { ensureAuthority, issueServerCertificate } from './certificates.ts'
 import { systemNamespaces } from './deletion.ts'
-import { keepEventsForAnHour } from './event-retention.ts'
+import { expireEvents } from './events.ts'
 import { writeKubeconfig } from './kubeconfig.ts'
 import { Lister } from './list.ts'
 import { Registry } from './registry.ts'
@@ -23,34 +23,34 @@ import { Store } from './store.ts'
 import { Watchers } from './watch.ts'
 
 export interface ApiServerOptions {
-  /** Where to listen, and what the certificate is for. The first one is in the kubeconfigs. */
+  /** Addresses to listen on, and subjects of the certificate. Kubeconfigs use the first one. */
   readonly addresses: readonly string[]
-  /** 0: any free one. */
+  /** 0 for any free port. */
   readonly port: number
   /**
-   * Certificates, the token key and USER.kubeconfig are written here (0600). Kept between runs, so that kubeconfigs
-   * stay good.
+   * The folder for certificates, the token key and USER.kubeconfig (0600). It is kept between runs, so that kubeconfigs
+   * stay valid.
    */
   readonly dir: string
   /**
-   * Each gets kubeconfigs for its agent and its kubelet, beside those of admin and controllers; later ones by {@link
-   * writeKubeconfig}.
+   * Nodes that get kubeconfigs for their agent and kubelet, in addition to admin and controllers. Nodes that join later
+   * get theirs by {@link writeKubeconfig}.
    */
   readonly nodes?: readonly string[]
-  /** Other names for the certificate: "kubernetes.default.svc". */
+  /** More names for the certificate: "kubernetes.default.svc". */
   readonly names?: readonly string[]
-  /** Where ClusterIPs come from, the main family first. 10.254.0.0/16 unless told. */
+  /** The blocks of ClusterIPs, the primary family first; by default 10.254.0.0/16. */
   readonly serviceCidrs?: readonly Cidr[]
   readonly log: Pick<Logger, 'debug' | 'info' | 'error'>
-  /** Where kubelets write the output of containers, for `kubectl logs`. */
+  /** The folder in which kubelets write the output of containers, for `kubectl logs`. */
   readonly podLogs?: string
-  /** A file to write down who did what. */
+  /** A file that records which user used which verb on which resource. */
   readonly auditLog?: string
-  /** Events kept per resource for watches to go on from; 4096 unless told. */
+  /** The number of events kept per resource, from which watches resume; by default 4096. */
   readonly eventWindow?: number
-  /** ms between bookmarks; a minute unless told, as the real server does. */
+  /** ms between bookmarks; by default one minute, as the real server. */
   readonly bookmarkMs?: number
-  /** Whether a watch can begin with the list (sendInitialEvents); false is Kubernetes 1.33. */
+  /** Whether a watch can begin with a list (sendInitialEvents). false behaves like Kubernetes 1.33. */
   readonly watchList?: boolean
 }
 
@@ -58,7 +58,7 @@ export interface ApiServer extends AsyncDisposable {
   /** "https://ADDRESS:PORT" */
   readonly url: string
   readonly port: number
-  /** What it holds. What is put in here passes by everything that the API would refuse. */
+  /** The stored objects. A write to it bypasses defaults, validation and authorization. */
   readonly store: Store
   /** Ends every watch and stops listening. */
   close(): Promise<void>
@@ -82,7 +82,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   }
   try {
     for (const host of addresses) {
-      // keepAliveTimeout: longer than clients keep a connection for its next request, so that none is cut under one.
+      // Longer than clients keep idle connections, so that the server does not close one just as a request arrives.
       const server = createServer(
         { key: pair.key, cert: pair.certificate, keepAliveTimeout: 120_000, requestTimeout: 60_000 },
         (request, response) => void handler.handle(request, response),
@@ -97,7 +97,7 @@ export async function startApiServer(options: ApiServerOptions): Promise<ApiServ
   const port = portOf(servers[0])
   const url = `https://${canonicalAddress(first)?.includes(':') === true ? `[${first}]` : first}:${port}`
   for (const user of usersOf(options.nodes ?? [])) await writeKubeconfig({ dir, url, user })
-  log.info({ url, addresses }, 'the API server listens')
+  log.info({ url, addresses }, 'API server listening')
   return { url, port, store, close, [Symbol.asyncDispose]: close }
 }
 
@@ -129,9 +129,9 @@ async function assemble(options: ApiServerOptions): Promise<{ handler: ApiHandle
     if (resource !== undefined) registry.create(resource, object.metadata.namespace, object)
   }
   const watchers = new Watchers(store, { bookmarkMs, watchList })
-  const forget = keepEventsForAnHour(store.table(events))
+  const stopExpiring = expireEvents(store.table(events))
   const end = (): void => {
-    forget()
+    stopExpiring()
     watchers.close()
   }
   return {
@@ -168,7 +168,7 @@ async function closeServer(server: Server): Promise<void> {
   await new Promise<void>((resolve) => {
     server.close(() => resolve())
     server.closeIdleConnections()
-    // Watches end in good order first; a peer that does not read must not hold the end.
+    // Watches get time to end cleanly, but a client that does not read must not delay the shutdown.
     setTimeout(() => server.closeAllConnections(), 200).unref()
   })
 }

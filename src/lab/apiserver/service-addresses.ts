@@ -1,4 +1,4 @@
-// Cluster addresses and node ports of Services: the API server itself gives them, when the Service is stored.
+// Allocates ClusterIPs and node ports. The API server itself does so when it stores a Service.
 import { type Address, canonicalAddress, familyOf } from '../../net/address.ts'
 import { type Cidr, cidrSize, nthAddress } from '../../net/cidr.ts'
 import { type Fields, type KubeObject, keyOf, listOfFields, textAt } from './kube-object.ts'
@@ -11,9 +11,11 @@ const nodePorts = { first: 30_000, last: 32_767 }
 
 export class ServiceAddresses {
   readonly #cidrs: readonly Cidr[]
-  /** Who holds an address ("10.254.1.1") or node port ("TCP 30080"), by key. Follows the table. */
+  /**
+   * The key of the Service that holds an address ("10.254.1.1") or a node port ("TCP 30080"). Updated with the table.
+   */
   readonly #holders = new Map<string, string>()
-  /** Where the search for the next free one begins: a freed address rests until all others were given. */
+  /** Where the search for a free address begins. A freed address is reused only after all others were allocated. */
   readonly #cursors = new Map<Cidr, bigint>()
   #portCursor = nodePorts.first
 
@@ -26,8 +28,8 @@ export class ServiceAddresses {
   }
 
   /**
-   * Fills in what the draft leaves open, keeping what the stored Service has.
-   * @throws StatusError 422 for an address or port that another has.
+   * Allocates what the draft leaves open, and keeps what the stored Service has.
+   * @throws StatusError 422 for an address or port that another Service holds.
    */
   assign(draft: KubeObject, previous: KubeObject | undefined): void {
     const spec = (draft.spec ??= {})
@@ -40,13 +42,13 @@ export class ServiceAddresses {
   }
 
   #assignClusterIps(draft: KubeObject, spec: Fields, before: Fields): void {
-    const asked =
+    const requested =
       Array.isArray(spec['clusterIPs']) && spec['clusterIPs'].length > 0
         ? spec['clusterIPs'].map(String)
         : [textAt(spec, 'clusterIP')].filter(Boolean)
     const kept =
       before['type'] !== 'ExternalName' && Array.isArray(before['clusterIPs']) ? before['clusterIPs'].map(String) : []
-    const wanted = asked.length > 0 ? asked : kept
+    const wanted = requested.length > 0 ? requested : kept
     const blocks = this.#blocksFor(draft, spec)
     spec['ipFamilyPolicy'] = textAt(spec, 'ipFamilyPolicy') || 'SingleStack'
     spec['ipFamilies'] = blocks.map(({ family }) => `IPv${family}`)
@@ -56,32 +58,32 @@ export class ServiceAddresses {
       return
     }
     if (kept.length > 0 && wanted[0] !== kept[0])
-      refuse(draft, 'spec.clusterIPs[0]', `Invalid value: "${wanted[0]}": may not change once set`)
+      reject(draft, 'spec.clusterIPs[0]', `Invalid value: "${wanted[0]}": may not change once set`)
     const addresses = blocks.map((block, i) => wanted[i] ?? this.#freeAddress(draft, block))
     for (const [i, address] of addresses.entries()) {
       const holder = this.#holders.get(
         canonicalAddress(address) ??
-          refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": must be a valid IP address`),
+          reject(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": must be a valid IP address`),
       )
       if (holder !== undefined && holder !== ownKey(draft))
-        refuse(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": provided IP is already allocated`)
+        reject(draft, `spec.clusterIPs[${i}]`, `Invalid value: "${address}": provided IP is already allocated`)
     }
     spec['clusterIP'] = addresses[0]
     spec['clusterIPs'] = addresses
   }
 
-  /** One block per family of the Service, in its order. */
+  /** Returns one block for each family of the Service, in its order. */
   #blocksFor(draft: KubeObject, spec: Fields): Cidr[] {
-    const [main] = this.#cidrs
-    if (main === undefined) throw new TypeError('Expected at least one service CIDR, got none')
+    const [primary] = this.#cidrs
+    if (primary === undefined) throw new TypeError('Expected at least one service CIDR, got none')
     const policy = textAt(spec, 'ipFamilyPolicy')
     const named = Array.isArray(spec['ipFamilies']) ? spec['ipFamilies'].map(String) : []
-    const asked = canonicalAddress(textAt(spec, 'clusterIP'))
-    if (named.length === 0) named.push(`IPv${asked === undefined ? main.family : familyOf(asked)}`)
+    const requested = canonicalAddress(textAt(spec, 'clusterIP'))
+    if (named.length === 0) named.push(`IPv${requested === undefined ? primary.family : familyOf(requested)}`)
     if (policy === 'PreferDualStack' || policy === 'RequireDualStack')
       for (const { family } of this.#cidrs) if (!named.includes(`IPv${family}`)) named.push(`IPv${family}`)
     if (policy === 'RequireDualStack' && named.length < 2)
-      refuse(
+      reject(
         draft,
         'spec.ipFamilyPolicy',
         'Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services',
@@ -89,15 +91,14 @@ export class ServiceAddresses {
     const blocks = named.map(
       (name, i) =>
         this.#cidrs.find(({ family }) => name === `IPv${family}`) ??
-        refuse(draft, `spec.ipFamilies[${i}]`, `Invalid value: "${name}": not configured on this cluster`),
+        reject(draft, `spec.ipFamilies[${i}]`, `Invalid value: "${name}": not configured on this cluster`),
     )
     return policy === '' || policy === 'SingleStack' ? blocks.slice(0, 1) : blocks
   }
 
   #freeAddress(draft: KubeObject, block: Cidr): Address {
     const size = cidrSize(block)
-    // The first addresses are left to Services that ask for theirs, as the real allocator does: min(max(16, size / 16),
-    // 256).
+    // Like the real allocator, reserve the first min(max(16, size / 16), 256) addresses for Services that request one.
     const sixteenth = size / 16n
     const reserved = sixteenth < 16n ? 16n : sixteenth
     const first = (reserved > 256n ? 256n : reserved) + 1n
@@ -109,7 +110,7 @@ export class ServiceAddresses {
       this.#cursors.set(block, index + 1n)
       return address
     }
-    return refuse(draft, 'spec.clusterIPs', 'Invalid value: no free address is left in the service CIDR')
+    return reject(draft, 'spec.clusterIPs', 'Invalid value: no free address is left in the service CIDR')
   }
 
   #assignNodePorts(draft: KubeObject, spec: Fields, before: Fields): void {
@@ -125,21 +126,22 @@ export class ServiceAddresses {
       const held = `${textAt(port, 'protocol')} ${textAt(port, 'nodePort')}`
       const holder = this.#holders.get(held)
       if (holder !== undefined && holder !== ownKey(draft))
-        refuse(
+        reject(
           draft,
           `spec.ports[${i}].nodePort`,
           `Invalid value: ${textAt(port, 'nodePort')}: provided port is already allocated`,
         )
       const number = Number(port['nodePort'])
       if (number < nodePorts.first || number > nodePorts.last)
-        refuse(
+        reject(
           draft,
           `spec.ports[${i}].nodePort`,
-          `Invalid value: ${number}: provided port is not in the valid range. The range of valid ports is ${nodePorts.first}-${nodePorts.last}`,
+          `Invalid value: ${number}: provided port is not in the valid range. ` +
+            `The range of valid ports is ${nodePorts.first}-${nodePorts.last}`,
         )
     }
-    const checked = spec['type'] === 'LoadBalancer' && spec['externalTrafficPolicy'] === 'Local'
-    if (checked)
+    const hasHealthCheck = spec['type'] === 'LoadBalancer' && spec['externalTrafficPolicy'] === 'Local'
+    if (hasHealthCheck)
       spec['healthCheckNodePort'] =
         spec['healthCheckNodePort'] || before['healthCheckNodePort'] || this.#freePort(draft, 'TCP')
     else delete spec['healthCheckNodePort']
@@ -153,10 +155,11 @@ export class ServiceAddresses {
       this.#portCursor = port + 1
       return port
     }
-    return refuse(draft, 'spec.ports', 'Invalid value: no free node port is left')
+    return reject(draft, 'spec.ports', 'Invalid value: no free node port is left')
   }
 }
 
+/** Returns the keys of the addresses and ports that a Service holds. */
 function heldBy(stored: StoredObject | undefined): string[] {
   const spec = stored?.object.spec ?? {}
   const addresses = Array.isArray(spec['clusterIPs'])
@@ -165,14 +168,14 @@ function heldBy(stored: StoredObject | undefined): string[] {
   const ports = listOfFields(spec['ports']).map((port) =>
     port['nodePort'] === undefined ? '' : `${textAt(port, 'protocol')} ${textAt(port, 'nodePort')}`,
   )
-  const check = spec['healthCheckNodePort'] === undefined ? '' : `TCP ${textAt(spec, 'healthCheckNodePort')}`
-  return [...addresses, ...ports, check].filter(Boolean)
+  const healthCheck = spec['healthCheckNodePort'] === undefined ? '' : `TCP ${textAt(spec, 'healthCheckNodePort')}`
+  return [...addresses, ...ports, healthCheck].filter(Boolean)
 }
 
 function ownKey({ metadata }: KubeObject): string {
   return keyOf(metadata.namespace, metadata.name)
 }
 
-function refuse(draft: KubeObject, field: string, message: string): never {
+function reject(draft: KubeObject, field: string, message: string): never {
   throw invalid(services, draft.metadata.name, [{ reason: 'FieldValueInvalid', field, message }])
 }

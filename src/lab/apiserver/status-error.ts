@@ -1,5 +1,5 @@
-// What the API answers instead of an object: a Status (API conventions, "Response Status Kind"). Clients decide by code
-// and reason; people read the message.
+// Status objects, which the API returns instead of an object (API conventions, "Response Status Kind"). Clients act on
+// code and reason; the message is for people.
 import type { Resource } from './resources.ts'
 
 export interface StatusCause {
@@ -31,7 +31,7 @@ export class StatusError extends Error {
     this.details = details
   }
 
-  /** The body to answer. */
+  /** Returns the body of the response. */
   status(): object {
     return {
       kind: 'Status',
@@ -46,12 +46,12 @@ export class StatusError extends Error {
   }
 }
 
-/** The body of a success that has no object to show: a deletion, a binding. */
+/** Builds the response of a success without an object, such as a deletion or a binding. */
 export function successStatus(details: StatusDetails, code = 200): object {
   return { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Success', details, code }
 }
 
-/** How messages and details name a resource: "deployments.apps", "pods". */
+/** Returns the name of a resource in messages and details: "deployments.apps", "pods". */
 export function qualifiedName(resource: Resource): string {
   return resource.group === '' ? resource.plural : `${resource.plural}.${resource.group}`
 }
@@ -64,7 +64,7 @@ export function notFound(resource: Resource, name: string): StatusError {
   return new StatusError(404, 'NotFound', `${qualifiedName(resource)} "${name}" not found`, detailsOf(resource, name))
 }
 
-export function noSuchPath(): StatusError {
+export function pathNotFound(): StatusError {
   return new StatusError(404, 'NotFound', 'the server could not find the requested resource')
 }
 
@@ -86,7 +86,7 @@ export function conflict(resource: Resource, name: string, why: string): StatusE
   )
 }
 
-/** 422: the object itself is wrong. The first cause is the message; all are in the details. */
+/** Builds a 422 for an invalid object. The message lists all causes, and the details have them one by one. */
 export function invalid(resource: Resource, name: string, causes: readonly StatusCause[]): StatusError {
   const words = causes.map(({ field, message }) => (field === undefined ? message : `${field}: ${message}`)).join(', ')
   return new StatusError(
@@ -110,8 +110,8 @@ export function badRequest(message: string): StatusError {
   return new StatusError(400, 'BadRequest', message)
 }
 
-/** 406 would send kubectl on searching: this says what to use instead. */
-export function notHere(message: string): StatusError {
+/** Builds a 501. kubectl reacts to a 406 with further attempts; the message says what to use instead. */
+export function notImplemented(message: string): StatusError {
   return new StatusError(501, 'NotImplemented', message)
 }
 
@@ -123,15 +123,15 @@ export function methodNotAllowed(): StatusError {
   return new StatusError(405, 'MethodNotAllowed', 'the server does not allow this method on the requested resource')
 }
 
-/** 410: the events or the list asked for are no longer kept; the client lists anew. */
+/** Builds a 410: the requested events or list were dropped, and the client must list again. */
 export function expired(message: string): StatusError {
   return new StatusError(410, 'Expired', message)
 }
 
-/** 504 with the cause by which client-go knows that its version comes from the future and lists anew. */
-export function tooLargeVersion(asked: number, current: number): StatusError {
+/** Builds a 504 with the cause that client-go recognizes: the requested version is in the future, so it lists again. */
+export function tooLargeVersion(requested: number, current: number): StatusError {
   const causes = [{ reason: 'ResourceVersionTooLarge', message: 'Too large resource version' }]
-  return new StatusError(504, 'Timeout', `Too large resource version: ${asked}, current: ${current}`, {
+  return new StatusError(504, 'Timeout', `Too large resource version: ${requested}, current: ${current}`, {
     causes,
     retryAfterSeconds: 1,
   })

@@ -1,18 +1,18 @@
-// Objects by resource, one revision counter over all of them, and the last events of each resource. All of it is
-// synchronous: between two awaits of a caller nothing changes, so read, decide and write is atomic without locks.
-// Nothing is kept on disk: a restarted lab is a new cluster.
-import { storedAs } from './event-versions.ts'
+// The objects by resource, one revision counter for all of them, and the last events of each resource. Everything is
+// synchronous: nothing changes between two awaits of a caller, so it can read, decide and write atomically without
+// locks. Nothing is written to disk: a restarted lab is a new cluster.
+import { storedAs } from './events.ts'
 import { EventWindow, StoreEvent } from './event-window.ts'
 import { type KubeObject, keyOf } from './kube-object.ts'
 import type { Resource } from './resources.ts'
 import { StoredObject } from './stored-object.ts'
 
 export interface StoreOptions {
-  /** Events kept per resource for watches to resume from. */
+  /** The number of events kept per resource, from which watches resume. */
   readonly windowSize: number
   /**
-   * The first revision. By default from the clock, so that a restarted server (at fewer than 1,000 writes a second) is
-   * always ahead of its former life: a client that resumes from then is told to list anew and never misses a change.
+   * The first revision. By default it comes from the clock, so that a restarted server is ahead of its previous run, up
+   * to 1,000 writes a second. A client that resumes from before must list again and misses no change.
    */
   readonly firstRevision?: number
 }
@@ -29,14 +29,14 @@ export class Store {
     this.#revision = this.#firstRevision
   }
 
-  /** The revision of the last change to anything. */
+  /** The revision of the last change to any object. */
   get revision(): number {
     return this.#revision
   }
 
-  /** Two resources that show the same objects have one table. */
-  table(shown: Resource): Table {
-    const resource = storedAs(shown)
+  /** Returns the table of a resource. Resources with the same objects share one. */
+  table(requested: Resource): Table {
+    const resource = storedAs(requested)
     let table = this.#tables.get(resource)
     if (table === undefined) {
       table = new Table(resource, new EventWindow(this.#windowSize, this.#firstRevision), () => ++this.#revision)
@@ -57,8 +57,8 @@ export class Table {
   readonly #nextRevision: () => number
   readonly #listeners = new Set<(event: StoreEvent) => void>()
   /**
-   * In key order; undefined once something changed. An array given out is never changed again: a paged list goes on in
-   * it.
+   * The objects in key order; undefined after a change. A returned array is never changed, because paged lists continue
+   * in it.
    */
   #sorted: readonly StoredObject[] | undefined
 
@@ -72,7 +72,7 @@ export class Table {
     return this.#objects.get(keyOf(namespace, name))
   }
 
-  /** Every object, in key order. */
+  /** Returns all objects in key order. */
   list(): readonly StoredObject[] {
     this.#sorted ??= [...this.#objects].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, stored]) => stored)
     return this.#sorted
@@ -82,7 +82,7 @@ export class Table {
     return this.#objects.size
   }
 
-  /** Stores a new object or a new version of one, under the next revision. */
+  /** Stores a new object, or a new version of one, under the next revision. */
   put(object: KubeObject): StoredObject {
     const key = keyOf(object.metadata.namespace, object.metadata.name)
     const revision = this.#nextRevision()
@@ -98,12 +98,15 @@ export class Table {
     this.#publish(new StoreEvent(this.#nextRevision(), stored, undefined))
   }
 
-  /** The events after that revision, oldest first; undefined when some of them are no longer kept. */
+  /** Returns the events after a revision, oldest first; undefined when some of them were dropped. */
   eventsSince(revision: number): readonly StoreEvent[] | undefined {
     return this.#window.since(revision)
   }
 
-  /** Calls back on each change, at once and in order, until the function it returns is called. */
+  /**
+   * Calls back for each change, synchronously and in order.
+   * @returns a function that stops the calls.
+   */
   onEvent(listener: (event: StoreEvent) => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)

@@ -1,7 +1,7 @@
 // One version of one object.
 import { type KubeObject, keyOf } from './kube-object.ts'
 
-/** Never changed once made: lists, events and watchers share it. */
+/** Immutable: lists, events and watchers share it. */
 export class StoredObject {
   readonly object: KubeObject
   readonly revision: number
@@ -16,7 +16,7 @@ export class StoredObject {
     return keyOf(this.object.metadata.namespace, this.object.metadata.name)
   }
 
-  /** Made once, however many ask. */
+  /** The JSON of the object, serialized on first use. */
   get json(): string {
     this.#json ??= JSON.stringify(this.object)
     return this.#json

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { strategicMerge } from './strategic-merge.ts'
 
-test('containers merge by name, and what a patch does not name stays', () => {
+test('merges containers by name, and keeps fields that the patch does not mention', () => {
   const target = {
     spec: {
       containers: [
@@ -49,7 +49,7 @@ test('containers merge by name, and what a patch does not name stays', () => {
   expect(target.spec.containers[0]?.image).toBe('1')
 })
 
-test('the ports of a Service merge by number, those of a container by containerPort', () => {
+test('merges Service ports by port, and container ports by containerPort', () => {
   expect(
     strategicMerge(
       { ports: [{ port: 80, nodePort: 30_000 }, { port: 81 }] },
@@ -69,7 +69,7 @@ test('the ports of a Service merge by number, those of a container by containerP
   ).toEqual({ ports: [{ containerPort: 80, protocol: 'TCP', name: 'http' }] })
 })
 
-test('a condition replaces the one of its type alone', () => {
+test('replaces only the condition of the same type', () => {
   const target = {
     conditions: [
       { type: 'Ready', status: 'True' },
@@ -84,7 +84,7 @@ test('a condition replaces the one of its type alone', () => {
   })
 })
 
-test('atomic lists are replaced, sets are joined, maps merge', () => {
+test('replaces atomic lists, joins sets and merges maps', () => {
   expect(strategicMerge({ args: ['a', 'b'] }, { args: ['c'] })).toEqual({ args: ['c'] })
   expect(strategicMerge({ endpoints: [{ addresses: ['a'] }] }, { endpoints: [{ addresses: ['b'] }] })).toEqual({
     endpoints: [{ addresses: ['b'] }],
@@ -95,7 +95,7 @@ test('atomic lists are replaced, sets are joined, maps merge', () => {
   })
 })
 
-test('the directives that kubectl sends', () => {
+test('applies the directives that kubectl sends', () => {
   expect(strategicMerge({ finalizers: ['a', 'b'] }, { '$deleteFromPrimitiveList/finalizers': ['a'] })).toEqual({
     finalizers: ['b'],
   })
@@ -121,7 +121,7 @@ test('the directives that kubectl sends', () => {
   ).toEqual({ containers: [{ name: 'c' }, { name: 'b' }, { name: 'a' }] })
 })
 
-test('a list item without its merge key is refused', () => {
+test('rejects a list item without its merge key', () => {
   expect(() => strategicMerge({ containers: [{ name: 'a' }] }, { containers: [{ image: 'x' }] })).toThrow(
     'merge key name',
   )

@@ -1,10 +1,10 @@
-// Strategic merge patch: a merge patch that knows which lists are really maps. The real server reads the merge keys
-// from its Go types; here they stand in one table, by the name of the list. A list that is not in it is replaced whole,
-// as is right for atomic lists (endpoints of a slice, rules of a policy).
+// Strategic merge patch: a merge patch that merges some lists by key. The real server reads the merge keys from its Go
+// types; here they are in one table by the name of the list. Other lists are atomic and are replaced, such as the
+// endpoints of a slice and the rules of a policy.
 import { type Fields, isFields } from './kube-object.ts'
 import { badRequest } from './status-error.ts'
 
-/** List field -> what makes two of its items the same. The first key that the patch's items carry is used. */
+/** The merge keys of each list. The first key that the items have is used. */
 const mergeKeys: Readonly<Record<string, readonly string[]>> = {
   addresses: ['type'],
   conditions: ['type'],
@@ -16,7 +16,7 @@ const mergeKeys: Readonly<Record<string, readonly string[]>> = {
   imagePullSecrets: ['name'],
   ownerReferences: ['uid'],
   podIPs: ['ip'],
-  // Ports of a container, then of a Service.
+  // Container ports, then Service ports.
   ports: ['containerPort', 'port'],
   secrets: ['name'],
   taints: ['key'],
@@ -29,7 +29,7 @@ const mergeKeys: Readonly<Record<string, readonly string[]>> = {
 /** Lists of plain values that are merged as sets. */
 const mergedSets = new Set(['finalizers', 'podCIDRs'])
 
-/** @throws StatusError 400 for a patch that is no object, or a list item without its merge key. */
+/** @throws StatusError 400 when the patch is not an object, or a list item has no merge key. */
 export function strategicMerge(target: unknown, patch: unknown): unknown {
   if (!isFields(patch)) throw badRequest('Expected a strategic merge patch to be an object')
   return mergeFields(isFields(target) ? target : {}, patch)
@@ -94,7 +94,7 @@ function mergeKeyOf(field: string, items: readonly unknown[]): string | undefine
   return isFields(first) ? keys.find((key) => key in first) : undefined
 }
 
-/** What the order names stands in that order; what it does not name follows. */
+/** Sorts a list in the given order; items that the order does not mention come last. */
 function inOrder(field: string, list: readonly unknown[], order: readonly unknown[]): unknown[] {
   const key = mergeKeyOf(field, order)
   const identity = (item: unknown): unknown => (key !== undefined && isFields(item) ? item[key] : item)

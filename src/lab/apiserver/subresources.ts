@@ -1,11 +1,14 @@
-// Views and verbs of an object under its own path: binding (the scheduler's word) and scale. Status is an ordinary
-// update of one part.
+// The subresources binding, which the scheduler writes, and scale. The subresource status is an ordinary update of one
+// part of an object.
 import { isFields, type KubeObject, listOfFields, textAt, timestamp } from './kube-object.ts'
 import { pods, type Resource } from './resources.ts'
 import type { Registry } from './registry.ts'
 import { badRequest, conflict, successStatus } from './status-error.ts'
 
-/** POST pods/NAME/binding: gives the pod its node, once. @throws StatusError 409 when it has one already. */
+/**
+ * POST pods/NAME/binding: assigns the pod to a node.
+ * @throws StatusError 409 when it is assigned already or being deleted.
+ */
 export function bindPod(registry: Registry, namespace: string, name: string, binding: KubeObject): object {
   const node = textAt(binding, 'target.name')
   if (node === '') throw badRequest('Expected a binding to name a node in target.name')
@@ -34,7 +37,7 @@ export function bindPod(registry: Registry, namespace: string, name: string, bin
 
 export const scaleKind = { kind: 'Scale', apiVersion: 'autoscaling/v1' } as const
 
-/** GET NAME/scale (autoscaling/v1). */
+/** GET NAME/scale: returns the Scale of an object (autoscaling/v1). */
 export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
   const { name, namespace, uid, resourceVersion, creationTimestamp } = metadata
   const labels = isFields(spec?.['selector']) ? spec['selector']['matchLabels'] : undefined
@@ -43,20 +46,20 @@ export function scaleOf({ metadata, spec, status }: KubeObject): KubeObject {
         .map(([key, value]) => `${key}=${String(value)}`)
         .join(',')
     : ''
-  const shown = Object.fromEntries(
+  const given = Object.fromEntries(
     Object.entries({ name, namespace, uid, resourceVersion, creationTimestamp }).filter(
       ([, value]) => value !== undefined,
     ),
   )
   return {
     ...scaleKind,
-    metadata: { ...shown, name },
+    metadata: { ...given, name },
     spec: { replicas: spec?.['replicas'] ?? 0 },
     status: { replicas: status?.['replicas'] ?? 0, selector },
   }
 }
 
-/** PUT or PATCH NAME/scale: changes the replicas and nothing else. */
+/** PUT or PATCH NAME/scale: changes only spec.replicas. */
 export function updateScale(
   registry: Registry,
   resource: Resource,

@@ -15,7 +15,7 @@ async function put(server: TestApiServer, name: string, labels: Record<string, s
   return written.metadata.resourceVersion
 }
 
-test('without a version a watch begins with what there is', async () => {
+test('begins with all objects when the watch has no version', async () => {
   await using server = await startTestApiServer()
   await put(server, 'old')
   await using watch = server.watch(path)
@@ -26,7 +26,7 @@ test('without a version a watch begins with what there is', async () => {
   expect(await watch.take(3)).toEqual(['ADDED new', 'MODIFIED old', 'DELETED new'])
 })
 
-test('a watch goes on from a version and misses nothing', async () => {
+test('resumes from a version without missing a change', async () => {
   await using server = await startTestApiServer()
   const place = await put(server, 'a')
   await put(server, 'b')
@@ -34,7 +34,7 @@ test('a watch goes on from a version and misses nothing', async () => {
   await using watch = server.watch(path, { resourceVersion: place })
   const [added, deleted] = [await watch.next(), await watch.next()]
   expect([added?.type, deleted?.type]).toEqual(['ADDED', 'DELETED'])
-  // A deletion carries its own version, from which the next watch goes on.
+  // A deletion has a version of its own, from which the next watch resumes.
   expect(Number(deleted?.object.metadata.resourceVersion)).toBeGreaterThan(
     Number(added?.object.metadata.resourceVersion),
   )
@@ -43,7 +43,7 @@ test('a watch goes on from a version and misses nothing', async () => {
   expect(await next.take(1)).toEqual(['ADDED c'])
 })
 
-test('a version older than the window is answered with 410, the oldest kept one is not', async () => {
+test('rejects a version older than the event window with 410, but not the oldest one in it', async () => {
   await using server = await startTestApiServer({ eventWindow: 2 })
   const places = []
   for (const name of ['a', 'b', 'c', 'd']) places.push(await put(server, name))
@@ -52,13 +52,13 @@ test('a version older than the window is answered with 410, the oldest kept one 
   await using late = server.watch(path, { resourceVersion: places[0] })
   expect(await late.next()).toMatchObject({ type: 'ERROR', object: { kind: 'Status', code: 410, reason: 'Expired' } })
   expect(await late.next()).toBeUndefined()
-  // From a server that had gone further before it was started anew.
+  // A version of the server's previous run, higher than the current one.
   await using foreign = server.watch(path, { resourceVersion: 999_999_999_999_999 })
   expect(await foreign.next()).toMatchObject({ type: 'ERROR', object: { code: 410 } })
   expect(await foreign.next()).toBeUndefined()
 })
 
-test('a WatchList sends what there is, a bookmark that ends it, then what comes', async () => {
+test('sends all objects, the bookmark that ends the list, and then changes (WatchList)', async () => {
   await using server = await startTestApiServer()
   await put(server, 'a')
   const place = await put(server, 'b')
@@ -76,7 +76,7 @@ test('a WatchList sends what there is, a bookmark that ends it, then what comes'
   ).rejects.toMatchObject({ status: 422 })
 })
 
-test('an empty WatchList ends at once', async () => {
+test('ends an empty list at once (WatchList)', async () => {
   await using server = await startTestApiServer()
   await using watch = server.watch(path, {
     sendInitialEvents: true,
@@ -86,7 +86,7 @@ test('an empty WatchList ends at once', async () => {
   expect((await watch.next())?.type).toBe('BOOKMARK')
 })
 
-test('a server without WatchList says so before anything else', async () => {
+test('rejects sendInitialEvents when WatchList is off', async () => {
   await using server = await startTestApiServer({ watchList: false })
   const query = { watch: true, sendInitialEvents: true, resourceVersionMatch: 'NotOlderThan' }
   await expect(server.api.request('GET', path, { query })).rejects.toMatchObject({
@@ -95,7 +95,7 @@ test('a server without WatchList says so before anything else', async () => {
   })
 })
 
-test('changes made while a long list is still being sent come after it', async () => {
+test('sends changes made during a long list after it', async () => {
   await using server = await startTestApiServer()
   const data = { text: 'x'.repeat(200_000) }
   for (let i = 0; i < 40; i++)
@@ -105,7 +105,7 @@ test('changes made while a long list is still being sent come after it', async (
     resourceVersionMatch: 'NotOlderThan',
     allowWatchBookmarks: true,
   })
-  // The first event is here, the rest waits for us to read on.
+  // The first event has arrived; the server waits for this client to read the rest.
   await watch.next()
   await server.api.request('DELETE', `${path}/big-0`)
   await server.api.request('POST', path, { body: { metadata: { name: 'late' } } })
@@ -116,7 +116,7 @@ test('changes made while a long list is still being sent come after it', async (
   expect(await watch.take(2)).toEqual(['DELETED big-0', 'ADDED late'])
 })
 
-test('to a selector, entering is ADDED and leaving is DELETED with the last state that matched', async () => {
+test('sends ADDED when an object enters the selection, and DELETED with its last matching state when it leaves', async () => {
   await using server = await startTestApiServer()
   await put(server, 'x', { app: 'db' })
   await using watch = server.watch(path, { labelSelector: 'app=web' })
@@ -132,13 +132,13 @@ test('to a selector, entering is ADDED and leaving is DELETED with the last stat
   expect(await watch.take(1)).toEqual(['ADDED y'])
 })
 
-test('a kubelet sees the pods of its node and no others', async () => {
+test('sends a kubelet only the pods of its node', async () => {
   await using server = await startTestApiServer()
   await using watch = server.watch('/api/v1/pods', { fieldSelector: 'spec.nodeName=node1' })
   const spec = { containers: [{ name: 'c', image: 'x' }] }
   for (const [name, nodeName] of [
-    ['here', 'node1'],
-    ['there', 'node2'],
+    ['local', 'node1'],
+    ['remote', 'node2'],
   ])
     await server.api.request('POST', '/api/v1/namespaces/default/pods', {
       body: { metadata: { name }, spec: { ...spec, nodeName } },
@@ -147,13 +147,13 @@ test('a kubelet sees the pods of its node and no others', async () => {
   await server.api.request('POST', '/api/v1/namespaces/default/pods/bound/binding', {
     body: { target: { kind: 'Node', name: 'node1' } },
   })
-  expect(await watch.take(2)).toEqual(['ADDED here', 'ADDED bound'])
+  expect(await watch.take(2)).toEqual(['ADDED local', 'ADDED bound'])
   await expect(
     server.api.request('GET', '/api/v1/pods', { query: { fieldSelector: 'spec.color=red' } }),
   ).rejects.toMatchObject({ status: 400, message: 'field label not supported: spec.color' })
 })
 
-test('a quiet watch is told the present version, only if it asked', async () => {
+test('sends bookmarks with the current version to watches that ask for them', async () => {
   await using server = await startTestApiServer({ bookmarkMs: 20 })
   const since = await put(server, 'a')
   await using plain = server.watch(path, { resourceVersion: since })
@@ -170,7 +170,7 @@ test('a quiet watch is told the present version, only if it asked', async () => 
   expect((await plain.next())?.type).toBe('ADDED')
 })
 
-test('a watch ends when its time is over, and all of them when the server goes down', async () => {
+test('ends a watch after its timeout, and every watch at shutdown', async () => {
   const server = await startTestApiServer()
   await using short = server.watch(path, { timeoutSeconds: 1, allowWatchBookmarks: true })
   expect((await short.next())?.type).toBe('BOOKMARK')
@@ -182,7 +182,7 @@ test('a watch ends when its time is over, and all of them when the server goes d
   expect(end).toBeUndefined()
 })
 
-test('a hundred watchers see the same changes in the same order', async () => {
+test('sends a hundred watchers the same changes in the same order', async () => {
   await using server = await startTestApiServer()
   const watchers = Array.from({ length: 100 }, () => server.watch(path, { resourceVersion: 0 }))
   try {

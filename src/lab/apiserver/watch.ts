@@ -1,6 +1,6 @@
-// WATCH: one JSON event a line, for as long as the client asked. An event is written for all watchers of a selection as
-// the same text, made once (StoreEvent.line; Tables are made for each); what is left per watcher is one selector call
-// and one write.
+// WATCH: one JSON event per line, as long as the client asked. An event is serialized once for all watchers with the
+// same version (StoreEvent.line); Tables are serialized for each watcher. The rest of the cost per watcher is one
+// selector call and one write.
 import type { ServerResponse } from 'node:http'
 import { type StoreEvent, type WatchEventType, watchLine } from './event-window.ts'
 import type { ListOptions } from './list-options.ts'
@@ -11,14 +11,14 @@ import { expired, invalid, type StatusError } from './status-error.ts'
 import type { Store, Table } from './store.ts'
 
 /**
- * A watcher with more than this unread is cut off (bytes): it comes back and lists anew, and the others lose nothing.
+ * Unread bytes after which a watcher is disconnected. It reconnects and lists again; other watchers are not affected.
  */
 const unreadLimit = 32 * 1024 * 1024
 
 export interface WatchSettings {
-  /** How often a quiet watch is told the current revision. */
+  /** ms between bookmarks. */
   readonly bookmarkMs: number
-  /** False answers sendInitialEvents as Kubernetes 1.33 does. */
+  /** When false, sendInitialEvents is rejected, as by Kubernetes 1.33. */
   readonly watchList: boolean
 }
 
@@ -31,7 +31,7 @@ export class Watchers {
   constructor(store: Store, settings: WatchSettings) {
     this.#store = store
     this.#settings = settings
-    this.#bookmarks = setInterval(() => this.#tell(), settings.bookmarkMs).unref()
+    this.#bookmarks = setInterval(() => this.#sendBookmarks(), settings.bookmarkMs).unref()
   }
 
   get size(): number {
@@ -39,8 +39,8 @@ export class Watchers {
   }
 
   /**
-   * Serves the watch until it ends.
-   * @throws StatusError 422 before anything is written, when WatchList is asked for and off.
+   * Serves a watch until it ends.
+   * @throws StatusError 422 before the response begins, when a WatchList is requested and not enabled.
    */
   async serve(table: Table, options: ListOptions, presentation: Presentation, response: ServerResponse): Promise<void> {
     if (options.sendInitialEvents !== undefined && !this.#settings.watchList) {
@@ -55,13 +55,13 @@ export class Watchers {
     await watcher.start()
   }
 
-  /** Ends every watch, as a server that is going down does. */
+  /** Ends every watch, as at a shutdown. */
   close(): void {
     clearInterval(this.#bookmarks)
     for (const watcher of this.#open) watcher.end()
   }
 
-  #tell(): void {
+  #sendBookmarks(): void {
     for (const watcher of this.#open) watcher.bookmark()
   }
 }
@@ -80,8 +80,8 @@ class Watcher {
   readonly #options: ListOptions
   readonly #presentation: Presentation
   readonly #response: ServerResponse
-  /** Events that happened while the initial ones are still being written; undefined once those are out. */
-  #waiting: StoreEvent[] | undefined = []
+  /** Events that arrived while the initial ones are being written; undefined afterwards. */
+  #pending: StoreEvent[] | undefined = []
   #corked = false
 
   constructor({ store, table, options, presentation, response }: WatchParts) {
@@ -94,16 +94,16 @@ class Watcher {
 
   async start(): Promise<void> {
     const { resourceVersion, sendInitialEvents, timeoutSeconds } = this.#options
-    // Without a version, or with 0, a watch begins with what is there; sendInitialEvents=false begins with what comes.
+    // Without a version, or with 0, a watch begins with all objects; sendInitialEvents=false begins with changes.
     const fromNow = resourceVersion === undefined || resourceVersion === 0
     const since = fromNow || sendInitialEvents === true ? this.#store.revision : resourceVersion
     const missed = since <= this.#store.revision ? this.#table.eventsSince(since) : undefined
-    // A version from the future is one of another server's life: the same answer, the client lists anew.
+    // A version from the future is from a previous run of the server. The answer is the same: the client lists again.
     if (missed === undefined || (resourceVersion ?? 0) > this.#store.revision)
       return this.#fail(expired(`too old resource version: ${resourceVersion} (${this.#store.revision})`))
 
-    const stop = this.#table.onEvent((event) => this.#take(event))
-    // The real server's default, 30 to 60 minutes, spread so that not all come back at once.
+    const stop = this.#table.onEvent((event) => this.#handle(event))
+    // The real server's default: 30 to 60 minutes, randomized so that clients do not reconnect at the same time.
     const deadline = setTimeout(() => this.end(), (timeoutSeconds ?? 1800 + Math.random() * 1800) * 1000)
     this.#response.once('close', () => {
       stop()
@@ -114,17 +114,17 @@ class Watcher {
     }
     if (sendInitialEvents === true && this.#options.allowBookmarks)
       this.#write(this.#presentation.bookmark(since, true))
-    const behind = [...missed, ...(this.#waiting ?? [])]
-    this.#waiting = undefined
-    for (const event of behind) this.#take(event)
+    const behind = [...missed, ...(this.#pending ?? [])]
+    this.#pending = undefined
+    for (const event of behind) this.#handle(event)
   }
 
   bookmark(): void {
-    if (this.#options.allowBookmarks && this.#waiting === undefined)
+    if (this.#options.allowBookmarks && this.#pending === undefined)
       this.#write(this.#presentation.bookmark(this.#store.revision, false))
   }
 
-  /** Ends the answer in good order, with a last bookmark so that the next watch starts late. */
+  /** Ends the response cleanly, with a last bookmark so that the next watch resumes from the current revision. */
   end(): void {
     this.bookmark()
     this.#uncork()
@@ -136,9 +136,9 @@ class Watcher {
       if (this.#options.matches(stored.object)) yield watchLine('ADDED', this.#presentation.one(stored))
   }
 
-  #take(event: StoreEvent): void {
-    if (this.#waiting !== undefined) return void this.#waiting.push(event)
-    const type = seenAs(event, this.#options.matches)
+  #handle(event: StoreEvent): void {
+    if (this.#pending !== undefined) return void this.#pending.push(event)
+    const type = eventTypeFor(event, this.#options.matches)
     if (type !== undefined) this.#write(this.#presentation.event(type, event))
   }
 
@@ -151,7 +151,7 @@ class Watcher {
     if (response.closed || response.writableEnded) return
     if (response.writableLength > unreadLimit) return void response.destroy()
     if (!this.#corked) {
-      // Events of one turn of the loop become one TLS record.
+      // Events of one turn of the event loop are sent in one TLS record.
       this.#corked = true
       response.cork()
       setImmediate(() => this.#uncork())
@@ -167,10 +167,10 @@ class Watcher {
 }
 
 /**
- * What a change is to one who sees only what matches: entering the selection is ADDED, leaving it DELETED, outside it
- * nothing.
+ * Returns the type of an event for a watcher with a selector: an object that enters the selection is ADDED, one that
+ * leaves it is DELETED, and changes outside of it are not sent.
  */
-function seenAs({ before, after }: StoreEvent, matches: Selector): WatchEventType | undefined {
+function eventTypeFor({ before, after }: StoreEvent, matches: Selector): WatchEventType | undefined {
   const was = before !== undefined && matches(before.object)
   const is = after !== undefined && matches(after.object)
   if (is) return was ? 'MODIFIED' : 'ADDED'

@@ -1,18 +1,22 @@
-// The query of a write, parsed once.
+// Parses the query of a write.
 import { isFields } from './kube-object.ts'
 import { badRequest } from './status-error.ts'
 
 export interface WriteOptions {
-  /** Validate, fill in, answer; store nothing. */
+  /** Do everything but the write. */
   readonly dryRun: boolean
-  /** What is done about fields that the kind does not have: refused, told, or nothing. They are never stored. */
+  /** Whether unknown fields are an error, a warning or ignored. They are never stored. */
   readonly fieldValidation: 'Strict' | 'Warn' | 'Ignore'
 }
 
-/** @param body of a deletion, which may say it too. @throws StatusError 400 */
+/**
+ * Parses the options.
+ * @param body the body of a DELETE, which may contain dryRun too.
+ * @throws StatusError 400
+ */
 export function parseWriteOptions(query: URLSearchParams, body?: unknown): WriteOptions {
-  const said: unknown[] = isFields(body) && Array.isArray(body['dryRun']) ? body['dryRun'] : []
-  const dryRun = [...query.getAll('dryRun'), ...said].filter((value) => value !== '')
+  const inBody: unknown[] = isFields(body) && Array.isArray(body['dryRun']) ? body['dryRun'] : []
+  const dryRun = [...query.getAll('dryRun'), ...inBody].filter((value) => value !== '')
   const other = dryRun.find((value) => value !== 'All')
   if (other !== undefined) throw badRequest(`Expected dryRun to be All, got \`${JSON.stringify(other)}\``)
   const fieldValidation = query.get('fieldValidation') || 'Warn'

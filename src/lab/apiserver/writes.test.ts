@@ -1,4 +1,4 @@
-// Writes that are tried only, and objects with fields that their kind does not have.
+// Dry runs, and objects with unknown fields.
 import { expect, test } from 'vitest'
 import { startTestApiServer } from '../../../test/support/lab-api-server.ts'
 
@@ -8,7 +8,7 @@ const pod = {
   spec: { containers: [{ name: 'c', image: 'x', imgae: 'y' }], colour: 'red' },
 }
 
-test('a dry run answers as the write would, and leaves no trace', async () => {
+test('responds to a dry run as to the write, and stores nothing', async () => {
   await using server = await startTestApiServer()
   const { api } = server
   const query = { dryRun: 'All' }
@@ -35,7 +35,7 @@ test('a dry run answers as the write would, and leaves no trace', async () => {
   })
 })
 
-test('unknown fields are never stored; asked to be strict, the server names all of them', async () => {
+test('never stores unknown fields, and names all of them with strict validation', async () => {
   await using server = await startTestApiServer()
   const { api } = server
   const strict = { query: { fieldValidation: 'Strict' } }
@@ -56,7 +56,7 @@ test('unknown fields are never stored; asked to be strict, the server names all 
   ).rejects.toMatchObject({ status: 400 })
 })
 
-test('null fields are stored neither at a creation nor at an update, and get their defaults', async () => {
+test('drops null fields in creations and updates, and applies defaults to them', async () => {
   await using server = await startTestApiServer()
   const { api } = server
   const services = '/api/v1/namespaces/default/services'
@@ -142,14 +142,14 @@ test.each([
       reportingComponent: 'c',
     },
   ],
-])('no field of a right object at %s counts as unknown', async (path, body) => {
+])('knows every field of a valid object at %s', async (path, body) => {
   await using server = await startTestApiServer()
   await expect(server.api.request('POST', path, { query: { fieldValidation: 'Strict' }, body })).resolves.toMatchObject(
     body,
   )
 })
 
-test('OpenAPI leads from the index to a schema in which every reference holds', async () => {
+test('serves OpenAPI documents in which every reference resolves', async () => {
   await using server = await startTestApiServer()
   const { paths } = await server.api.request<{ paths: Record<string, { serverRelativeURL: string }> }>(
     'GET',

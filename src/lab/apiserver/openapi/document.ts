@@ -1,8 +1,9 @@
-// OpenAPI v3, one document a group: what `kubectl explain` shows, and by which newer kubectls learn that this server
-// checks fields and honours dryRun.
+// OpenAPI v3, one document per group. `kubectl explain` shows it, and kubectl learns from it that the server validates
+// fields and supports dryRun.
 //
-// The patch operations name no media types: kubectl would take our schemas for its strategic merge patches, which need
-// merge keys that the client's models do not carry. Without, it uses its own.
+// The patch operations list no media types. Otherwise kubectl would use our schemas for strategic merge patches, but
+// they have no merge keys, because the client's models have none. Without media types kubectl uses its built-in
+// schemas.
 import { apiVersionOf, type Resource, resources } from '../resources.ts'
 import { descriptionsOf, fieldsOf, type FieldType, modelOf } from './models.ts'
 
@@ -12,15 +13,15 @@ const queryParameters = ['dryRun', 'fieldValidation', 'fieldManager'].map((name)
   schema: { type: 'string', uniqueItems: true },
 }))
 
-/** GET /openapi/v3: where each group's document is. */
+/** Returns the document of GET /openapi/v3: the URL of each group's document. */
 export function openApiIndex(): object {
   const paths = [...new Set(resources.map((resource) => rootOf(resource)))]
   return { paths: Object.fromEntries(paths.map((path) => [path, { serverRelativeURL: `/openapi/v3/${path}` }])) }
 }
 
 /**
- * GET /openapi/v3/apis/GROUP/VERSION; undefined where there is no such group.
- * @param path "api/v1" or "apis/apps/v1"
+ * Returns the document of GET /openapi/v3/apis/GROUP/VERSION; undefined for an unknown group.
+ * @param path "api/v1" or "apis/apps/v1".
  */
 export function openApiDocument(path: string): object | undefined {
   const members = resources.filter((resource) => rootOf(resource) === path)
@@ -62,7 +63,7 @@ function operation(resource: Resource, action: string): object {
   }
 }
 
-/** Adds the model and all that it refers to. */
+/** Adds the model and all models that it refers to. */
 function collect(model: string, schemas: Record<string, object>): void {
   const name = nameOf(model)
   if (name in schemas) return
@@ -104,7 +105,7 @@ function modelIn(type: FieldType): string | undefined {
   return type.kind === 'list' || type.kind === 'map' ? modelIn(type.of) : undefined
 }
 
-/** "V1PodSpec" as "io.k8s.v1.PodSpec": kubectl shows what stands after the last dot. */
+/** Converts "V1PodSpec" to "io.k8s.v1.PodSpec". kubectl shows the part after the last dot. */
 function nameOf(model: string): string {
   const [, group = '', version = '', kind = model] =
     /^([A-Z][a-z]+)?(V\d+(?:(?:alpha|beta)\d+)?)(.+)$/.exec(model) ?? []

@@ -1,5 +1,4 @@
-// The shapes of Kubernetes' objects, read from the models of the official client: which fields each has, and of what
-// type.
+// The fields and types of Kubernetes objects, read from the models of the official client.
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import * as clientModels from '@kubernetes/client-node/dist/gen/models/all.js'
@@ -12,7 +11,7 @@ export interface Field {
 
 export type FieldType =
   | { readonly kind: 'list' | 'map'; readonly of: FieldType }
-  /** Another model, by its name. */
+  /** Another model, by name. */
   | { readonly kind: 'model'; readonly model: string }
   | { readonly kind: 'string' | 'boolean' | 'number' | 'time' | 'int-or-string' | 'any' }
 
@@ -23,10 +22,10 @@ interface ClientModel {
 const known = clientModels as unknown as Readonly<Record<string, ClientModel | undefined>>
 const fields = new Map<string, readonly Field[]>()
 
-/** The model of a resource: "V1Pod"; undefined where the client has none. */
+/** Returns the name of a resource's model: "V1Pod"; undefined when the client has none. */
 export function modelOf({ kind, version, group }: Resource): string | undefined {
   const plain = `${version.toUpperCase()}${kind}`
-  // A kind that two groups have carries its group: "CoreV1Event", "EventsV1Event".
+  // A kind that exists in two groups has its group in the name: "CoreV1Event", "EventsV1Event".
   const of = group === '' ? 'Core' : group.charAt(0).toUpperCase() + (group.split('.')[0] ?? '').slice(1)
   return [plain, `${of}${plain}`].find((name) => known[name]?.attributeTypeMap !== undefined)
 }
@@ -44,8 +43,8 @@ export function fieldsOf(model: string): readonly Field[] {
 }
 
 /**
- * What the fields are for, by name, and the model itself under ''; empty where the client's declarations are not
- * installed beside us.
+ * Returns the descriptions of a model's fields by name, and that of the model under ''. Empty when the client's
+ * declaration files are not installed.
  */
 export function descriptionsOf(model: string): ReadonlyMap<string, string> {
   const text = declarationsOf(model)

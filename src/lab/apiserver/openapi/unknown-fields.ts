@@ -1,36 +1,51 @@
-// Fields that a kind does not have, mostly slips of the pen: the real server stores none of them and reports each.
-// Null fields are stored neither: decoding leaves them absent.
-import { type Fields, isFields } from '../kube-object.ts'
-import { type Field, fieldsOf, type FieldType } from './models.ts'
+// Drops fields that a kind does not have, usually typing errors. Like the real server, the lab stores none of them and
+// reports each one. Null fields are dropped too, because Go decodes them as absent.
+import { type Fields, isFields, type KubeObject } from '../kube-object.ts'
+import type { Resource } from '../resources.ts'
+import { badRequest } from '../status-error.ts'
+import type { WriteOptions } from '../write-options.ts'
+import { type Field, fieldsOf, type FieldType, modelOf } from './models.ts'
 
-export interface Pruned {
-  readonly value: Fields
-  /** Paths such as "spec.containers[0].imgae". */
-  readonly unknown: readonly string[]
+/**
+ * Drops unknown and null fields of an object that a client writes.
+ * @returns the object, and a warning for each unknown field if the client asked for warnings.
+ * @throws StatusError 400 that names every unknown field, with strict validation.
+ */
+export function withKnownFields(
+  resource: Resource,
+  object: KubeObject,
+  fieldValidation: WriteOptions['fieldValidation'],
+): { object: KubeObject; warnings: readonly string[] } {
+  const model = modelOf(resource)
+  if (model === undefined) return { object, warnings: [] }
+  const unknown: string[] = []
+  const pruned = prune(model, object, '', unknown)
+  const problems = unknown.map((path) => `unknown field "${path}"`)
+  const { kind, version } = resource
+  if (fieldValidation === 'Strict' && problems.length > 0)
+    throw badRequest(
+      `${kind} in version "${version}" cannot be handled as a ${kind}: strict decoding error: ${problems.join(', ')}`,
+    )
+  return { object: pruned as KubeObject, warnings: fieldValidation === 'Warn' ? problems : [] }
 }
 
 /**
- * Returns the object as far as its model knows it, without null fields. The given object is not changed, and is
- * returned itself when nothing is left out.
+ * Returns the object without unknown and null fields; the given object itself when nothing is dropped.
+ * @param unknown receives paths such as "spec.containers[0].imgae".
  */
-export function pruneUnknownFields(model: string, object: Fields): Pruned {
-  const unknown: string[] = []
-  return { value: prune(model, object, '', unknown), unknown }
-}
-
 function prune(model: string, value: Fields, path: string, unknown: string[]): Fields {
   const known = byName(model)
   const kept: Fields = {}
   let changed = false
   for (const [name, item] of Object.entries(value)) {
     const field = known.get(name)
-    const place = path === '' ? name : `${path}.${name}`
+    const fieldPath = path === '' ? name : `${path}.${name}`
     if (field === undefined || item === null) {
-      if (field === undefined) unknown.push(place)
+      if (field === undefined) unknown.push(fieldPath)
       changed = true
       continue
     }
-    const clean = pruneValue(field.type, item, place, unknown)
+    const clean = pruneValue(field.type, item, fieldPath, unknown)
     changed ||= clean !== item
     kept[name] = clean
   }

@@ -1,4 +1,4 @@
-// A column of a kind's table.
+// A column of the table of a resource.
 import type { KubeObject } from '../kube-object.ts'
 
 export type Cell = string | number
@@ -6,7 +6,7 @@ export type Cell = string | number
 export interface Column {
   readonly name: string
   readonly type: 'string' | 'integer'
-  /** 0: always shown; 1: by `-o wide` alone. */
+  /** 0: always shown; 1: only with `-o wide`. */
   readonly priority: 0 | 1
   readonly cell: (object: KubeObject, now: number) => Cell
 }

@@ -1,5 +1,4 @@
-// The columns of each kind, named and ordered as kubectl's users know them (kubernetes
-// pkg/printers/internalversion/printers.go).
+// The table columns of each resource, with the names and order of kubernetes pkg/printers/internalversion/printers.go.
 import { isFields, type KubeObject, listOfFields, textAt } from '../kube-object.ts'
 import {
   deployments,
@@ -46,7 +45,7 @@ const binding: readonly Column[] = [
   wide('ServiceAccounts', subjects('ServiceAccount')),
 ]
 
-/** The rest by its name: nobody else needs to know these resources. */
+/** Resources that no other module refers to, by their plural. */
 const byPlural: Readonly<Record<string, readonly Column[]>> = {
   daemonsets: daemonSetColumns(name, age),
   endpoints: [name, column('Endpoints', endpointAddresses), age],
@@ -88,7 +87,7 @@ function lastSeen(event: KubeObject): string | undefined {
   )
 }
 
-/** Old Events have a source, new ones a reporting component. */
+/** Returns the source of an old Event, or the reporting component of a new one. */
 function sourceOf(event: KubeObject): string {
   const old = [textAt(event, 'source.component'), textAt(event, 'source.host')]
   const parts = old[0] === '' ? [textAt(event, 'reportingComponent'), textAt(event, 'reportingInstance')] : old

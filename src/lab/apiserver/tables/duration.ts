@@ -1,9 +1,9 @@
-// Ages as kubectl shows them: "42s", "3m5s", "2d4h" (k8s.io/apimachinery util/duration HumanDuration).
+// Formats ages like kubectl: "42s", "3m5s", "2d4h" (k8s.io/apimachinery util/duration HumanDuration).
 
-/** @param ms how long. */
+/** @param ms the duration in ms. */
 export function humanDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000)
-  // Clocks of two machines may differ by a little.
+  // The clocks of two machines may differ slightly.
   if (seconds < -1) return '<invalid>'
   if (seconds < 0) return '0s'
   if (seconds < 120) return `${seconds}s`
@@ -20,7 +20,7 @@ export function humanDuration(ms: number): string {
   return years < 8 ? pair(years, 'y', days % 365, 'd') : `${years}y`
 }
 
-/** How long ago a time of the API was; "<unknown>" where there is none. */
+/** Formats the age of an API time; "<unknown>" when there is none. */
 export function ageOf(time: unknown, now: number): string {
   return typeof time === 'string' && time !== '' ? humanDuration(now - Date.parse(time)) : '<unknown>'
 }

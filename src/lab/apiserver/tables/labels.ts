@@ -1,13 +1,13 @@
-// Labels and selectors in one line, as kubectl shows them.
+// Formats labels and selectors in one line, like kubectl.
 import { type Fields, isFields, listOfFields, textAt } from '../kube-object.ts'
 
-/** "app=web,tier=front"; "<none>" where there are none. */
+/** Formats "app=web,tier=front"; "<none>" when there are no labels. */
 export function formatLabels(labels: unknown): string {
   const pairs = isFields(labels) ? Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)) : []
   return pairs.length === 0 ? '<none>' : pairs.map(([key, value]) => `${key}=${String(value)}`).join(',')
 }
 
-/** A LabelSelector: "app=web,tier in (a,b)". */
+/** Formats a LabelSelector: "app=web,tier in (a,b)". */
 export function formatSelector(selector: unknown): string {
   if (!isFields(selector)) return '<none>'
   const labels =

@@ -1,10 +1,10 @@
-// Services and what stands behind them.
+// The columns of Services, EndpointSlices and Endpoints.
 import { type Fields, type KubeObject, listOfFields, textAt } from '../kube-object.ts'
 import { type Column, column, wide } from './column.ts'
 import { formatLabels } from './labels.ts'
 
-/** Addresses shown before "+ N more...". */
-const shownEndpoints = 3
+/** The number of addresses before "+ N more...". */
+const maxAddresses = 3
 
 export function serviceColumns(name: Column, age: Column): readonly Column[] {
   return [
@@ -38,7 +38,7 @@ export function endpointSliceColumns(name: Column, age: Column): readonly Column
   ]
 }
 
-/** "10.0.0.1:80,10.0.0.2:80 + 3 more...": the ready ones. */
+/** Formats the ready addresses of an Endpoints object: "10.0.0.1:80,10.0.0.2:80 + 3 more...". */
 export function endpointAddresses({ subsets }: KubeObject): string {
   const all = listOfFields(subsets).flatMap((subset) => {
     const addresses = listOfFields(subset['addresses']).map((address) => textAt(address, 'ip'))
@@ -70,15 +70,15 @@ function externalAddresses(service: KubeObject): string {
 function formatPorts(ports: readonly Fields[]): string {
   if (ports.length === 0) return '<none>'
   return ports
-    .map(
-      (port) =>
-        `${textAt(port, 'port')}${textAt(port, 'nodePort') === '' ? '' : `:${textAt(port, 'nodePort')}`}/${textAt(port, 'protocol')}`,
-    )
+    .map((port) => {
+      const nodePort = textAt(port, 'nodePort')
+      return `${textAt(port, 'port')}${nodePort === '' ? '' : `:${nodePort}`}/${textAt(port, 'protocol')}`
+    })
     .join(',')
 }
 
 function shortened(items: readonly string[], none: string): string {
   if (items.length === 0) return none
-  const more = items.length - shownEndpoints
-  return `${items.slice(0, shownEndpoints).join(',')}${more > 0 ? ` + ${more} more...` : ''}`
+  const more = items.length - maxAddresses
+  return `${items.slice(0, maxAddresses).join(',')}${more > 0 ? ` + ${more} more...` : ''}`
 }

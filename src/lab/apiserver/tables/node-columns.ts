@@ -1,3 +1,4 @@
+// The columns of Nodes.
 import { type KubeObject, listOfFields, textAt } from '../kube-object.ts'
 import { type Column, column, wide } from './column.ts'
 

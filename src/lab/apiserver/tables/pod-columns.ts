@@ -1,4 +1,4 @@
-// A pod's line: one word for all that may be the matter with it (printers.go, printPod).
+// The columns of Pods. The status is one word for everything that may be wrong with a pod (printers.go, printPod).
 import { type Fields, isFields, type KubeObject, listOfFields, textAt } from '../kube-object.ts'
 import { type Column, column, wide } from './column.ts'
 import { ageOf } from './duration.ts'
@@ -6,11 +6,7 @@ import { ageOf } from './duration.ts'
 export function podColumns(name: Column, age: Column): readonly Column[] {
   return [
     name,
-    column(
-      'Ready',
-      ({ spec, status }) =>
-        `${listOfFields(status?.['containerStatuses']).filter((one) => isRunningAndReady(one)).length}/${listOfFields(spec?.['containers']).length}`,
-    ),
+    column('Ready', readyContainers),
     column('Status', statusOf),
     column('Restarts', restartsOf),
     age,
@@ -21,12 +17,17 @@ export function podColumns(name: Column, age: Column): readonly Column[] {
   ]
 }
 
+function readyContainers({ spec, status }: KubeObject): string {
+  const ready = listOfFields(status?.['containerStatuses']).filter((one) => isRunningAndReady(one))
+  return `${ready.length}/${listOfFields(spec?.['containers']).length}`
+}
+
 function statusOf(pod: KubeObject): string {
   const { metadata, status } = pod
   const phase = textAt(pod, 'status.phase')
   if (metadata.deletionTimestamp !== undefined && phase !== 'Succeeded' && phase !== 'Failed') return 'Terminating'
   const containers = listOfFields(status?.['containerStatuses'])
-  // The first container that has something to say; the server looks from the last to the first.
+  // The reason of the first container that has one. The real server iterates backwards and keeps the last it finds.
   const reason =
     containers.map((one) => reasonOf(one)).find((word) => word !== '') ?? (textAt(pod, 'status.reason') || phase)
   if (reason !== 'Completed' || !containers.some((one) => isRunningAndReady(one))) return reason
@@ -45,7 +46,7 @@ function reasonOf(container: Fields): string {
   return typeof signal === 'number' && signal !== 0 ? `Signal:${signal}` : `ExitCode:${String(exitCode)}`
 }
 
-/** "2 (5s ago)": how often, and when last. */
+/** Formats "2 (5s ago)": the number of restarts, and the age of the last one. */
 function restartsOf({ status }: KubeObject, now: number): string {
   const containers = listOfFields(status?.['containerStatuses'])
   const count = containers.reduce(

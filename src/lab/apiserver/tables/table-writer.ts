@@ -1,13 +1,13 @@
-// Tables (meta.k8s.io): what `kubectl get` prints is decided by the server, column by column, so that any kubectl shows
-// any kind.
-import { asServed } from '../event-versions.ts'
+// Writes Tables (meta.k8s.io). The server decides what `kubectl get` prints, column by column, so that any kubectl can
+// show any kind.
+import { asServed } from '../events.ts'
 import type { KubeObject } from '../kube-object.ts'
 import { apiVersionOf, type Resource } from '../resources.ts'
 import type { Column } from './column.ts'
 import { columnsOf } from './columns.ts'
 
 export type TableVersion = 'v1' | 'v1beta1'
-/** What a row carries besides its cells: for `--show-labels` and `--sort-by` kubectl asks for more. */
+/** The object in a row besides the cells. kubectl requests it for `--show-labels` and `--sort-by`. */
 export type RowObject = 'None' | 'Metadata' | 'Object'
 
 export class TableWriter {
@@ -24,7 +24,7 @@ export class TableWriter {
     this.#columns = columnsOf(resource)
   }
 
-  /** JSON of a Table. The columns are described in the first one alone, as the real server does in a watch. */
+  /** Returns the JSON of a Table. Only the first one has column definitions, as in the real server's watches. */
   table(metadata: object, objects: readonly KubeObject[]): string {
     const now = Date.now()
     const columnDefinitions = this.#described

@@ -10,7 +10,7 @@ import { TableWriter } from './table-writer.ts'
 const now = Date.parse('2026-01-01T00:01:00Z')
 const metadata = { name: 'x', creationTimestamp: '2026-01-01T00:00:00Z' }
 
-/** The cells by the titles of their columns. */
+/** Returns the cells of an object's row by column name. */
 function row(resource = pods, object: Partial<KubeObject> = {}): Record<string, string | number> {
   const whole: KubeObject = { apiVersion: 'v1', kind: resource.kind, metadata, ...object }
   return Object.fromEntries(columnsOf(resource).map(({ name, cell }) => [name, cell(whole, now)]))
@@ -19,7 +19,7 @@ function row(resource = pods, object: Partial<KubeObject> = {}): Record<string, 
 const running = { name: 'c', ready: true, restartCount: 0, state: { running: {} } }
 const spec = { nodeName: 'node1', containers: [{ name: 'c' }, { name: 'd' }] }
 
-test('ages as kubectl words them', () => {
+test('formats ages like kubectl', () => {
   const [s, m, h, d] = [1000, 60_000, 3_600_000, 86_400_000] as const
   const cases: [number, string][] = [
     [-5 * s, '<invalid>'],
@@ -41,7 +41,7 @@ test('ages as kubectl words them', () => {
   expect(cases.map(([ms]) => humanDuration(ms))).toEqual(cases.map(([, text]) => text))
 })
 
-test('an age is never longer than seven characters, and a larger one never reads as nothing', () => {
+test('formats any age in one to seven characters', () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 0, max: 50 * 365 * 86_400_000 }),
@@ -82,7 +82,7 @@ test.each([
     { Ready: '1/2', Status: 'CrashLoopBackOff', Restarts: '3 (10s ago)' },
   ],
   [
-    'done',
+    'completed',
     {
       phase: 'Succeeded',
       containerStatuses: [
@@ -92,7 +92,7 @@ test.each([
     { Ready: '0/2', Status: 'Completed' },
   ],
   [
-    'half done',
+    'partly completed',
     {
       phase: 'Running',
       conditions: [{ type: 'Ready', status: 'False' }],
@@ -106,11 +106,11 @@ test.each([
     { Status: 'Signal:9' },
   ],
   ['waiting for a node', { phase: 'Pending' }, { Ready: '0/2', Status: 'Pending', IP: '<none>' }],
-])('a pod that is %s', (_what, status, cells) => {
+])('shows a pod that is %s', (_what, status, cells) => {
   expect(row(pods, { spec, status })).toMatchObject(cells)
 })
 
-test('a pod that is being deleted', () => {
+test('shows a pod that is being deleted as Terminating', () => {
   expect(
     row(pods, {
       metadata: { ...metadata, deletionTimestamp: 'x' },
@@ -146,11 +146,11 @@ test.each([
     { 'External-IP': '1.2.3.4,9.9.9.9' },
   ],
   [{ type: 'ExternalName', externalName: 'db.example' }, {}, { 'Cluster-IP': '<none>', 'External-IP': 'db.example' }],
-])('a Service with %j', (spec, status, cells) => {
+])('shows a Service with %j', (spec, status, cells) => {
   expect(row(services, { spec, status })).toMatchObject(cells)
 })
 
-test('slices show three endpoints and count the rest; nodes say what keeps pods away', () => {
+test('shows three endpoints of a slice and counts the rest, and shows why a node takes no pods', () => {
   const slices = findResource('discovery.k8s.io', 'v1', 'endpointslices')
   const endpoints = ['1', '2', '3', '4', '5'].map((last) => ({ addresses: [`10.0.0.${last}`] }))
   expect(row(slices, { addressType: 'IPv4', endpoints, ports: [{ port: 80 }] })).toMatchObject({
@@ -171,7 +171,7 @@ test('slices show three endpoints and count the rest; nodes say what keeps pods 
   })
 })
 
-test('only the first table of an answer describes its columns, and rows carry what was asked for', () => {
+test('describes the columns in the first table only, and adds the requested object to each row', () => {
   const object: KubeObject = { apiVersion: 'v1', kind: 'Pod', metadata, spec }
   const write = (include: 'None' | 'Metadata' | 'Object') => {
     const writer = new TableWriter(pods, 'v1', include)
@@ -197,7 +197,7 @@ test('only the first table of an answer describes its columns, and rows carry wh
   expect(write('None')[0]?.rows[0]).not.toHaveProperty('object')
 })
 
-test('every resource has cells for an object that says nothing, none of them empty of type', async () => {
+test('has a cell of the right type for every column of an almost empty object', async () => {
   await using server = await startTestApiServer()
   const { resources } = await server.api.request<{ resources: { name: string }[] }>('GET', '/api/v1')
   for (const { name } of resources.filter(({ name }) => !name.includes('/'))) {

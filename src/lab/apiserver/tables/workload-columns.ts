@@ -1,4 +1,4 @@
-// Deployments and their kin: how many there are of how many.
+// The columns of Deployments, ReplicaSets and DaemonSets.
 import { isFields, type KubeObject, listOfFields, textAt } from '../kube-object.ts'
 import { type Column, column, counted, wide } from './column.ts'
 import { formatLabels, formatSelector } from './labels.ts'
