@@ -46,7 +46,7 @@ import { Repairs } from '../runtime/repairs.ts'
 import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { saveMemoryAfterStart } from './small-heap.ts'
-import type { Sources } from './sources.ts'
+import { notReady, type Sources } from './sources.ts'
 import { StandingEvents } from './standing-events.ts'
 import { guardState } from './state-guard.ts'
 import { describeAgent } from './status.ts'
@@ -199,7 +199,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     },
     log,
   )
-  const missing = () => (nodes.synced ? pass.missing : [`the Nodes have not been read from ${api.server} yet`])
+  const missing = () => (nodes.synced ? notReady(sources) : [`the Nodes have not been read from ${api.server} yet`])
   await using _health = await listen(
     parseListenAddress(config.healthAddress),
     healthHandler({

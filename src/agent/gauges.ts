@@ -4,7 +4,7 @@ import type { Reflector } from '../cluster/reflector.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
 import type { Metrics, Reading } from '../runtime/metrics.ts'
-import { reflectorsOf, type Sources } from './sources.ts'
+import { notReady, reflectorsOf, type Sources } from './sources.ts'
 
 export function publishGauges(metrics: Metrics, sources: Sources): void {
   const { pods, podNetwork, pass, policy, serviceProxy } = sources
@@ -89,8 +89,8 @@ export function publishGauges(metrics: Metrics, sources: Sources): void {
     () => [{ labels: {}, value: pass.intervalMs / 1000 }],
   )
   metrics.gauge('fairlead_overlay_peers', 'Other nodes reached', [], () => [{ labels: {}, value: pass.peers }])
-  metrics.gauge('fairlead_ready', '1 when pods can be served', [], () => [
-    { labels: {}, value: Number(pass.missing.length === 0) },
+  metrics.gauge('fairlead_ready', '1 when pods can be served and rules are as the cluster says', [], () => [
+    { labels: {}, value: Number(notReady(sources).length === 0) },
   ])
 }
 

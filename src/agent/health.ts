@@ -1,12 +1,12 @@
 // /healthz, /livez and /readyz, and /probe for other nodes. Live: the event loop answers, and where we proxy Services
 // their rules keep up with the cluster. Healthy: live, and load balancers may send traffic to this node. Ready: the
-// node's pods can be served. An outage of the API server makes the agent neither dead nor unready once it has been
+// node's pods can be served, and its rules are as the cluster says. An outage of the API server makes the agent neither dead nor unready once it has been
 // ready: the dataplane works without it, and a restart would not help.
 import type { RequestListener } from 'node:http'
 import type { HealthAnswer } from '../services/health/proxy-health.ts'
 
 export interface Health {
-  /** What still has to happen before pods can be served; empty when ready. */
+  /** What keeps pods from being served as the cluster says; empty when ready. */
   readonly missing: () => readonly string[]
   /** As kube-proxy answers; undefined where Services are another's. */
   readonly proxy?: { healthz: () => HealthAnswer; livez: () => HealthAnswer } | undefined

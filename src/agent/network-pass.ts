@@ -97,6 +97,11 @@ export class NetworkPass {
     return this.#reports.open
   }
 
+  /** Why the network is not as it should be: passes fail, or there is no bridge for pods. Empty when it is. */
+  get failing(): readonly string[] {
+    return [...this.#reports.about('pass'), ...this.#reports.about('pods')]
+  }
+
   /** ms from a pass to the next where nothing asks for one sooner: a pass reads three entries a peer. */
   get intervalMs(): number {
     return this.#config.resyncSeconds * 1000 * Math.max(1, this.peers / ordinaryPeers)

@@ -10,6 +10,7 @@ import type { ClusterPod } from '../cluster/pod.ts'
 import { projectNamespace, sameNamespace } from '../cluster/project-namespace.ts'
 import { projectNetworkPolicy, samePolicy } from '../cluster/project-network-policy.ts'
 import { Reflector } from '../cluster/reflector.ts'
+import { CommandError } from '../kernel/command-error.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { linkLocalOf } from '../net/mac.ts'
 import type { Attachment } from '../pods/attachment.ts'
@@ -23,7 +24,7 @@ import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from '../runtime/metrics.ts'
 import { policySettings } from './policy-options.ts'
 import type { Repairs } from '../runtime/repairs.ts'
-import { Reports } from '../runtime/reports.ts'
+import { ReportedError, Reports } from '../runtime/reports.ts'
 import { Loop } from '../runtime/loop.ts'
 
 export interface PolicyEnforcerParts {
@@ -105,6 +106,16 @@ export class PolicyEnforcer {
   /** ms since the epoch: when a sync last went through. */
   get syncedAt(): number | undefined {
     return this.#syncedAt < 0 ? undefined : Math.round(performance.timeOrigin + this.#syncedAt)
+  }
+
+  /** Why rules of policies are not in force as the cluster has them; empty when they are. */
+  get failing(): readonly string[] {
+    return this.#reports.about('policy rules')
+  }
+
+  /** All that is wrong with the rules. */
+  get problems(): readonly string[] {
+    return this.#reports.open
   }
 
   /** How many pods of this node policies isolate, by whether their labels are known. */
@@ -240,8 +251,8 @@ export class PolicyEnforcer {
   }
 
   async #look(): Promise<void> {
-    const damaged = await this.#looks?.run((which) => this.#policies.look(which))
-    if (damaged === undefined || damaged.length === 0) return
+    const damaged = await this.#drift()
+    if (damaged.length === 0) return
     await this.#sync()
     this.#parts.repairs.note('policy', damaged)
     this.#parts.log.warn(
@@ -250,10 +261,22 @@ export class PolicyEnforcer {
     )
   }
 
+  /** @throws {ReportedError} where the rules cannot be read */
+  async #drift(): Promise<readonly string[]> {
+    try {
+      const damaged = await this.#looks?.run((which) => this.#policies.look(which))
+      this.#reports.say('policy drift', [])
+      return damaged ?? []
+    } catch (error) {
+      const sentence = `policy rules could not be read, so changes by other programs stay: ${reasonOf(error)}`
+      this.#reports.say('policy drift', [sentence])
+      throw new ReportedError(sentence, { cause: error })
+    }
+  }
+
   #failed(error: unknown): void {
-    this.#reports.say('policy rules', [
-      `policy rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`,
-    ])
+    if (error instanceof ReportedError) return
+    this.#reports.say('policy rules', [`policy rules could not be written, trying again: ${reasonOf(error)}`])
     this.#parts.metrics.reconcileFailures.inc({ room: 'policy', kind: 'table' })
     this.#parts.log.debug({ err: error }, 'a sync of policy rules failed')
   }
@@ -266,6 +289,14 @@ export class PolicyEnforcer {
       log.warn({ err: error }, 'policy rules of an earlier run could not be removed; `fairlead cleanup` does it')
     }
   }
+}
+
+/** With what to do, where nft crashed. */
+function reasonOf(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error)
+  return error instanceof CommandError && error.kind === 'killed'
+    ? `${message}; run fairlead doctor: it says whether a newer nft wrote tables on this node`
+    : message
 }
 
 function isHeld({ ingress, egress }: Subject): boolean {

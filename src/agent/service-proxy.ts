@@ -20,7 +20,7 @@ import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import type { Repairs } from '../runtime/repairs.ts'
-import { Reports } from '../runtime/reports.ts'
+import { ReportedError, Reports } from '../runtime/reports.ts'
 import { servicesOptions } from './services-options.ts'
 import type { StandingEvents } from './standing-events.ts'
 import { Loop } from '../runtime/loop.ts'
@@ -113,6 +113,16 @@ export class ServiceProxy {
     return [...this.#conflicts, ...this.#status.problems]
   }
 
+  /** Why rules of Services are not in force as the cluster has them; empty when they are. */
+  get failing(): readonly string[] {
+    return this.#reports.about('service rules')
+  }
+
+  /** What is wrong with the rules themselves. */
+  get ruleProblems(): readonly string[] {
+    return [...this.failing, ...this.#reports.about('service drift')]
+  }
+
   /** Slices of Services that do not exist. */
   get sliceProblems(): readonly Problem[] {
     return this.#orphans.problems
@@ -187,7 +197,7 @@ export class ServiceProxy {
   }
 
   async #audit(): Promise<void> {
-    this.#parts.repairs.note('services', (await this.#rules?.audit()) ?? [])
+    this.#parts.repairs.note('services', await this.#repaired())
     this.#parts.events.say('services', this.problems)
     // It asks the API server, for whose answer no rule waits.
     void this.#lookForOrphans()
@@ -215,7 +225,21 @@ export class ServiceProxy {
     return new Services({ ...this.#parts, families, stateDir, observe: this.#status })
   }
 
+  /** @throws {ReportedError} where the rules cannot be read */
+  async #repaired(): Promise<readonly string[]> {
+    try {
+      const repaired = await this.#rules?.audit()
+      this.#reports.say('service drift', [])
+      return repaired ?? []
+    } catch (error) {
+      const sentence = `service rules could not be read, so changes by other programs stay: ${error instanceof Error ? error.message : String(error)}`
+      this.#reports.say('service drift', [sentence])
+      throw new ReportedError(sentence, { cause: error })
+    }
+  }
+
   #failed(error: unknown): void {
+    if (error instanceof ReportedError) return
     this.#reports.say('service rules', [
       `service rules could not be written, trying again: ${error instanceof Error ? error.message : String(error)}`,
     ])

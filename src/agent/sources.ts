@@ -22,6 +22,14 @@ export interface Sources {
   readonly serviceProxy: ServiceProxy | undefined
 }
 
+/**
+ * Names what keeps pods of this node from being served as the cluster says, once the agent knows the cluster.
+ * @returns a sentence each; none when the agent is ready
+ */
+export function notReady({ pass, policy, serviceProxy }: Sources): readonly string[] {
+  return [...new Set([...pass.missing, ...pass.failing, ...(policy?.failing ?? []), ...(serviceProxy?.failing ?? [])])]
+}
+
 /** By resource. */
 export function reflectorsOf({
   nodes,

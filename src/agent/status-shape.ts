@@ -27,7 +27,7 @@ export const agentStatusShape = z.object({
   bridge: interfaceName,
   cniConfDir: z.string(),
   healthAddress: z.string(),
-  /** What keeps pods from being served; empty when ready. */
+  /** What keeps pods from being served as the cluster says; empty when ready. */
   missing: z.array(z.string()),
   /** What the log has said that is wrong with the network, and that still is. */
   problems: z.array(z.string()),

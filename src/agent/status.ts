@@ -3,7 +3,7 @@ import { type Cidr, formatCidr } from '../net/cidr.ts'
 import type { ObservedOffload } from '../overlay/checksum-offload.ts'
 import { idlePolicies } from '../policy/idle-policies.ts'
 import type { AgentConfig } from './config.ts'
-import { reflectorsOf, type Sources } from './sources.ts'
+import { notReady, reflectorsOf, type Sources } from './sources.ts'
 import type { AgentStatusText } from './status-shape.ts'
 
 interface StatusSources extends Sources {
@@ -28,8 +28,13 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
     bridge,
     cniConfDir,
     healthAddress,
-    missing: [...pass.missing],
-    problems: [...sources.lacking, ...pass.problems],
+    missing: [...notReady(sources)],
+    problems: [
+      ...sources.lacking,
+      ...pass.problems,
+      ...(policy?.problems ?? []),
+      ...(serviceProxy?.ruleProblems ?? []),
+    ],
     peers: pass.peers,
     passedAt: pass.passedAt,
     changedAt: pass.changedAt,

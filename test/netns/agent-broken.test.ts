@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { AgentMachine } from './agent-machine.ts'
+import { BrokenPrograms } from './broken-programs.ts'
 import { assertReaches } from './reaches.ts'
 import { describeKernel } from './scratch.ts'
 import { addServices } from './service-machine.ts'
@@ -16,9 +17,10 @@ const iptablesPrograms = ['nft', 'legacy'].flatMap((backend) =>
 describeKernel('an agent on a broken node', () => {
   let machine: AgentMachine
   let services = 0
-  let hidings = 0
+  let programs: BrokenPrograms
   beforeAll(async () => {
     machine = await AgentMachine.start()
+    programs = new BrokenPrograms(machine)
   })
   beforeEach(async () => await addServices(machine, 1, (services = 1)))
   afterEach(async () => {
@@ -30,9 +32,10 @@ describeKernel('an agent on a broken node', () => {
         await machine.api('DELETE', `${kind}${n}${kind.includes('slices') ? '-1' : ''}`)
     }
     await machine.killAgent()
+    await programs.mend()
     await machine.succeed('sh', [
       '-c',
-      'umount -l /usr/bin /usr/sbin /run/fairlead 2>/dev/null; rm -rf /run/hidden; for t in nat filter mangle; do iptables-nft -t $t -F; iptables-nft -t $t -X; done',
+      'umount -l /run/fairlead 2>/dev/null; rm -rf /run/hidden; for t in nat filter mangle; do iptables-nft -t $t -F; iptables-nft -t $t -X; done',
     ])
     await machine.succeed('sh', [
       '-c',
@@ -59,21 +62,6 @@ describeKernel('an agent on a broken node', () => {
     await addServices(machine, services + 1, services + 1)
     return ++services
   }
-
-  /** From now on these programs are not there, on all of the machine. */
-  async function hide(...names: readonly string[]): Promise<void> {
-    hidings++
-    await machine.succeed('sh', [
-      '-ec',
-      `
-for dir in /usr/bin /usr/sbin; do
-  up=/run/hidden/${hidings}$dir; mkdir -p $up/upper $up/work
-  for name in ${names.join(' ')}; do [ ! -e $dir/$name ] || mknod $up/upper/$name c 0 0; done
-  mount -t overlay overlay -o lowerdir=$dir,upperdir=$up/upper,workdir=$up/work $dir
-done`,
-    ])
-  }
-  const unhide = (): Promise<string> => machine.succeed('umount', ['-l', '/usr/bin', '/usr/sbin'])
 
   async function addPod(name: string): Promise<Awaited<ReturnType<AgentMachine['cni']>>> {
     await machine.addPodNamespace(name)
@@ -208,21 +196,21 @@ done`,
     machine.startAgent({ flags })
     await machine.ready()
     await assertServed(1)
-    await hide(...iptablesPrograms.filter((name) => name.endsWith('-restore')))
+    await programs.hide(...iptablesPrograms.filter((name) => name.endsWith('-restore')))
     const earlier = await addService()
     const missing = /^service rules could not be written, trying again: /
     await vi.waitFor(
       () => expect(said(missing)).toEqual([expect.stringMatching(/: iptables-nft-restore: not found$/)]),
       eventually,
     )
-    await unhide()
+    await programs.mend()
     await assertServed(earlier)
     await vi.waitFor(
       () =>
         expect(machine.log.filter(({ msg }) => msg.startsWith('no longer: service rules could not'))).toHaveLength(1),
       eventually,
     )
-    await hide(...iptablesPrograms)
+    await programs.hide(...iptablesPrograms)
     const service = await addService()
     await vi.waitFor(() => expect(said(missing)).toHaveLength(2), eventually)
     const failed = /^A pass over the network failed and is tried again: iptables-nft: not found$/
@@ -236,7 +224,7 @@ done`,
     const [before, told] = [await passes(), said(failed)]
     await vi.waitFor(async () => expect(await passes()).toBeGreaterThan(before + 3), eventually)
     expect([said(missing).length, said(failed)]).toEqual([2, told])
-    await unhide()
+    await programs.mend()
     await assertServed(service)
     await vi.waitFor(
       () =>
@@ -249,7 +237,7 @@ done`,
   })
 
   test('without conntrack Services go on, and it says what stays', async () => {
-    await hide('conntrack')
+    await programs.hide('conntrack')
     await machine.api('POST', '/api/v1/namespaces/default/services', {
       apiVersion: 'v1',
       kind: 'Service',
@@ -288,7 +276,7 @@ done`,
     machine.startAgent({ flags: [...flags, '--policy-start-seconds', '1'] })
     await machine.ready()
     expect(await addPod('p1')).toMatchObject({ code: 0 })
-    await hide('nft')
+    await programs.hide('nft')
     const policies = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
     await machine.api('POST', policies, {
       apiVersion: 'networking.k8s.io/v1',
@@ -309,7 +297,7 @@ done`,
     })
     await assertServed(await addService())
     expect(said(/^policy rules could not be written/)).toHaveLength(1)
-    await unhide()
+    await programs.mend()
     await vi.waitFor(
       async () => expect(await machine.cni('ADD', { containerId: 'p2', netns: 'p2' })).toMatchObject({ code: 0 }),
       eventually,
@@ -321,7 +309,7 @@ done`,
   })
 
   test('without ethtool it says that checksum offload stays on, and serves pods', async () => {
-    await hide('ethtool')
+    await programs.hide('ethtool')
     machine.startAgent({ flags: [...flags, '--checksum-offload', 'off'] })
     await machine.ready()
     const reason =
@@ -335,7 +323,7 @@ done`,
       eventually,
     )
     expect(said(reason)).toHaveLength(1)
-    await unhide()
+    await programs.mend()
     await vi.waitFor(
       async () =>
         expect(await machine.succeed('ethtool', ['-k', 'fairlead.1'])).toContain('tx-checksum-ip-generic: off'),
@@ -346,7 +334,7 @@ done`,
   test('without ip an agent that starts ends with one sentence, and one that runs refuses pods with it and goes on with Services', async () => {
     machine.startAgent({ flags })
     await machine.ready()
-    await hide('ip')
+    await programs.hide('ip')
     await assertServed(await addService())
     await machine.succeed('mkdir', ['-p', '/run/netns'])
     await machine.succeed('sh', ['-c', 'touch /run/netns/p1 && unshare --net=/run/netns/p1 true'])
@@ -359,7 +347,7 @@ done`,
     await machine.killAgent()
     machine.startAgent({ flags })
     await expect(machine.ready()).rejects.toThrow(/fairlead: ip.*not found/)
-    await unhide()
+    await programs.mend()
     machine.startAgent({ flags })
     await machine.ready()
     expect(await machine.cni('ADD', { containerId: 'p1', netns: 'p1' })).toMatchObject({ code: 0 })
