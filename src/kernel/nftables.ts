@@ -2,7 +2,7 @@
 // start, so a text is in force all at once or not at all.
 //
 // Before it carries out a text, nft reads every table of the node, and an old nft crashes on what a newer one has
-// written there (docs/adr/0027). So it runs with nft-view.so, which shows it one table only.
+// written there (docs/adr/0030). So it runs with nft-view.so, which shows it one table only.
 import { join } from 'node:path'
 import { CommandError } from './command-error.ts'
 import { ourNftTable } from './kernel.ts'

@@ -14,7 +14,7 @@ export interface TableSet {
   readonly kind: 'set' | 'map'
   /**
    * Key, flags and comment, as nft takes them; under one name always the same. The key is a `typeof`: nft 1.1 stores a
-   * `type` with the set in a form on which nft 1.0.6 crashes, in whatever table of the node it stands (docs/adr/0027).
+   * `type` with the set in a form on which nft 1.0.6 crashes, in whatever table of the node it stands (docs/adr/0030).
    */
   readonly declaration: string
   /** Element -> the verdict that a map has for it, '' in a set. The very same object until one of them changes. */
