@@ -3,13 +3,13 @@
 import { isDeepStrictEqual } from 'node:util'
 import { execa } from 'execa'
 import type { Logger } from 'pino'
-import type { Announcements } from './controllers/load-balancer-routes.ts'
+import type { LoadBalancerRoutes } from './controllers/load-balancer-routes.ts'
 import { type Lab, namespaceOf } from './layout.ts'
 
 export class RouteAnnouncer {
   readonly #lab: Lab
   readonly #log: Pick<Logger, 'debug'>
-  #announced: Announcements = new Map()
+  #announced: LoadBalancerRoutes = new Map()
 
   constructor(lab: Lab, log: Pick<Logger, 'debug'>) {
     this.#lab = lab
@@ -20,7 +20,7 @@ export class RouteAnnouncer {
    * Makes the outside client's routes these.
    * @throws {Error} when it could not; the next call tries all of it again.
    */
-  async announce(routes: Announcements): Promise<void> {
+  async announce(routes: LoadBalancerRoutes): Promise<void> {
     if (isDeepStrictEqual(routes, this.#announced)) return
     const lines = routeChanges(this.#announced, routes)
     if (lines.length > 0) {
@@ -38,7 +38,7 @@ export class RouteAnnouncer {
 }
 
 /** Lines for `ip -batch`; flush, unlike del, takes a route that is not there for gone. */
-export function routeChanges(before: Announcements, after: Announcements): string[] {
+export function routeChanges(before: LoadBalancerRoutes, after: LoadBalancerRoutes): string[] {
   const gone = [...before.keys()].filter(
     (address) => (before.get(address)?.length ?? 0) > 0 && (after.get(address)?.length ?? 0) === 0,
   )

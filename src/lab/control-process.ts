@@ -28,7 +28,7 @@ export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<vo
   await runControllers({
     api,
     clusterCidr: cluster.podCidr,
-    endNamespaces: isReal,
+    runNamespaceController: isReal,
     loadBalancerPool,
     announce: (routes) => announcer.announce(routes),
     log,

@@ -35,7 +35,7 @@ export function podView(name: string, fields: Partial<PodView> = {}): PodView {
     readySince: 0,
     deleted: false,
     finished: false,
-    unscheduledBecause: '',
+    unschedulableReason: '',
     ...fields,
   }
 }

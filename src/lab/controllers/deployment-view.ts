@@ -1,4 +1,4 @@
-// What the deployments controller keeps of a Deployment.
+// The part of a Deployment that the deployment controller keeps.
 import { createHash } from 'node:crypto'
 import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
@@ -10,14 +10,14 @@ export interface DeploymentView {
   readonly generation: number
   readonly deleted: boolean
   readonly replicas: number
-  /** Old pods go before new ones come. */
+  /** Strategy Recreate: all old pods must be gone before new ones are created. */
   readonly recreate: boolean
-  /** How many pods a rolling update may have above `replicas`. */
+  /** The number of pods that a rolling update may have above `replicas`. */
   readonly maxSurge: number
-  /** How many pods a rolling update may have unready below `replicas`; never zero together with maxSurge. */
+  /** The number of unready pods that a rolling update may have; never zero together with maxSurge. */
   readonly maxUnavailable: number
   readonly template: PodTemplate
-  /** Tells pods of this template from those of others: label pod-template-hash. */
+  /** The value of the label pod-template-hash, which identifies pods of this template. */
   readonly templateHash: string
   readonly status: DeploymentStatus
 }
@@ -104,11 +104,11 @@ export function projectDeployment(raw: unknown): readonly [key: string, deployme
   return [keyOf({ metadata: { name, namespace } }), Object.freeze(view)]
 }
 
-function sharesOf(text: number | string, replicas: number, round: (value: number) => number): number {
-  return typeof text === 'number' ? text : round((Number.parseInt(text, 10) * replicas) / 100)
+function sharesOf(value: number | string, replicas: number, round: (value: number) => number): number {
+  return typeof value === 'number' ? value : round((Number.parseInt(value, 10) * replicas) / 100)
 }
 
-/** Ten characters that make no words, the same for the same template whatever the order of its fields. */
+/** Hashes a value to ten characters that form no words. The order of fields does not matter. */
 export function hashOf(value: unknown): string {
   const alphabet = 'bcdfghjklmnpqrstvwxz2456789'
   const digest = createHash('sha256')

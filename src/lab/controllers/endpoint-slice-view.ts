@@ -1,5 +1,5 @@
-// An EndpointSlice as the controller that keeps it has it: all that it writes, so that it can tell whether there is
-// anything to write.
+// The part of an EndpointSlice that the endpoint slice controller keeps: everything that it writes, so that it can tell
+// whether a write is needed.
 import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
@@ -29,7 +29,7 @@ export interface SliceView {
   readonly name: string
   readonly resourceVersion: string
   readonly labels: Readonly<Record<string, string>>
-  /** Of the Service that owns it; '' where none does. */
+  /** The uid of the Service that owns the slice; '' when none does. */
   readonly serviceUid: string
   readonly addressType: string
   readonly ports: readonly SlicePort[]
@@ -38,7 +38,7 @@ export interface SliceView {
 
 export const managedByLabel = 'endpointslice.kubernetes.io/managed-by'
 export const serviceNameLabel = 'kubernetes.io/service-name'
-/** As the real controller calls itself: what it left is ours to go on with, and the other way round. */
+/** The name of the real controller, so that a real control plane and the lab take over each other's slices. */
 export const manager = 'endpointslice-controller.k8s.io'
 export const triggerTimeAnnotation = 'endpoints.kubernetes.io/last-change-trigger-time'
 

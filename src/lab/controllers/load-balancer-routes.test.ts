@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { routeChanges } from '../announce.ts'
 import type { SliceView } from './endpoint-slice-view.ts'
-import { announcements } from './load-balancer-routes.ts'
+import { loadBalancerRoutes } from './load-balancer-routes.ts'
 import { nodeView, serviceView } from '../../../test/support/controller-views.ts'
 
 const nodes = new Map(
@@ -28,23 +28,26 @@ const slice = (conditions: { ready: boolean }): SliceView => ({
     },
   ],
 })
-const routes = (said: Parameters<typeof serviceView>[1], ready = true) =>
-  announcements(
+const routes = (fields: Parameters<typeof serviceView>[1], ready = true) =>
+  loadBalancerRoutes(
     new Map([
-      ['default/web', serviceView('web', { type: 'LoadBalancer', loadBalancerAddresses: ['192.168.0.200'], ...said })],
+      [
+        'default/web',
+        serviceView('web', { type: 'LoadBalancer', loadBalancerAddresses: ['192.168.0.200'], ...fields }),
+      ],
     ]),
     nodes,
     new Map([['default/web-1', slice({ ready })]]),
   )
 
-test('every ready node announces an address, and with policy Local every one that has a ready endpoint', () => {
+test('announces an address by every ready node, and with policy Local by those with a ready endpoint', () => {
   expect(routes({})).toEqual(new Map([['192.168.0.200', ['10.0.0.1', '10.0.0.2']]]))
   expect(routes({ externalLocal: true })).toEqual(new Map([['192.168.0.200', ['10.0.0.2']]]))
   expect(routes({ externalLocal: true }, false)).toEqual(new Map([['192.168.0.200', []]]))
   expect(routes({ type: 'NodePort' })).toEqual(new Map())
 })
 
-test('only routes that differ are written, and one that nobody announces any more goes', () => {
+test('writes only changed routes, and removes those that no node announces', () => {
   const before = new Map([
     ['a', ['1']],
     ['b', ['1', '2']],

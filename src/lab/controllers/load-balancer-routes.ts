@@ -1,18 +1,18 @@
-// Through which nodes the world reaches a load balancer's address, as a speaker of BGP would announce it (MetalLB):
-// through every ready node; with externalTrafficPolicy Local only through those that have a ready endpoint, which is
-// what the health check node port tells a cloud's load balancer.
+// Chooses the nodes that announce a load balancer address, like a BGP speaker (MetalLB): every ready node. With
+// externalTrafficPolicy Local only nodes with a ready endpoint announce it, which cloud load balancers find out by the
+// health check node port.
 import { type SliceView, serviceNameLabel } from './endpoint-slice-view.ts'
 import type { NodeView } from './node-view.ts'
 import type { ServiceView } from './service-view.ts'
 
-/** Addresses of nodes in order, by the address that they announce. */
-export type Announcements = ReadonlyMap<string, readonly string[]>
+/** The sorted addresses of the nodes that announce a load balancer address, by that address. */
+export type LoadBalancerRoutes = ReadonlyMap<string, readonly string[]>
 
-export function announcements(
+export function loadBalancerRoutes(
   services: ReadonlyMap<string, ServiceView>,
   nodes: ReadonlyMap<string, NodeView>,
   slices: ReadonlyMap<string, SliceView>,
-): Announcements {
+): LoadBalancerRoutes {
   const slicesOf = Map.groupBy(slices.values(), ({ namespace, labels }) => `${namespace}/${labels[serviceNameLabel]}`)
   const ready = [...nodes.values()]
     .filter((node) => node.ready && node.address !== '')
@@ -22,13 +22,13 @@ export function announcements(
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
   return new Map(
     balanced.flatMap(([key, { loadBalancerAddresses, externalLocal }]) => {
-      const having = new Set(
+      const withEndpoint = new Set(
         (slicesOf.get(key) ?? []).flatMap(({ endpoints }) =>
           endpoints.filter(({ conditions }) => conditions.ready).map(({ nodeName }) => nodeName),
         ),
       )
-      const through = ready.filter(({ name }) => !externalLocal || having.has(name)).map(({ address }) => address)
-      return loadBalancerAddresses.map((address) => [address, through] as const)
+      const chosen = ready.filter(({ name }) => !externalLocal || withEndpoint.has(name)).map(({ address }) => address)
+      return loadBalancerAddresses.map((address) => [address, chosen] as const)
     }),
   )
 }

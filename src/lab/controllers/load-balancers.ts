@@ -1,6 +1,6 @@
-// Gives Services of type LoadBalancer an address from a pool, as a cloud or MetalLB would, and takes it back.
+// Assigns an address from a pool to each Service of type LoadBalancer, like a cloud or MetalLB, and takes it back.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
-import { attempt, type ControllerLog } from './attempt.ts'
+import { tryWrite, type ControllerLog } from './try-write.ts'
 import { servicePath, type ServiceView } from './service-view.ts'
 
 export interface LoadBalancersSettings {
@@ -11,50 +11,51 @@ export interface LoadBalancersSettings {
 
 export class LoadBalancers {
   readonly #settings: LoadBalancersSettings
-  /** Addresses given that the snapshot may not show yet, by the Service's uid. */
-  readonly #given = new Map<string, string>()
-  /** Services that were told that the pool is empty: not again at every pass. */
-  readonly #refused = new Set<string>()
+  /** Assigned addresses by the Service's uid. The snapshot may not show them yet. */
+  readonly #assigned = new Map<string, string>()
+  /** Services without an address because the pool is empty. Each is logged once. */
+  readonly #exhausted = new Set<string>()
 
   constructor(settings: LoadBalancersSettings) {
     this.#settings = settings
   }
 
-  async pass(services: ReadonlyMap<string, ServiceView>): Promise<void> {
+  async reconcile(services: ReadonlyMap<string, ServiceView>): Promise<void> {
     const wanting = new Map([...services.values()].filter(isOurs).map((service) => [service.uid, service]))
-    for (const uid of this.#given.keys()) if (!wanting.has(uid)) this.#given.delete(uid)
-    for (const uid of this.#refused) if (!wanting.has(uid)) this.#refused.delete(uid)
+    for (const uid of this.#assigned.keys()) if (!wanting.has(uid)) this.#assigned.delete(uid)
+    for (const uid of this.#exhausted) if (!wanting.has(uid)) this.#exhausted.delete(uid)
     for (const service of services.values())
-      if (service.type !== 'LoadBalancer' && service.loadBalancerAddresses.length > 0) await this.#report(service, [])
+      if (service.type !== 'LoadBalancer' && service.loadBalancerAddresses.length > 0)
+        await this.#patchStatus(service, [])
     const held = new Set([
-      ...this.#given.values(),
+      ...this.#assigned.values(),
       ...[...wanting.values()].flatMap(({ loadBalancerAddresses }) => loadBalancerAddresses),
     ])
     for (const service of [...wanting.values()].toSorted(oldestFirst)) {
-      if (service.loadBalancerAddresses.length === 0 && !this.#given.has(service.uid)) await this.#give(service, held)
+      if (service.loadBalancerAddresses.length === 0 && !this.#assigned.has(service.uid))
+        await this.#assign(service, held)
     }
   }
 
-  async #give(service: ServiceView, held: Set<string>): Promise<void> {
+  async #assign(service: ServiceView, held: Set<string>): Promise<void> {
     const { pool, log } = this.#settings
     const address = pool.find((candidate) => !held.has(candidate))
     if (address === undefined) {
-      if (!this.#refused.has(service.uid))
-        log.warn(
-          `Service ${service.namespace}/${service.name} gets no load balancer address: all ${pool.length} are in use`,
-        )
-      this.#refused.add(service.uid)
+      if (!this.#exhausted.has(service.uid))
+        log.warn({ service: `${service.namespace}/${service.name}`, pool: pool.length }, 'load balancer pool exhausted')
+      this.#exhausted.add(service.uid)
       return
     }
     held.add(address)
-    if (await this.#report(service, [{ ip: address, ipMode: 'VIP' }])) this.#given.set(service.uid, address)
+    if (await this.#patchStatus(service, [{ ip: address, ipMode: 'VIP' }])) this.#assigned.set(service.uid, address)
   }
 
-  async #report(service: ServiceView, ingress: readonly object[]): Promise<boolean> {
+  async #patchStatus(service: ServiceView, ingress: readonly object[]): Promise<boolean> {
     const { api, log } = this.#settings
     const body = { metadata: { uid: service.uid }, status: { loadBalancer: { ingress } } }
-    const what = `load balancer addresses of Service ${service.namespace}/${service.name}: ${ingress.length === 0 ? 'none' : JSON.stringify(ingress)}`
-    return await attempt(log, what, () =>
+    const list = ingress.length === 0 ? 'none' : JSON.stringify(ingress)
+    const what = `set load balancer addresses of Service ${service.namespace}/${service.name}: ${list}`
+    return await tryWrite(log, what, () =>
       api.request('PATCH', `${servicePath(service)}/status`, { body, contentType: 'application/merge-patch+json' }),
     )
   }

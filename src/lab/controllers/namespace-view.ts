@@ -1,4 +1,4 @@
-// What the namespace controller keeps of a Namespace.
+// The part of a Namespace that the namespace controller keeps.
 import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 

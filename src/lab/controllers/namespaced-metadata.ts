@@ -1,4 +1,4 @@
-// The metadata that controllers read of any object in a namespace.
+// The metadata that controllers read of any namespaced object.
 import * as z from 'zod'
 
 export const namespacedMetadata = z.object({

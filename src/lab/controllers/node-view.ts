@@ -1,4 +1,4 @@
-// What the controllers keep of a Node.
+// The part of a Node that the controllers keep.
 import * as z from 'zod'
 import { keyOf } from '../../cluster/kube-object.ts'
 
@@ -6,15 +6,15 @@ export interface NodeView {
   readonly name: string
   readonly uid: string
   readonly labels: Readonly<Record<string, string>>
-  /** InternalIP, as text; '' until its kubelet has reported. */
+  /** The InternalIP as text; '' until the kubelet has reported it. */
   readonly address: string
   /** Condition Ready is True. */
   readonly ready: boolean
-  /** Cordoned: nothing new goes there. */
+  /** Cordoned: no new pods. */
   readonly unschedulable: boolean
-  /** How many pods it takes; 110 where it does not say. */
+  /** The number of pods that the node takes; by default 110. */
   readonly podCapacity: number
-  /** As text: one may be outside the cluster's range, or no CIDR at all. */
+  /** As text, because a value may be outside the cluster CIDR or invalid. */
   readonly podCidrs: readonly string[]
 }
 

@@ -4,7 +4,7 @@ import { nodeView, podView } from '../../../test/support/controller-views.ts'
 
 const owner = { kind: 'Deployment', uid: 'web' }
 
-test('pods of one owner spread before anything else is evened out', () => {
+test('spreads pods of one owner before it evens out the number of pods', () => {
   const crowd = Array.from({ length: 5 }, (_, i) => ({ pod: podView(`other-${i}`), node: 'node2' }))
   const placements = new Placements(
     [nodeView('node1'), nodeView('node2')],
@@ -14,7 +14,7 @@ test('pods of one owner spread before anything else is evened out', () => {
   expect(placements.place(podView('lonely'))).toEqual({ node: 'node1' })
 })
 
-test('what is placed counts at once', () => {
+test('counts a placed pod at once', () => {
   const placements = new Placements(
     ['node1', 'node2', 'node3'].map((name) => nodeView(name)),
     [],
@@ -23,7 +23,7 @@ test('what is placed counts at once', () => {
   expect(chosen).toEqual(['node1', 'node2', 'node3', 'node1', 'node2', 'node3'].map((node) => ({ node })))
 })
 
-test('a node must be ready, open, chosen by the selector and have room', () => {
+test('requires a node that is ready, schedulable, selected and not full', () => {
   const labels = { disk: 'ssd' }
   const nodes = [
     nodeView('down', { ready: false, labels }),
@@ -33,8 +33,9 @@ test('a node must be ready, open, chosen by the selector and have room', () => {
   ]
   const pod = podView('p', { nodeSelector: labels })
   expect(new Placements(nodes, []).place(pod)).toEqual({
-    because:
-      "0/4 nodes are available: 1 node(s) were unschedulable, 1 node(s) were not ready, 1 Too many pods, 1 node(s) didn't match Pod's node affinity/selector.",
+    reason:
+      '0/4 nodes are available: 1 node(s) were unschedulable, 1 node(s) were not ready, ' +
+      "1 Too many pods, 1 node(s) didn't match Pod's node affinity/selector.",
   })
   expect(new Placements([...nodes, nodeView('good', { labels })], []).place(pod)).toEqual({ node: 'good' })
 })

@@ -1,9 +1,9 @@
-// Where a pod goes: pure. Nodes that fit, then the one with the fewest pods of the same owner, then with the fewest
-// pods at all.
+// Chooses nodes for pods: of the nodes that fit, the one with the fewest pods of the same owner, then the one with the
+// fewest pods. Pure.
 import type { NodeView } from './node-view.ts'
 import type { PodView } from './pod-view.ts'
 
-export type Placement = { readonly node: string } | { readonly because: string }
+export type Placement = { readonly node: string } | { readonly reason: string }
 
 export class Placements {
   readonly #nodes: readonly NodeView[]
@@ -16,7 +16,10 @@ export class Placements {
     for (const { pod, node } of bound) this.#put(pod, node)
   }
 
-  /** Chooses a node and counts the pod there from now on; or says why none fits, as the scheduler words it. */
+  /**
+   * Chooses a node and counts the pod there from now on.
+   * @returns the node, or the reason why no node fits, in the real scheduler's words.
+   */
   place(pod: PodView): Placement {
     const reasons = new Map<string, number>()
     let best: { node: NodeView; siblings: number; pods: number } | undefined
@@ -35,10 +38,10 @@ export class Placements {
       )
         best = candidate
     }
-    if (best === undefined)
-      return {
-        because: `0/${this.#nodes.length} nodes are available${[...reasons].map(([reason, count], i) => `${i === 0 ? ': ' : ', '}${count} ${reason}`).join('')}.`,
-      }
+    if (best === undefined) {
+      const list = [...reasons].map(([reason, count]) => `${count} ${reason}`).join(', ')
+      return { reason: `0/${this.#nodes.length} nodes are available${list === '' ? '' : `: ${list}`}.` }
+    }
     this.#put(pod, best.node.name)
     return { node: best.node.name }
   }
@@ -62,7 +65,7 @@ export class Placements {
   }
 }
 
-/** Pods of one owner; a pod without one has none. */
+/** Whether two pods have the same owner. */
 function areSiblings(a: PodView, b: PodView): boolean {
   return a.owner !== undefined && a.owner.uid === b.owner?.uid
 }

@@ -1,4 +1,4 @@
-// What the controllers keep of a Pod.
+// The part of a Pod that the controllers keep.
 import * as z from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
 import type { EventSubject } from '../event-recorder.ts'
@@ -11,26 +11,26 @@ export interface PodView {
   /** ms since the epoch. */
   readonly createdAt: number
   readonly labels: Readonly<Record<string, string>>
-  /** The owner that controls it. */
+  /** The controlling owner. */
   readonly owner: { readonly kind: string; readonly uid: string } | undefined
   /** '' until it is bound. */
   readonly nodeName: string
   readonly nodeSelector: Readonly<Record<string, string>>
   readonly schedulerName: string
-  /** status.podIPs, as text; empty until its kubelet has reported. */
+  /** status.podIPs as text; empty until the kubelet has reported them. */
   readonly addresses: readonly string[]
-  /** All ports of its containers. */
+  /** The ports of all containers. */
   readonly ports: readonly ContainerPort[]
   /** Condition Ready is True. */
   readonly ready: boolean
-  /** When its condition Ready changed last: ms since the epoch, 0 while there is none. */
+  /** The last transition of the condition Ready, in ms since the epoch; 0 without the condition. */
   readonly readySince: number
   /** Marked for deletion. */
   readonly deleted: boolean
-  /** Phase Succeeded or Failed: it will not run again. */
+  /** Phase Succeeded or Failed: it does not run again. */
   readonly finished: boolean
-  /** Why it has no node, as it stands in its condition PodScheduled. */
-  readonly unscheduledBecause: string
+  /** The message of the condition PodScheduled while it is False; '' otherwise. */
+  readonly unschedulableReason: string
 }
 
 export interface ContainerPort {
@@ -97,17 +97,17 @@ export function projectPod(raw: unknown): readonly [key: string, pod: PodView] {
     readySince: Date.parse(status.conditions.find(({ type }) => type === 'Ready')?.lastTransitionTime ?? '') || 0,
     deleted: metadata.deletionTimestamp !== undefined,
     finished: status.phase === 'Succeeded' || status.phase === 'Failed',
-    unscheduledBecause: condition('PodScheduled', 'False')?.message ?? '',
+    unschedulableReason: condition('PodScheduled', 'False')?.message ?? '',
   }
   return [keyOf({ metadata: { name: view.name, namespace: view.namespace } }), Object.freeze(view)]
 }
 
-/** The pod as an event names it. */
+/** Returns the reference to the pod in an Event. */
 export function podSubject({ namespace, name, uid }: PodView): EventSubject {
   return { apiVersion: 'v1', kind: 'Pod', namespace, name, uid }
 }
 
-/** "/api/v1/namespaces/NS/pods/NAME" */
+/** Returns "/api/v1/namespaces/NS/pods/NAME". */
 export function podPath({ namespace, name }: Pick<PodView, 'namespace' | 'name'>): string {
   return `/api/v1/namespaces/${namespace}/pods/${name}`
 }

@@ -5,11 +5,11 @@ import type { PodView } from './pod-view.ts'
 import { nextStep, templateHashLabel } from './rollout.ts'
 import { deploymentView, podView } from '../../../test/support/controller-views.ts'
 
-const podOf = (name: string, hash: string, said: Partial<PodView> = {}): PodView =>
-  podView(name, { labels: { [templateHashLabel]: hash }, ready: true, nodeName: 'node1', ...said })
+const podOf = (name: string, hash: string, fields: Partial<PodView> = {}): PodView =>
+  podView(name, { labels: { [templateHashLabel]: hash }, ready: true, nodeName: 'node1', ...fields })
 const namesOf = (pods: Iterable<{ name: string }>): Set<string> => new Set([...pods].map(({ name }) => name))
 
-/** What the API server, the kubelets and the next snapshot make of a step. */
+/** Returns the pods after a step, as the API server and the kubelets carry it out. */
 function carryOut(deployment: DeploymentView, pods: readonly PodView[]): PodView[] {
   const { create, remove } = nextStep(deployment, pods, namesOf(pods))
   return [
@@ -18,19 +18,19 @@ function carryOut(deployment: DeploymentView, pods: readonly PodView[]): PodView
   ]
 }
 
-test('missing pods are created, the same ones when the snapshot is behind', () => {
+test('creates missing pods, with the same names on an outdated snapshot', () => {
   const deployment = deploymentView()
   const { create } = nextStep(deployment, [], new Set())
   expect(new Set(create).size).toBe(3)
   expect(nextStep(deployment, [], new Set()).create).toEqual(create)
-  // One of them is on its way out: its name is not free yet.
+  // A pod that is being deleted still has its name.
   const pods = create.map((name) => podOf(name, 'new'))
   const leaving = pods.map((pod, i) => ({ ...pod, deleted: i === 0 }))
   const [replacement] = nextStep(deployment, leaving, namesOf(leaving)).create
   expect(create).not.toContain(replacement)
 })
 
-test('of too many pods the least useful go', () => {
+test('removes the least useful of surplus pods', () => {
   const pods = [
     podOf('a', 'new', { nodeName: 'node2' }),
     podOf('b', 'new'),
@@ -41,12 +41,12 @@ test('of too many pods the least useful go', () => {
   expect(remove.map(({ name }) => name)).toEqual(['waiting', 'b'])
 })
 
-test('a finished pod is replaced', () => {
+test('replaces a finished pod', () => {
   const pods = [podOf('a', 'new', { finished: true })]
   expect(nextStep(deploymentView({ replicas: 1 }), pods, namesOf(pods)).create).toHaveLength(1)
 })
 
-test('a rolling update keeps to its limits at every step and ends with new pods alone', () => {
+test('keeps to the limits of a rolling update at every step, and ends with new pods only', () => {
   const numbers = fc.record({
     replicas: fc.integer({ min: 0, max: 8 }),
     maxSurge: fc.integer({ min: 0, max: 3 }),
@@ -75,7 +75,7 @@ test('a rolling update keeps to its limits at every step and ends with new pods 
   )
 })
 
-test('Recreate waits until the last old pod is gone', () => {
+test('waits until the last old pod is gone (Recreate)', () => {
   const deployment = deploymentView({ recreate: true })
   const old = [podOf('a', 'old'), podOf('b', 'old')]
   expect(nextStep(deployment, old, namesOf(old))).toMatchObject({ create: [], remove: old })
@@ -84,7 +84,7 @@ test('Recreate waits until the last old pod is gone', () => {
   expect(nextStep(deployment, [], new Set()).create).toHaveLength(3)
 })
 
-test('the status counts what is there', () => {
+test('counts pods in the status', () => {
   const pods = [
     podOf('a', 'new'),
     podOf('b', 'new', { ready: false }),

@@ -1,18 +1,22 @@
-// How a Deployment's pods come to what it says: pure, one step at a time. Each step is right by itself, so the next one
-// starts from whatever is there then.
+// Computes the next step of a Deployment's rollout. Pure. Every step is valid on its own, so the next one can start
+// from any state.
 import { type DeploymentStatus, type DeploymentView, hashOf } from './deployment-view.ts'
 import type { PodView } from './pod-view.ts'
 
 export const templateHashLabel = 'pod-template-hash'
 
 export interface RolloutStep {
-  /** Names of the pods to create from the present template. */
+  /** Names of the pods to create from the current template. */
   readonly create: readonly string[]
   readonly remove: readonly PodView[]
   readonly status: DeploymentStatus
 }
 
-/** @param pods all that the Deployment owns. @param taken names of pods in its namespace. */
+/**
+ * Computes a step.
+ * @param pods all pods that the Deployment owns.
+ * @param taken names of all pods in its namespace.
+ */
 export function nextStep(
   deployment: DeploymentView,
   pods: readonly PodView[],
@@ -22,10 +26,10 @@ export function nextStep(
   const active = pods.filter((pod) => !pod.deleted && !pod.finished)
   const current = active.filter((pod) => pod.labels[templateHashLabel] === templateHash)
   const old = active.filter((pod) => pod.labels[templateHashLabel] !== templateHash)
-  const oldStillThere = pods.some((pod) => pod.labels[templateHashLabel] !== templateHash && !pod.finished)
+  const oldRemain = pods.some((pod) => pod.labels[templateHashLabel] !== templateHash && !pod.finished)
 
   const room = recreate
-    ? (oldStillThere ? 0 : replicas) - current.length
+    ? (oldRemain ? 0 : replicas) - current.length
     : replicas + (old.length > 0 ? maxSurge : 0) - active.length
   const missing = Math.max(0, Math.min(replicas - current.length, room))
   const surplus = leastUsefulFirst(current).slice(0, Math.max(0, current.length - replicas))
@@ -37,13 +41,13 @@ export function nextStep(
   }
 }
 
-/** Old pods that can go: the unready ones serve nobody, ready ones beyond the number still needed. */
+/** Returns the old pods that can go: unready ones, and ready ones beyond the number that is needed. */
 function outdated(old: readonly PodView[], needed: number): PodView[] {
   const ready = leastUsefulFirst(old.filter((pod) => pod.ready))
   return [...old.filter((pod) => !pod.ready), ...ready.slice(0, Math.max(0, ready.length - Math.max(0, needed)))]
 }
 
-/** Without a node, then unready, then on the node with the most of them, then the youngest. */
+/** Sorts pods: unscheduled, then unready, then on the node with the most pods, then the youngest. */
 function leastUsefulFirst(pods: readonly PodView[]): PodView[] {
   const perNode = new Map<string, number>()
   for (const { nodeName } of pods) perNode.set(nodeName, (perNode.get(nodeName) ?? 0) + 1)
@@ -62,8 +66,8 @@ function rank({ nodeName, ready }: PodView): number {
 }
 
 /**
- * The names follow from what is there, so that a step repeated on a snapshot that is behind asks for pods that exist
- * already, which the API server refuses; random names would make pods twice.
+ * Derives names from the existing ones. A step repeated on an outdated snapshot then chooses the names of pods that
+ * exist already, which the API server rejects; with random names it would create pods twice.
  */
 function freeNames({ name, uid, templateHash }: DeploymentView, count: number, taken: ReadonlySet<string>): string[] {
   const names: string[] = []

@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { type TestApiServer, startTestApiServer } from '../../../test/support/lab-api-server.ts'
-import type { Announcements } from './load-balancer-routes.ts'
+import type { LoadBalancerRoutes } from './load-balancer-routes.ts'
 import { runControllers } from './run-controllers.ts'
 
 interface Pod {
@@ -25,15 +25,15 @@ const mergePatch = 'application/merge-patch+json'
 let server: TestApiServer
 let stop: AbortController
 let controllers: Promise<void>
-let announced: Announcements = new Map()
+let announced: LoadBalancerRoutes = new Map()
 beforeAll(async () => {
   server = await startTestApiServer()
   stop = new AbortController()
-  const announce = (routes: Announcements) => Promise.resolve(void (announced = routes))
+  const announce = (routes: LoadBalancerRoutes) => Promise.resolve(void (announced = routes))
   controllers = runControllers({
     api: server.as('controllers'),
     clusterCidr: '172.30.0.0/16',
-    endNamespaces: false,
+    runNamespaceController: false,
     loadBalancerPool: ['192.168.0.200'],
     announce,
     log: pino({ level: 'silent' }),
@@ -67,7 +67,7 @@ async function nodesOf(app: string): Promise<string> {
     .join(' ')
 }
 
-/** Any address will do, but each pod needs one of its own. */
+/** Returns an address for a pod; each pod gets its own. */
 const addresses = new Map<string, string>()
 function addressOf(name: string): string {
   const known = addresses.get(name) ?? `172.30.9.${addresses.size + 1}`
@@ -75,7 +75,7 @@ function addressOf(name: string): string {
   return known
 }
 
-/** What a kubelet does for every pod it finds: running, or gone when it is told to stop. */
+/** Acts as the kubelets: reports every pod as running, and deletes those that are marked for deletion. */
 async function actAsKubelets(): Promise<void> {
   const { items } = await server.api.request<{ items: Pod[] }>('GET', podsPath)
   for (const { metadata, spec } of items) {
@@ -122,7 +122,7 @@ function deployment(name: string, replicas: number, image = 'one'): object {
   }
 }
 
-test('every node gets a block of its own, also one that comes back under its old name', async () => {
+test('assigns each node its own block, even a new node with an old name', async () => {
   const blockOf = async (node: string) =>
     (await server.api.request<{ spec: { podCIDR?: string; podCIDRs?: string[] } }>('GET', `/api/v1/nodes/${node}`)).spec
   await eventually(async () => {
@@ -137,7 +137,7 @@ test('every node gets a block of its own, also one that comes back under its old
   await server.api.request('DELETE', '/api/v1/nodes/n3')
 })
 
-test('a Deployment becomes pods, spread over the nodes, and its status says so', async () => {
+test('creates the pods of a Deployment, spread over the nodes, and reports its status', async () => {
   await server.api.request('POST', deploymentsPath, { body: deployment('web', 4) })
   await eventually(async () => {
     const pods = await podsOf('web')
@@ -152,7 +152,7 @@ test('a Deployment becomes pods, spread over the nodes, and its status says so',
   })
 })
 
-test('it follows its scale, its template and its end', async () => {
+test('follows changes of scale and template, and the deletion of a Deployment', async () => {
   await server.api.request('POST', deploymentsPath, { body: deployment('shop', 3) })
   await eventually(async () => expect(await podsOf('shop')).toHaveLength(3))
   await server.api.request('PATCH', `${deploymentsPath}/shop/scale`, {
@@ -171,7 +171,7 @@ test('it follows its scale, its template and its end', async () => {
   await eventually(async () => expect(await podsOf('shop')).toEqual([]))
 })
 
-test('a pod that fits nowhere is told why, and goes where it can as soon as it can', async () => {
+test('explains why a pod fits no node, and binds it as soon as one fits', async () => {
   await server.api.request('POST', podsPath, {
     body: {
       metadata: { name: 'picky', labels: { app: 'picky' } },
@@ -194,7 +194,7 @@ test('a pod that fits nowhere is told why, and goes where it can as soon as it c
   await eventually(async () => expect((await podsOf('picky'))[0]?.spec.nodeName).toBe('n2'))
 })
 
-test('a Deployment that cannot have its pods holds up no other', async () => {
+test('reconciles other Deployments when one fails', async () => {
   const blocked = deployment('blocked', 1) as { spec: { template: { metadata: object } } }
   blocked.spec.template.metadata = { labels: { app: 'blocked', bad: 'not a label!' } }
   await server.api.request('POST', deploymentsPath, { body: blocked })
@@ -203,7 +203,7 @@ test('a Deployment that cannot have its pods holds up no other', async () => {
   expect(await podsOf('blocked')).toEqual([])
 })
 
-test('pods of a node that has gone go too, and their Deployment has others elsewhere', async () => {
+test('deletes the pods of a deleted node, and replaces them elsewhere', async () => {
   await joinNode('leaving')
   await server.api.request('POST', deploymentsPath, { body: deployment('moved', 3) })
   await eventually(async () => expect(await nodesOf('moved')).toBe('leaving n1 n2'))
@@ -229,7 +229,7 @@ async function slicesOf(service: string): Promise<Slice[]> {
   ).items
 }
 
-test('a Service has the pods that its selector finds as endpoints, until it goes', async () => {
+test('keeps the endpoints of a Service until it is deleted', async () => {
   await server.api.request('POST', deploymentsPath, { body: deployment('api', 2) })
   await server.api.request('POST', servicesPath, {
     body: { metadata: { name: 'api' }, spec: { selector: { app: 'api' }, ports: [{ port: 80, targetPort: 8080 }] } },
@@ -261,7 +261,7 @@ test('a Service has the pods that its selector finds as endpoints, until it goes
   await eventually(async () => expect(await slicesOf('api')).toEqual([]))
 })
 
-test('slices that someone else keeps are left alone', async () => {
+test('leaves slices of other managers alone', async () => {
   const slice = {
     metadata: { name: 'database-1', labels: { 'kubernetes.io/service-name': 'database' } },
     addressType: 'IPv4',
@@ -280,7 +280,7 @@ test('slices that someone else keeps are left alone', async () => {
   await server.api.request('DELETE', `${servicesPath}/later`)
 })
 
-test('a load balancer address is given once, announced by every node that can serve it, and given again when it is free', async () => {
+test('assigns a load balancer address once, announces it, and reuses it when it is released', async () => {
   const balanced = (name: string) => ({ metadata: { name }, spec: { type: 'LoadBalancer', ports: [{ port: 80 }] } })
   const given = async (name: string) =>
     (await server.api.request<{ status: { loadBalancer: { ingress?: object[] } } }>('GET', `${servicesPath}/${name}`))

@@ -1,8 +1,8 @@
-// Gives every pod that has no node one, by the binding subresource as the real scheduler does. A pod with spec.nodeName
-// needs none of it.
+// The scheduler: assigns a node to every pod without one through the binding subresource, like the real scheduler. It
+// ignores pods with spec.nodeName.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import type { EventRecorder } from '../event-recorder.ts'
-import { attempt, type ControllerLog } from './attempt.ts'
+import { tryWrite, type ControllerLog } from './try-write.ts'
 import type { NodeView } from './node-view.ts'
 import { Placements } from './placement.ts'
 import { podPath, podSubject, type PodView } from './pod-view.ts'
@@ -15,26 +15,23 @@ export interface SchedulerSettings {
 
 export class Scheduler {
   readonly #settings: SchedulerSettings
-  /**
-   * Bindings made that the snapshot does not show yet, by the pod's uid: they count where pods are counted, and are not
-   * made twice.
-   */
-  readonly #made = new Map<string, string>()
+  /** Nodes by the uid of pods whose binding the snapshot does not show yet. They count as bound. */
+  readonly #assumed = new Map<string, string>()
 
   constructor(settings: SchedulerSettings) {
     this.#settings = settings
   }
 
-  async pass(nodes: ReadonlyMap<string, NodeView>, pods: ReadonlyMap<string, PodView>): Promise<void> {
-    this.#forgetSeen(pods)
+  async reconcile(nodes: ReadonlyMap<string, NodeView>, pods: ReadonlyMap<string, PodView>): Promise<void> {
+    this.#forgetBound(pods)
     const bound = [...pods.values()].flatMap((pod) => {
-      const node = pod.nodeName || this.#made.get(pod.uid)
+      const node = pod.nodeName || this.#assumed.get(pod.uid)
       return node === undefined || pod.finished ? [] : [{ pod, node }]
     })
     const placements = new Placements(nodes.values(), bound)
     for (const pod of [...pods.values()].filter((pod) => this.#isWaiting(pod)).toSorted(inOrder)) {
       const placement = placements.place(pod)
-      await ('node' in placement ? this.#bind(pod, placement.node) : this.#explain(pod, placement.because))
+      await ('node' in placement ? this.#bind(pod, placement.node) : this.#markUnschedulable(pod, placement.reason))
     }
   }
 
@@ -44,13 +41,13 @@ export class Scheduler {
       !pod.deleted &&
       !pod.finished &&
       pod.schedulerName === 'default-scheduler' &&
-      !this.#made.has(pod.uid)
+      !this.#assumed.has(pod.uid)
     )
   }
 
-  #forgetSeen(pods: ReadonlyMap<string, PodView>): void {
+  #forgetBound(pods: ReadonlyMap<string, PodView>): void {
     const unbound = new Set([...pods.values()].filter(({ nodeName }) => nodeName === '').map(({ uid }) => uid))
-    for (const uid of this.#made.keys()) if (!unbound.has(uid)) this.#made.delete(uid)
+    for (const uid of this.#assumed.keys()) if (!unbound.has(uid)) this.#assumed.delete(uid)
   }
 
   async #bind(pod: PodView, node: string): Promise<void> {
@@ -63,12 +60,12 @@ export class Scheduler {
       target: { apiVersion: 'v1', kind: 'Node', name: node },
     }
     if (
-      !(await attempt(log, `pod ${namespace}/${name} goes to ${node}`, () =>
+      !(await tryWrite(log, `bind pod ${namespace}/${name} to ${node}`, () =>
         api.request('POST', `${podPath(pod)}/binding`, { body }),
       ))
     )
       return
-    this.#made.set(uid, node)
+    this.#assumed.set(uid, node)
     events.record(podSubject(pod), {
       type: 'Normal',
       reason: 'Scheduled',
@@ -76,27 +73,27 @@ export class Scheduler {
     })
   }
 
-  /** Writes the reason into the pod, once per reason. */
-  async #explain(pod: PodView, because: string): Promise<void> {
-    if (pod.unscheduledBecause === because) return
+  /** Writes the reason into the pod and an Event, unless the pod has it already. */
+  async #markUnschedulable(pod: PodView, reason: string): Promise<void> {
+    if (pod.unschedulableReason === reason) return
     const { api, events, log } = this.#settings
-    events.record(podSubject(pod), { type: 'Warning', reason: 'FailedScheduling', message: because })
+    events.record(podSubject(pod), { type: 'Warning', reason: 'FailedScheduling', message: reason })
     const condition = {
       type: 'PodScheduled',
       status: 'False',
       reason: 'Unschedulable',
-      message: because,
+      message: reason,
       lastProbeTime: null,
       lastTransitionTime: new Date().toISOString().replace(/\.\d+Z$/, 'Z'),
     }
     const body = { metadata: { uid: pod.uid }, status: { conditions: [condition] } }
-    await attempt(log, `pod ${pod.namespace}/${pod.name} waits: ${because}`, () =>
+    await tryWrite(log, `mark pod ${pod.namespace}/${pod.name} unschedulable: ${reason}`, () =>
       api.request('PATCH', `${podPath(pod)}/status`, { body, contentType: 'application/strategic-merge-patch+json' }),
     )
   }
 }
 
-/** The longest waiting first. */
+/** Sorts the longest waiting first. */
 function inOrder(a: PodView, b: PodView): number {
   return a.createdAt - b.createdAt || (a.name < b.name ? -1 : 1)
 }

@@ -6,12 +6,12 @@ const nodes = new Map([
   ['n1', nodeView('n1', { labels: { 'topology.kubernetes.io/zone': 'east' } })],
   ['n2', nodeView('n2')],
 ])
-const web = (name: string, said: Parameters<typeof podView>[1] = {}) =>
-  podView(name, { labels: { app: 'web' }, nodeName: 'n1', addresses: ['172.30.0.2'], ready: true, ...said })
+const web = (name: string, fields: Parameters<typeof podView>[1] = {}) =>
+  podView(name, { labels: { app: 'web' }, nodeName: 'n1', addresses: ['172.30.0.2'], ready: true, ...fields })
 const only = (service: Parameters<typeof serviceView>[1], pod: ReturnType<typeof podView>) =>
   endpointGroups(serviceView('web', service), [pod], nodes)[0]?.endpoints[0]
 
-test('an endpoint says where its pod is, and which pod it is', () => {
+test('describes the pod, node and zone of an endpoint', () => {
   expect(only({}, web('a'))).toEqual({
     addresses: ['172.30.0.2'],
     conditions: { ready: true, serving: true, terminating: false },
@@ -24,8 +24,8 @@ test('an endpoint says where its pod is, and which pod it is', () => {
 test.each([
   ['ready', {}, {}, { ready: true, serving: true, terminating: false }],
   ['not ready', {}, { ready: false }, { ready: false, serving: false, terminating: false }],
-  ['ending while it still answers', {}, { deleted: true }, { ready: false, serving: true, terminating: true }],
-  ['ending', {}, { deleted: true, ready: false }, { ready: false, serving: false, terminating: true }],
+  ['terminating and still serving', {}, { deleted: true }, { ready: false, serving: true, terminating: true }],
+  ['terminating', {}, { deleted: true, ready: false }, { ready: false, serving: false, terminating: true }],
   [
     'not ready but published',
     { publishNotReady: true },
@@ -33,26 +33,26 @@ test.each([
     { ready: true, serving: false, terminating: false },
   ],
   [
-    'ending but published',
+    'terminating but published',
     { publishNotReady: true },
     { deleted: true, ready: false },
     { ready: true, serving: false, terminating: true },
   ],
-])('a pod that is %s', (_, service, pod, conditions) => {
+])('sets the conditions of a pod that is %s', (_, service, pod, conditions) => {
   expect(only(service, web('a', pod))?.conditions).toEqual(conditions)
 })
 
 test.each([
   ['of other labels', { labels: { app: 'shop' } }],
-  ['that has come to its end', { finished: true }],
+  ['that has finished', { finished: true }],
   ['without an address', { addresses: [] }],
   ['without a node', { nodeName: '' }],
-  ['of the other family alone', { addresses: ['fd00::2'] }],
-])('a pod %s is no endpoint', (_, pod) => {
+  ['of the other family only', { addresses: ['fd00::2'] }],
+])('skips a pod %s', (_, pod) => {
   expect(endpointGroups(serviceView('web'), [web('a', pod)], nodes)).toEqual([])
 })
 
-test('a named port has the number that each pod gives it, and a pod without it is left out', () => {
+test('resolves a named port for each pod, and skips a pod without it', () => {
   const service = serviceView('web', {
     ports: [
       { name: 'http', protocol: 'TCP', port: 80, targetPort: 'web' },
@@ -77,7 +77,7 @@ test('a named port has the number that each pod gives it, and a pod without it i
   ])
 })
 
-test('each family has endpoints of its own', () => {
+test('groups endpoints by family', () => {
   const groups = endpointGroups(
     serviceView('web', { families: ['IPv4', 'IPv6'] }),
     [web('a', { addresses: ['172.30.0.2', 'fd00::2'] })],
@@ -96,10 +96,10 @@ test.each([
   ['PreferSameNode', 'n1', { forZones: [{ name: 'east' }], forNodes: [{ name: 'n1' }] }],
   ['PreferSameNode', 'n2', { forNodes: [{ name: 'n2' }] }],
   ['', 'n1', undefined],
-])('trafficDistribution `%s` gives an endpoint on %s its hints', (trafficDistribution, nodeName, hints) => {
+])('converts trafficDistribution `%s` to hints for an endpoint on %s', (trafficDistribution, nodeName, hints) => {
   expect(only({ trafficDistribution }, web('a', { nodeName }))?.hints).toEqual(hints)
 })
 
-test('an endpoint that is not ready has no hints: they are for those that may be chosen', () => {
+test('gives hints only to ready endpoints', () => {
   expect(only({ trafficDistribution: 'PreferSameNode' }, web('a', { ready: false }))?.hints).toBeUndefined()
 })

@@ -1,14 +1,14 @@
-// Which endpoints a Service has, as the real controller decides (kubernetes staging/src/k8s.io/endpointslice): pure.
+// Computes the endpoints of a Service like the real controller (kubernetes staging/src/k8s.io/endpointslice). Pure.
 //
-// An endpoint is an address of a pod that the selector finds, whatever state the pod is in but finished: conditions say
-// what may be sent to it. Endpoints that answer on the same numbers stand together; a port that is named may have
-// another number in each pod, and a pod without it has no endpoint there.
+// An endpoint is an address of a pod that matches the selector and is not finished; its conditions say whether it may
+// receive traffic. Endpoints with the same port numbers form a group. A named port may have another number in each pod;
+// a pod without that port is not an endpoint.
 import type { SliceEndpoint, SlicePort } from './endpoint-slice-view.ts'
 import type { NodeView } from './node-view.ts'
 import type { PodView } from './pod-view.ts'
 import type { AddressType, ServicePortView, ServiceView } from './service-view.ts'
 
-/** Endpoints of one family that answer on the same ports. */
+/** Endpoints of one family with the same ports. */
 export interface EndpointGroup {
   readonly addressType: AddressType
   readonly ports: readonly SlicePort[]
@@ -17,7 +17,10 @@ export interface EndpointGroup {
 
 const zoneLabel = 'topology.kubernetes.io/zone'
 
-/** @param pods those of the Service's namespace. Answers groups in a stable order. */
+/**
+ * Computes the endpoints, in a stable order.
+ * @param pods the pods of the Service's namespace.
+ */
 export function endpointGroups(
   service: ServiceView,
   pods: readonly PodView[],
@@ -28,7 +31,7 @@ export function endpointGroups(
     const placed = found.flatMap((pod) => {
       const address = pod.addresses.find((text) => text.includes(':') === (addressType === 'IPv6'))
       const ports = portsOf(service, pod)
-      // A headless Service may be without ports; any other has nothing to send to a pod that has none of them.
+      // Only a headless Service may have no ports. For others a pod without any of the ports cannot receive traffic.
       if (address === undefined || (ports.length === 0 && service.ports.length > 0)) return []
       return [{ ports, endpoint: endpointOf(service, pod, address, nodes.get(pod.nodeName)) }]
     })
@@ -42,9 +45,10 @@ export function endpointGroups(
   return groups.toSorted((a, b) => (groupKey(a) < groupKey(b) ? -1 : 1))
 }
 
-/** The same for groups, and slices, that belong together. */
+/** Returns the key that a group and its slices have in common. */
 export function groupKey({ addressType, ports }: { addressType: string; ports: readonly SlicePort[] }): string {
-  return `${addressType} ${ports.map(({ name, protocol, port, appProtocol = '' }) => `${name}/${protocol}/${port}/${appProtocol}`).join(' ')}`
+  const texts = ports.map(({ name, protocol, port, appProtocol = '' }) => `${name}/${protocol}/${port}/${appProtocol}`)
+  return `${addressType} ${texts.join(' ')}`
 }
 
 function isEndpoint(pod: PodView, { selector }: ServiceView): boolean {
@@ -69,7 +73,7 @@ function targetOf({ targetPort, protocol }: ServicePortView, pod: PodView): numb
 function endpointOf(service: ServiceView, pod: PodView, address: string, node: NodeView | undefined): SliceEndpoint {
   const { namespace, name, uid, nodeName, deleted: terminating, ready: serving } = pod
   const zone = node?.labels[zoneLabel]
-  // Published whatever their state: then "ready" is true, also of a pod that is ending.
+  // publishNotReadyAddresses makes every endpoint ready, even of a terminating pod.
   const ready = service.publishNotReady || (serving && !terminating)
   const hints = ready ? hintsOf(service, nodeName, zone) : undefined
   return {
@@ -82,7 +86,7 @@ function endpointOf(service: ServiceView, pod: PodView, address: string, node: N
   }
 }
 
-/** trafficDistribution is made into hints, which is all that proxies read. */
+/** Converts trafficDistribution to hints, which is what proxies read. */
 function hintsOf(
   { trafficDistribution }: ServiceView,
   nodeName: string,

@@ -1,4 +1,4 @@
-// What the controllers keep of a Service.
+// The part of a Service that the controllers keep.
 import * as z from 'zod'
 import { createdAtOf, keyOf } from '../../cluster/kube-object.ts'
 import { namespacedMetadata } from './namespaced-metadata.ts'
@@ -12,17 +12,17 @@ export interface ServiceView {
   readonly labels: Readonly<Record<string, string>>
   readonly deleted: boolean
   readonly type: string
-  /** Undefined where others say what its endpoints are. */
+  /** Undefined when the Service has no selector: its slices are managed by others. */
   readonly selector: Readonly<Record<string, string>> | undefined
-  /** No cluster address: its endpoints are looked up, not proxied. */
+  /** Without a ClusterIP: clients look up its endpoints by DNS. */
   readonly headless: boolean
   readonly ports: readonly ServicePortView[]
   readonly families: readonly AddressType[]
   readonly publishNotReady: boolean
-  /** '' where any endpoint is as good as another. */
+  /** '' when no endpoint is preferred. */
   readonly trafficDistribution: string
   readonly externalLocal: boolean
-  /** '' for the load balancer that the cluster has. */
+  /** '' for the cluster's default load balancer. */
   readonly loadBalancerClass: string
   /** Addresses in its status. */
   readonly loadBalancerAddresses: readonly string[]
@@ -92,7 +92,7 @@ export function projectService(raw: unknown): readonly [key: string, service: Se
   return [keyOf({ metadata: { name, namespace } }), Object.freeze(view)]
 }
 
-/** "/api/v1/namespaces/NS/services/NAME" */
+/** Returns "/api/v1/namespaces/NS/services/NAME". */
 export function servicePath({ namespace, name }: Pick<ServiceView, 'namespace' | 'name'>): string {
   return `/api/v1/namespaces/${namespace}/services/${name}`
 }

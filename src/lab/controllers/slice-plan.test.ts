@@ -8,7 +8,7 @@ import { maxEndpoints, planSlices, type SlicePlan } from './slice-plan.ts'
 const service = serviceView('web', { ports: [{ name: '', protocol: 'TCP', port: 80, targetPort: 'web' }] })
 const nodes = new Map([['n1', nodeView('n1')]])
 
-/** Endpoints 0..n-1 answer on 8080, but for those in `other`, which answer on 9090. */
+/** Builds groups of endpoints with port 8080, or 9090 for the numbers in `other`. */
 function groupsOf(numbers: readonly number[], other: ReadonlySet<number> = new Set()) {
   const pods = numbers.map((n) =>
     podView(`p${n}`, {
@@ -22,7 +22,7 @@ function groupsOf(numbers: readonly number[], other: ReadonlySet<number> = new S
   return endpointGroups(service, pods, nodes)
 }
 
-/** What the API server has after the plan. */
+/** Returns the slices after the plan was carried out. */
 function carriedOut(slices: readonly SliceView[], { create, update, remove }: SlicePlan): SliceView[] {
   const changed = new Map(update.map((slice) => [slice.name, slice]))
   const kept = slices
@@ -39,7 +39,7 @@ const addressesIn = (slices: readonly SliceView[]) =>
     .flatMap(({ endpoints, ports }) => endpoints.map(({ addresses }) => `${addresses[0]}:${ports[0]?.port}`))
     .toSorted()
 
-test('whatever was there before: every endpoint stands once, on its own port, and no slice is empty or over its limit', () => {
+test('puts each endpoint into one slice with its port, without empty or overfull slices, from any state', () => {
   const numbers = fc.uniqueArray(fc.nat(350), { maxLength: 350 })
   fc.assert(
     fc.property(numbers, numbers, fc.uniqueArray(fc.nat(350)), (before, after, others) => {
@@ -57,7 +57,7 @@ test('whatever was there before: every endpoint stands once, on its own port, an
   )
 })
 
-test('one pod more writes one slice, one that has room', () => {
+test('adds an endpoint to one slice with free space', () => {
   const there = carriedOut([], planSlices(service, groupsOf(Array.from({ length: 150 }, (_, n) => n)), []))
   expect(there.map(({ endpoints }) => endpoints.length)).toEqual([100, 50])
   const plan = planSlices(service, groupsOf(Array.from({ length: 151 }, (_, n) => n)), there)
@@ -68,13 +68,13 @@ test('one pod more writes one slice, one that has room', () => {
   ]).toEqual([0, 0, [[there[1]?.name, 51]]])
 })
 
-test('the only pod replaced by another: its slice is used on', () => {
+test('reuses the slice when its only pod is replaced', () => {
   const there = carriedOut([], planSlices(service, groupsOf([1]), []))
   const plan = planSlices(service, groupsOf([2]), there)
   expect([plan.create.length, plan.update.length, plan.remove.length]).toEqual([0, 1, 0])
 })
 
-test('names are the same for the same Service on a snapshot that is behind', () => {
+test('chooses the same names on an outdated snapshot', () => {
   const first = planSlices(service, groupsOf([1]), [])
   expect(planSlices(service, groupsOf([1, 2]), []).create[0]?.name).toBe(first.create[0]?.name)
   expect(planSlices({ ...service, uid: 'again' }, groupsOf([1]), []).create[0]?.name).not.toBe(first.create[0]?.name)

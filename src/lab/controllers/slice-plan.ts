@@ -1,12 +1,12 @@
-// How a Service's endpoints are laid out in EndpointSlices: pure. An endpoint stays in the slice it is in; what is new
-// fills up slices that have room, and an empty slice goes. So a change of one pod writes one object.
+// Distributes the endpoints of a Service over EndpointSlices. Pure. An endpoint stays in its slice, new endpoints fill
+// slices with free space, and empty slices are deleted. So a change of one pod writes one object.
 import { isDeepStrictEqual } from 'node:util'
 import { hashOf } from './deployment-view.ts'
 import { manager, managedByLabel, type SliceEndpoint, type SliceView, serviceNameLabel } from './endpoint-slice-view.ts'
 import { type EndpointGroup, groupKey } from './service-endpoints.ts'
 import type { ServiceView } from './service-view.ts'
 
-/** As the real controller's --max-endpoints-per-slice. */
+/** The real controller's default for --max-endpoints-per-slice. */
 export const maxEndpoints = 100
 
 export interface SlicePlan {
@@ -17,7 +17,10 @@ export interface SlicePlan {
 
 export type SliceContent = Pick<SliceView, 'name' | 'labels' | 'addressType' | 'ports' | 'endpoints'>
 
-/** @param slices those of this Service that there are now. */
+/**
+ * Computes the writes.
+ * @param slices the existing slices of the Service.
+ */
 export function planSlices(
   service: ServiceView,
   groups: readonly EndpointGroup[],
@@ -48,7 +51,7 @@ export function planSlices(
 }
 
 interface Filled {
-  /** Undefined for one that is yet to be made. */
+  /** Undefined for a slice that does not exist yet. */
   readonly slice: SliceView | undefined
   readonly endpoints: SliceEndpoint[]
 }
@@ -60,7 +63,7 @@ function fill(wanted: readonly SliceEndpoint[], slices: readonly SliceView[]): F
     endpoints: slice.endpoints.flatMap((endpoint) => take(left, identityOf(endpoint))),
   }))
   const added = [...left.values()]
-  // The fullest first: the fewest slices in the end.
+  // Fill the fullest slices first, which leads to the fewest slices.
   for (const { endpoints } of filled.toSorted((a, b) => b.endpoints.length - a.endpoints.length))
     endpoints.push(...added.splice(0, Math.max(0, maxEndpoints - endpoints.length)))
   while (added.length > 0) filled.push({ slice: undefined, endpoints: added.splice(0, maxEndpoints) })
@@ -87,8 +90,8 @@ function labelsOf({ labels, name, headless }: ServiceView): Record<string, strin
 }
 
 /**
- * The names follow from what is there: a step repeated on a snapshot that is behind asks for a slice that exists
- * already, which the API server refuses.
+ * Derives a name from the existing ones. A plan repeated on an outdated snapshot chooses the name of a slice that
+ * exists already, which the API server rejects.
  */
 function freeName({ name, uid }: ServiceView, key: string, taken: Set<string>): string {
   for (let slot = 0; ; slot++) {

@@ -1,10 +1,10 @@
-// Empties the namespaces that are marked for deletion and then lets them go, as the controller manager does.
+// The namespace controller: deletes the objects in namespaces that are marked for deletion, then removes the finalizer.
 import * as z from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
-import { attempt, type ControllerLog } from './attempt.ts'
+import { tryWrite, type ControllerLog } from './try-write.ts'
 import type { NamespaceView } from './namespace-view.ts'
 
-export interface NamespaceEndsSettings {
+export interface NamespaceControllerSettings {
   readonly api: Pick<ApiConnection, 'request'>
   readonly log: ControllerLog
 }
@@ -20,19 +20,22 @@ const list = z.object({
 })
 const namespace = z.looseObject({ spec: z.looseObject({ finalizers: z.array(z.string()).default([]) }) })
 
-export class NamespaceEnds {
-  readonly #settings: NamespaceEndsSettings
+export class NamespaceController {
+  readonly #settings: NamespaceControllerSettings
 
-  constructor(settings: NamespaceEndsSettings) {
+  constructor(settings: NamespaceControllerSettings) {
     this.#settings = settings
   }
 
-  async pass(namespaces: ReadonlyMap<string, NamespaceView>): Promise<void> {
+  async reconcile(namespaces: ReadonlyMap<string, NamespaceView>): Promise<void> {
     for (const { name, deleted } of namespaces.values())
-      if (deleted && (await this.#empty(name))) await this.#letGo(name)
+      if (deleted && (await this.#empty(name))) await this.#finalize(name)
   }
 
-  /** Deletes what is there; @returns whether nothing was. Some of it takes its time: a pod has its grace period. */
+  /**
+   * Deletes all objects of a namespace.
+   * @returns whether there were none. Some deletions take time, such as that of a pod with a grace period.
+   */
   async #empty(namespace: string): Promise<boolean> {
     const { api, log } = this.#settings
     let empty = true
@@ -42,7 +45,7 @@ export class NamespaceEnds {
       for (const { metadata } of items) {
         if (metadata.deletionTimestamp !== undefined) continue
         const body = { apiVersion: 'v1', kind: 'DeleteOptions', preconditions: { uid: metadata.uid } }
-        await attempt(log, `${collection}/${metadata.name} is deleted: its namespace is`, () =>
+        await tryWrite(log, `delete ${collection}/${metadata.name}: its namespace is being deleted`, () =>
           api.request('DELETE', `${collection}/${metadata.name}`, { body }),
         )
       }
@@ -50,7 +53,7 @@ export class NamespaceEnds {
     return empty
   }
 
-  /** Paths of all that can be in a namespace. Asked anew each time, since kinds can be added to a cluster. */
+  /** Lists the paths of all namespaced resources. Discovery is read each time, because resources can be added. */
   async #collections(namespace: string): Promise<string[]> {
     const { api } = this.#settings
     const named = groups
@@ -68,10 +71,10 @@ export class NamespaceEnds {
     return collections
   }
 
-  async #letGo(name: string): Promise<void> {
+  async #finalize(name: string): Promise<void> {
     const { api, log } = this.#settings
     const path = `/api/v1/namespaces/${name}`
-    await attempt(log, `namespace ${name} is empty and goes`, async () => {
+    await tryWrite(log, `finalize namespace ${name}`, async () => {
       const found = namespace.parse(await api.request('GET', path))
       const body = {
         ...found,

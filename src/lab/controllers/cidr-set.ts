@@ -1,49 +1,50 @@
-// Which block of the cluster's range a node gets: pure bookkeeping.
+// Allocates blocks of the cluster CIDR to nodes, like the real controller's cidrset. Pure bookkeeping.
 import { type Cidr, cidrOf, cidrsOverlap, cidrSize, formatCidr, nthAddress } from '../../net/cidr.ts'
 
 /**
- * Gives the lowest block that no node ever had; once all were given, the one freed longest ago. A freed block rests
- * that long because other nodes and long connections may still know it as its former owner's.
+ * Allocates the lowest block that no node has had yet; after all were used, the block that was released longest ago.
+ * Until then other nodes and long-lived connections may still associate a released block with its previous owner.
  */
-export class NodeBlocks {
+export class CidrSet {
   readonly #cidr: Cidr
   readonly #prefix: number
-  /** Blocks below this index were all given or taken at least once. */
-  #frontier = 0n
-  /** Who holds what: uid of the node -> its blocks, ours or foreign. */
+  /** All blocks below this index were in use at least once. */
+  #nextIndex = 0n
+  /** The blocks of each node by its uid, allocated here or not. */
   readonly #held = new Map<string, readonly Cidr[]>()
-  /** Freed blocks of ours, by text, the longest freed first. */
-  readonly #freed = new Map<string, Cidr>()
+  /** Released blocks by text, the longest released first. */
+  readonly #released = new Map<string, Cidr>()
 
-  /** @throws {RangeError} when blocks of that prefix do not fit the range. */
+  /** @throws {RangeError} when the cluster CIDR is smaller than one block. */
   constructor(cidr: Cidr, prefix: number) {
     if (prefix < cidr.prefix)
-      throw new RangeError(`Expected a cluster range that holds blocks of /${prefix}, got ${formatCidr(cidr)}`)
+      throw new RangeError(`Expected a cluster CIDR that holds blocks of /${prefix}, got ${formatCidr(cidr)}`)
     this.#cidr = cidr
     this.#prefix = prefix
   }
 
-  /** Notes what a node has, given by us or by hand. */
-  hold(owner: string, blocks: readonly Cidr[]): void {
+  /** Records the blocks of a node, allocated here or not. */
+  occupy(owner: string, blocks: readonly Cidr[]): void {
     this.#held.set(owner, blocks)
   }
 
-  /** Frees what every other owner held. */
+  /** Releases the blocks of all other nodes. */
   keepOnly(owners: ReadonlySet<string>): void {
     for (const [owner, blocks] of this.#held) {
       if (owners.has(owner)) continue
       this.#held.delete(owner)
       for (const block of blocks)
-        if (block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block)) this.#freed.set(formatCidr(block), block)
+        if (block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block))
+          this.#released.set(formatCidr(block), block)
     }
   }
 
-  /** Undefined when no block is left. */
-  give(owner: string): Cidr | undefined {
+  /** @returns undefined when no block is left. */
+  allocate(owner: string): Cidr | undefined {
     const known = this.#held
       .get(owner)
       ?.find((block) => block.prefix === this.#prefix && cidrsOverlap(this.#cidr, block))
-    const block = known ?? this.#neverUsed() ?? this.#longestFreed()
+    const block = known ?? this.#neverUsed() ?? this.#longestReleased()
     if (block !== undefined && known === undefined) this.#held.set(owner, [...(this.#held.get(owner) ?? []), block])
     return block
   }
@@ -57,11 +58,11 @@ export class NodeBlocks {
       if (block.prefix === this.#prefix) taken.add(block.network)
       else odd.push(block)
     }
-    while (this.#frontier < count) {
-      const block = cidrOf(nthAddress(this.#cidr, this.#frontier++ * blockSize), this.#prefix)
+    while (this.#nextIndex < count) {
+      const block = cidrOf(nthAddress(this.#cidr, this.#nextIndex++ * blockSize), this.#prefix)
       if (
         !taken.has(block.network) &&
-        !this.#freed.has(formatCidr(block)) &&
+        !this.#released.has(formatCidr(block)) &&
         !odd.some((other) => cidrsOverlap(other, block))
       )
         return block
@@ -69,11 +70,11 @@ export class NodeBlocks {
     return undefined
   }
 
-  #longestFreed(): Cidr | undefined {
+  #longestReleased(): Cidr | undefined {
     const held = [...this.#allHeld()]
-    for (const [text, block] of this.#freed) {
+    for (const [text, block] of this.#released) {
       if (held.some((other) => cidrsOverlap(other, block))) continue
-      this.#freed.delete(text)
+      this.#released.delete(text)
       return block
     }
     return undefined

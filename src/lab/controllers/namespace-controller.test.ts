@@ -2,7 +2,7 @@ import { pino } from 'pino'
 import { beforeEach, expect, test } from 'vitest'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { ApiError } from '../../cluster/api-error.ts'
-import { NamespaceEnds } from './namespace-ends.ts'
+import { NamespaceController } from './namespace-controller.ts'
 
 const verbs = ['delete', 'get', 'list']
 const kinds: Readonly<Record<string, unknown>> = {
@@ -19,9 +19,9 @@ const kinds: Readonly<Record<string, unknown>> = {
 }
 
 let contents: Map<string, { metadata: { name: string; uid: string; deletionTimestamp?: string } }[]>
-let asked: string[]
+let requests: string[]
 let finalized: unknown
-/** Pods are only marked, as while their kubelet stops them; everything else goes at once. */
+/** An API server that only marks pods for deletion, as while their kubelet stops them, and deletes the rest at once. */
 const api = {
   request: async (method: string, path: string, settings?: { body?: unknown }): Promise<unknown> => {
     if (method === 'GET' && path in kinds) return kinds[path]
@@ -29,7 +29,7 @@ const api = {
       return { metadata: { name: 'old', resourceVersion: '7' }, spec: { finalizers: ['kubernetes', 'other'] } }
     if (method === 'PUT' && path === '/api/v1/namespaces/old/finalize') return void (finalized = settings?.body)
     if (method === 'GET') return { items: contents.get(path) ?? [] }
-    asked.push(`${method} ${path}`)
+    requests.push(`${method} ${path}`)
     const collection = path.slice(0, path.lastIndexOf('/'))
     const items = contents.get(collection) ?? []
     const item = items.find(({ metadata }) => path.endsWith(`/${metadata.name}`))
@@ -44,12 +44,12 @@ const api = {
   },
 } as Pick<ApiConnection, 'request'>
 
-const namespaceEnds = new NamespaceEnds({ api, log: pino({ level: 'silent' }) })
-const pass = async (deleted: boolean): Promise<void> =>
-  await namespaceEnds.pass(new Map([['old', { name: 'old', deleted }]]))
+const namespaceController = new NamespaceController({ api, log: pino({ level: 'silent' }) })
+const reconcile = async (deleted: boolean): Promise<void> =>
+  await namespaceController.reconcile(new Map([['old', { name: 'old', deleted }]]))
 
 beforeEach(() => {
-  asked = []
+  requests = []
   finalized = undefined
   contents = new Map([
     ['/api/v1/namespaces/old/pods', [{ metadata: { name: 'web', uid: '1' } }]],
@@ -58,21 +58,21 @@ beforeEach(() => {
   ])
 })
 
-test('a namespace that stays is not touched', async () => {
-  await pass(false)
-  expect([asked, finalized]).toEqual([[], undefined])
+test('leaves a namespace alone that is not marked for deletion', async () => {
+  await reconcile(false)
+  expect([requests, finalized]).toEqual([[], undefined])
 })
 
-test('all that is in it is deleted once; it goes when the last has gone, and keeps what other finalizers it has', async () => {
-  await pass(true)
-  await pass(true)
-  expect(asked).toEqual([
+test('deletes each object once, then finalizes the namespace and keeps its other finalizers', async () => {
+  await reconcile(true)
+  await reconcile(true)
+  expect(requests).toEqual([
     'DELETE /api/v1/namespaces/old/pods/web',
     'DELETE /apis/apps/v1/namespaces/old/deployments/web',
   ])
   expect(finalized).toBeUndefined()
   contents.set('/api/v1/namespaces/old/pods', [])
-  await pass(true)
+  await reconcile(true)
   expect(finalized).toEqual({ metadata: { name: 'old', resourceVersion: '7' }, spec: { finalizers: ['other'] } })
   expect(contents.get('/api/v1/namespaces/kept/pods')).toHaveLength(1)
 })
