@@ -139,3 +139,34 @@ test.each([
   expect({ code, stdout }).toEqual({ code: expected, stdout: '' })
   expect(stderr).toContain(sentence)
 })
+
+test('what nodes need is given to no Service, and stderr says so', () => {
+  const taking = {
+    apiVersion: 'v1',
+    kind: 'Service',
+    metadata: { name: 'vx' },
+    spec: {
+      clusterIP: '10.254.77.81',
+      externalIPs: ['192.168.0.22', '192.168.0.99'],
+      ports: [{ port: 8472, protocol: 'UDP' }],
+    },
+  }
+  const node = (name: string, address: string) => ({
+    apiVersion: 'v1',
+    kind: 'Node',
+    metadata: { name },
+    status: { addresses: [{ type: 'InternalIP', address }] },
+  })
+  const list = {
+    apiVersion: 'v1',
+    kind: 'List',
+    items: [taking, node('node1', '192.168.0.21'), node('node2', '192.168.0.22')],
+  }
+  const { code, stdout, stderr } = render(['-f', '-', '--node', 'node1'], JSON.stringify(list))
+  expect({ code, stderr }).toEqual({
+    code: 0,
+    stderr:
+      'fairlead: Service default/vx does not get external IP 192.168.0.22 with port 8472/udp: the VXLAN of the nodes needs it; give the Service another, or set protectNodeTraffic to false\n',
+  })
+  expect([stdout.includes('192.168.0.22'), stdout.includes('192.168.0.99')]).toEqual([false, true])
+})

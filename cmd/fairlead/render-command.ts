@@ -2,6 +2,7 @@
 //   kernel that it runs on differs from them.
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { type AgentConfig, loadConfig } from '../../src/agent/config.ts'
+import { protectedIn } from '../../src/agent/protected-ports.ts'
 import { servicesOptions } from '../../src/agent/services-options.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import type { Manifest } from '../../src/services/manifests.ts'
@@ -59,10 +60,12 @@ async function printRules(manifests: readonly Manifest[], options: RenderOptions
   const { renderManifests } = await import('../../src/services/render-manifests.ts')
   const { clusterObjects } = await import('../../src/services/manifests.ts')
   const { tableText } = await import('../../src/services/table-text.ts')
+  const config = agentConfig(options)
   const { families, problems } = renderManifests(
     manifests,
     options.node,
-    servicesOptions(agentConfig(options), { serviceCidrs: clusterObjects(manifests).serviceBlocks }),
+    servicesOptions(config, { serviceCidrs: clusterObjects(manifests).serviceBlocks }),
+    (objects) => protectedIn(objects, options.node, config),
   )
   if (options.output === 'json')
     return printJson({

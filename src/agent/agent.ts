@@ -10,6 +10,7 @@ import { projectNode, sameNode } from '../cluster/project-node.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
 import { legacyTables } from '../iptables/legacy-tables.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
@@ -21,6 +22,7 @@ import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { ownsAddresses } from '../policy/local-pod.ts'
 import { capabilityProblems } from '../host/capabilities.ts'
+import { ApiServerPlaces } from './api-server-places.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
@@ -39,6 +41,7 @@ import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
+import { apiServersIn, interfaceAddresses, protectedPorts } from './protected-ports.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { Loop } from '../runtime/loop.ts'
@@ -96,6 +99,14 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const reporter = { controller: 'fairlead.dev/agent', instance: config.nodeName }
   const recorder = new EventRecorder({ api, reporter, log })
   const events = new StandingEvents(recorder)
+  const places = new ApiServerPlaces({ api, log })
+  const needed = (): ProtectedPorts =>
+    protectedPorts({
+      config: live.current,
+      nodes: nodes.snapshot.values(),
+      servers: [...places.places, ...apiServersIn(serviceProxy.slices.snapshot.values())],
+      localAddresses: interfaceAddresses(),
+    })
   const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const podsHere = (): ClusterPod[] =>
@@ -146,6 +157,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     rooms: { overlay, podNetwork, rules },
     policiesWaitFor: () => gate.waitsFor,
     checksumOffload: () => checksums.wanted,
+    needed,
+    events,
     repairs,
     metrics,
     log,
@@ -161,7 +174,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'reconcile pass failed'),
   })
-  const serviceProxy = new ServiceProxy({
+  const serviceProxy: ServiceProxy = new ServiceProxy({
     live,
     api,
     kernel,
@@ -170,6 +183,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     metrics: proxyMetrics,
     repairs,
     events,
+    needed,
+    places,
     log,
   })
   const sources: Sources = {
@@ -240,6 +255,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     live.run(stop),
     checksums.run(stop),
     recorder.run(stop),
+    places.run(stop),
     saveMemoryAfterStart(stop),
     watch,
   ])

@@ -158,6 +158,11 @@ export const configKeys = {
     help: 'node ports answer on all addresses of the node, on its primary ones, or on those in these blocks',
   },
   localhostNodePorts: { live: true, schema: boolean.default(true), help: 'node ports answer on 127.0.0.1 too' },
+  protectNodeTraffic: {
+    live: true,
+    schema: boolean.default(true),
+    help: 'give no Service and no host port what nodes need themselves: the API server, the VXLAN port, and the ports of agents and kubelets (false: whoever claims it gets it, as with kube-proxy)',
+  },
   networkPolicy: {
     schema: boolean.default(true),
     help: 'enforce NetworkPolicies (false: what this agent has programmed is removed)',

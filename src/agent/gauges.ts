@@ -36,8 +36,9 @@ export function publishGauges(metrics: Metrics, sources: Sources): void {
         reflector.problems.map(({ reason }) => ({ resource, reason })),
       )
       const between = (serviceProxy?.problems ?? []).map(({ reason }) => ({ resource: 'services', reason }))
+      const hostPorts = pass.hostPortProblems.map(({ reason }) => ({ resource: 'pods', reason }))
       const orphans = (serviceProxy?.sliceProblems ?? []).map(({ reason }) => ({ resource: 'endpointslices', reason }))
-      return counted([...problems, ...between, ...orphans])
+      return counted([...problems, ...between, ...hostPorts, ...orphans])
     },
   )
   metrics.gauge('fairlead_ipam_addresses', 'Addresses of this node by pool and state', ['pool', 'state'], () =>

@@ -7,6 +7,7 @@ import { openKernel } from '../kernel/linux-kernel.ts'
 import { diffManifests, type ManifestsDiff } from '../services/diff-manifests.ts'
 import { clusterObjects, type Manifest } from '../services/manifests.ts'
 import type { AgentConfig } from './config.ts'
+import { interfaceAddresses, protectedIn } from './protected-ports.ts'
 import { servicesOptions } from './services-options.ts'
 
 export interface LiveDiff extends ManifestsDiff {
@@ -26,6 +27,7 @@ export async function liveDiff(
   const tcpBeLiberal = (await kernel.readSysctl('net/netfilter/nf_conntrack_tcp_be_liberal')) === '1'
   const diff = await diffManifests(manifests, nodeName, {
     options: servicesOptions(config, { tcpBeLiberal, serviceCidrs }),
+    protect: (objects) => protectedIn(objects, nodeName, config, interfaceAddresses()),
     kernel,
     iptables,
     log,

@@ -2,6 +2,8 @@
 // need.
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
+import type { Problem } from '../cluster/problem.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Iptables } from '../iptables/iptables.ts'
@@ -20,6 +22,7 @@ import type { Metrics } from '../runtime/metrics.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 import { Reports } from '../runtime/reports.ts'
+import type { StandingEvents } from './standing-events.ts'
 
 export interface Rooms {
   readonly overlay: Overlay
@@ -43,6 +46,8 @@ export class NetworkPass {
   readonly #reports: Reports
   readonly #policiesWaitFor: () => string | undefined
   readonly #checksumOffload: () => ChecksumOffload
+  readonly #needed: () => ProtectedPorts
+  readonly #events: StandingEvents
   readonly #repairs: Repairs
   /** What the last pass that went through had before it; undefined before one has. */
   #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
@@ -72,6 +77,8 @@ export class NetworkPass {
     rooms: Rooms
     policiesWaitFor: () => string | undefined
     checksumOffload: () => ChecksumOffload
+    needed: () => ProtectedPorts
+    events: StandingEvents
     repairs: Repairs
     metrics: Metrics
     log: Logger
@@ -82,6 +89,8 @@ export class NetworkPass {
     this.#rooms = parts.rooms
     this.#policiesWaitFor = parts.policiesWaitFor
     this.#checksumOffload = parts.checksumOffload
+    this.#needed = parts.needed
+    this.#events = parts.events
     this.#repairs = parts.repairs
     this.#metrics = parts.metrics
     this.#log = parts.log
@@ -100,6 +109,11 @@ export class NetworkPass {
   /** Why the network is not as it should be: passes fail, or there is no bridge for pods. Empty when it is. */
   get failing(): readonly string[] {
     return [...this.#reports.about('pass'), ...this.#reports.about('pods')]
+  }
+
+  /** Host ports of pods that are not published. */
+  get hostPortProblems(): readonly Problem[] {
+    return this.#rooms.rules.problems
   }
 
   /** ms from a pass to the next where nothing asks for one sooner: a pass reads three entries a peer. */
@@ -155,6 +169,7 @@ export class NetworkPass {
     this.#reports.say('pods', problem === undefined ? [] : [problem])
     if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
+    this.#reportHostPorts()
     if (problem !== undefined) return
     const unknown = this.#policiesWaitFor()
     if (unknown !== undefined) return this.#wait([unknown])
@@ -247,6 +262,7 @@ export class NetworkPass {
       bridge,
       masquerade,
       localhostHostPorts,
+      needed: this.#needed(),
     }
     const known = JSON.stringify(settings)
     // Links come and go with every pod; the rules change with the nodes, and host ports with their own pods.
@@ -262,6 +278,15 @@ export class NetworkPass {
     if (repaired.length > 0) this.changedAt = Date.now()
     const at = performance.now()
     this.#rulesRead = { known, at, cost: at - begin, writes }
+  }
+
+  #reportHostPorts(): void {
+    const problems = this.hostPortProblems
+    this.#reports.say(
+      'host ports',
+      problems.map(({ sentence }) => sentence),
+    )
+    this.#events.say('host ports', problems)
   }
 
   /**

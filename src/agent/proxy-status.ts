@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Iptables } from '../iptables/iptables.ts'
 import type { Family } from '../net/address.ts'
@@ -32,6 +33,8 @@ export interface ProxyStatusParts {
   readonly iptables: Iptables
   readonly metrics: ProxyMetrics
   readonly node: () => ClusterNode | undefined
+  /** What no Service gets. */
+  readonly needed: () => ProtectedPorts
   /** What there is now, in force or not. */
   readonly snapshots: () => ProxySnapshots
   /** One for each family that rules are written for; none before the node is known. */
@@ -64,6 +67,7 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     this.#servers = new HealthCheckServers({
       log,
       proxyHealthy: () => this.health.live,
+      neededBy: (port) => parts.needed().neededBy(undefined, 'tcp', port),
       addresses: (family) => parts.status().find((each) => each.family === family)?.nodePortAddresses ?? [],
     })
     this.#counters = new ConnectionCounters({ iptables, log })

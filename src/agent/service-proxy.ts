@@ -8,6 +8,7 @@ import type { Problem } from '../cluster/problem.ts'
 import { projectEndpointSlice, sameEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectServiceCidr, sameServiceCidrs, type ServiceCidrs } from '../cluster/project-service-cidr.ts'
 import { projectService, sameService } from '../cluster/project-service.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import type { Iptables } from '../iptables/iptables.ts'
@@ -16,6 +17,7 @@ import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
 import { OrphanSlices } from '../services/orphan-slices.ts'
 import { Services } from '../services/services.ts'
+import type { ApiServerPlaces } from './api-server-places.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
@@ -34,6 +36,10 @@ export interface ServiceProxyParts {
   readonly metrics: ProxyMetrics
   readonly repairs: Repairs
   readonly events: StandingEvents
+  /** What no Service gets. */
+  readonly needed: () => ProtectedPorts
+  /** Where the API server is, which is known when {@link ApiServerPlaces.whenKnown} says so. */
+  readonly places: ApiServerPlaces
   readonly log: Logger
 }
 
@@ -150,7 +156,12 @@ export class ServiceProxy {
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     // Half of what there is would look like the rest were deleted.
     await Promise.race([
-      Promise.all([nodes.whenSynced(), this.services.whenSynced(), this.slices.whenSynced()]),
+      Promise.all([
+        nodes.whenSynced(),
+        this.services.whenSynced(),
+        this.slices.whenSynced(),
+        this.#parts.places.whenKnown,
+      ]),
       stopped,
     ])
     this.#loop = new Loop({
@@ -168,6 +179,7 @@ export class ServiceProxy {
     }
     this.serviceCidrs?.onChange(() => this.#loop?.trigger())
     this.#parts.live.onChange(() => this.#loop?.trigger())
+    this.#parts.places.onChange(() => this.#loop?.trigger())
     this.#loop.trigger()
     await using status = this.#status
     await Promise.all([this.#loop.run(signal), status.run(signal)])
@@ -175,7 +187,7 @@ export class ServiceProxy {
   }
 
   async #sync(): Promise<void> {
-    const { live, nodes, kernel, log } = this.#parts
+    const { live, nodes, kernel, needed, log } = this.#parts
     const config = live.current
     const node = nodes.snapshot.get(config.nodeName)
     if (node === undefined) return
@@ -184,6 +196,7 @@ export class ServiceProxy {
     const serviceCidrs = [...(this.serviceCidrs?.snapshot.values() ?? [])].flat()
     rules.configure(servicesOptions(config, { tcpBeLiberal, serviceCidrs }))
     const snapshots = this.#snapshots()
+    rules.protect(needed())
     rules.update(snapshots.services, snapshots.slices, node)
     const { chains, restores, problems } = await this.#status.watch(snapshots, () => rules.sync())
     this.#conflicts = problems

@@ -20,7 +20,11 @@ async function serve(
   return new ApiConnection({
     servers: {
       candidates: [
-        { server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`, source: 'the test' },
+        {
+          server: `http://127.0.0.1:${(server.address() as AddressInfo).port}${prefix}`,
+          source: 'the test',
+          kind: 'named' as const,
+        },
       ],
       problems: [],
     },

@@ -90,6 +90,11 @@ export class ApiConnection {
     return this.#servers.text
   }
 
+  /** URLs that requests go to, as far as Services do not lead there. */
+  get places(): readonly string[] {
+    return this.#servers.places
+  }
+
   /**
    * GETs a path whose response is an endless stream of lines. Resolves for any status.
    * @throws {Error} when there is no response.

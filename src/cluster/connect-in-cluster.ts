@@ -30,7 +30,7 @@ export function connectInCluster({
   const found =
     server === undefined
       ? serverCandidates(process.env)
-      : { candidates: [{ server, source: 'the option apiServer' }], problems: [] }
+      : { candidates: [{ server, source: 'the option apiServer', kind: 'named' as const }], problems: [] }
   return new ApiConnection(new ServiceAccount(directory, { ...found, onChosen }))
 }
 

@@ -34,8 +34,13 @@ class KubeConfigCredentials implements Credentials {
       throw new Error(`Expected the API server's address to be a URL, got \`${server}\` from ${kubeconfig}`)
     this.servers = {
       candidates: [
-        { server, source: address.server === undefined ? `the kubeconfig ${kubeconfig}` : 'the option apiServer' },
+        {
+          server,
+          source: address.server === undefined ? `the kubeconfig ${kubeconfig}` : 'the option apiServer',
+          kind: 'named',
+        },
       ],
+      proxy: this.#config.getCurrentCluster()?.proxyUrl,
       problems: [],
       onChosen,
     }

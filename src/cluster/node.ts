@@ -11,6 +11,8 @@ export interface ClusterNode {
   readonly podCidrs: readonly Cidr[]
   /** status.addresses of type InternalIP, in the order given. */
   readonly internalAddresses: readonly Address[]
+  /** status.daemonEndpoints.kubeletEndpoint.Port; kubelet's default where the Node does not say. */
+  readonly kubeletPort: number
   /** The label topology.kubernetes.io/zone. */
   readonly zone: string | undefined
   /**

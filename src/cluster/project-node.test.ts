@@ -42,6 +42,7 @@ test('keeps blocks and internal addresses of a Node', () => {
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   })
   expect(problems).toEqual([])
   expect(Object.isFrozen(value) && Object.isFrozen(value.podCidrs)).toBe(true)
@@ -68,13 +69,19 @@ test('projects a new Node without podCIDRs, and an old one with podCIDR alone', 
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   })
   expect(projected({ metadata: { name: 'old' }, spec: { podCIDR: '10.1.0.0/24' } }).value.podCidrs).toHaveLength(1)
 })
 
 test('reads the zone, and recognizes a Node that is about to be removed', () => {
   const zoned = { ...node, metadata: { ...node.metadata, labels: { 'topology.kubernetes.io/zone': 'east' } } }
-  expect(projected(zoned).value).toMatchObject({ zone: 'east', leaving: false, networkUnavailable: false })
+  expect(projected(zoned).value).toMatchObject({
+    zone: 'east',
+    leaving: false,
+    networkUnavailable: false,
+    kubeletPort: 10_250,
+  })
   expect(
     projected({ ...node, metadata: { ...node.metadata, deletionTimestamp: '2026-11-21T10:00:00Z' } }).value.leaving,
   ).toBe(true)

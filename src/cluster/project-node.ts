@@ -8,6 +8,7 @@ import type { ClusterNode } from './node.ts'
 import { parseEach } from './parse-each.ts'
 import type { Report } from './problem.ts'
 import { asText, listOf, shown } from './raw-values.ts'
+import { parsePortNumber } from './service-fields.ts'
 
 interface RawNode extends KubeObject {
   readonly spec?: {
@@ -17,9 +18,13 @@ interface RawNode extends KubeObject {
   }
   readonly status?: {
     readonly addresses?: readonly { readonly type: string; readonly address: string }[]
+    readonly daemonEndpoints?: { readonly kubeletEndpoint?: { readonly Port?: number } }
     readonly conditions?: readonly { readonly type: string; readonly status: string }[]
   }
 }
+
+/** kubelet's own default. */
+const defaultKubeletPort = 10_250
 
 /**
  * Projects a node.
@@ -33,6 +38,7 @@ export function projectNode(raw: unknown, report: Report): readonly [key: string
   const internal = listOf(node.status?.addresses, 'status.addresses')
     .filter(({ type }) => type === 'InternalIP')
     .map(({ address }) => address)
+  const kubeletPort = node.status?.daemonEndpoints?.kubeletEndpoint?.Port
   const leftOut = (field: string) => (value: unknown, why: string) =>
     report(`Node ${node.metadata.name}: ${field} \`${shown(value)}\` is left out: ${why}`)
   const value: ClusterNode = Object.freeze({
@@ -41,6 +47,9 @@ export function projectNode(raw: unknown, report: Report): readonly [key: string
     createdAt: createdAtOf(node),
     podCidrs: parseEach(cidrs, (text) => parseCidr(asText(text)), leftOut('spec.podCIDRs')),
     internalAddresses: parseEach(internal, (text) => parseAddress(asText(text)), leftOut('status.addresses')),
+    kubeletPort:
+      parseEach(kubeletPort ? [kubeletPort] : [], parsePortNumber, leftOut('status.daemonEndpoints'))[0] ??
+      defaultKubeletPort,
     zone: node.metadata.labels?.['topology.kubernetes.io/zone'],
     leaving:
       node.metadata.deletionTimestamp !== undefined ||

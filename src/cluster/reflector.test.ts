@@ -20,7 +20,7 @@ const anyone: Omit<Credentials, 'servers'> = { requestOptions: async () => ({ he
 
 function connectionTo(server: FakeApiServer, credentials = anyone): ApiConnection {
   return new ApiConnection({
-    servers: { candidates: [{ server: server.url, source: 'the test' }], problems: [] },
+    servers: { candidates: [{ server: server.url, source: 'the test', kind: 'named' }], problems: [] },
     ...credentials,
   })
 }

@@ -32,9 +32,9 @@ test('lists the kubelet address first, then k3s, then the ClusterIP, and reads n
   ])
   expect(found).toEqual({
     candidates: [
-      { server: 'https://kind-control-plane:6443', source: `the kubelet's configuration ${path}` },
-      { server: 'https://127.0.0.1:6444', source: 'the k3s load balancer on this node' },
-      { server: 'https://10.96.0.1:8443', source: 'the Service `kubernetes`' },
+      { server: 'https://kind-control-plane:6443', source: `the kubelet's configuration ${path}`, kind: 'named' },
+      { server: 'https://127.0.0.1:6444', source: 'the k3s load balancer on this node', kind: 'guess' },
+      { server: 'https://10.96.0.1:8443', source: 'the Service `kubernetes`', kind: 'service' },
     ],
     problems: [],
   })

@@ -9,6 +9,11 @@ export interface ServerCandidate {
   readonly server: string
   /** Where the address comes from, for messages. */
   readonly source: string
+  /**
+   * `named`: the operator or the node says that the server is there. `guess`: it may be there. `service`: a ClusterIP,
+   * which Services lead to where the server is.
+   */
+  readonly kind: 'named' | 'guess' | 'service'
 }
 
 /** Kubeconfig files that kubeadm (also in kind), k3s and RKE2 write for the kubelet. */
@@ -18,7 +23,11 @@ const kubeletConfigs = [
   '/var/lib/rancher/rke2/agent/kubelet.kubeconfig',
 ]
 /** Every k3s node, server or agent, forwards this address to the servers. */
-const k3sBalancer: ServerCandidate = { server: 'https://127.0.0.1:6444', source: 'the k3s load balancer on this node' }
+const k3sBalancer: ServerCandidate = {
+  server: 'https://127.0.0.1:6444',
+  source: 'the k3s load balancer on this node',
+  kind: 'guess',
+}
 
 /**
  * Lists the candidates. Never throws.
@@ -31,7 +40,7 @@ export function serverCandidates(
   const problems: string[] = []
   const kubelets = kubeconfigs.flatMap((path) => {
     try {
-      return [{ server: serverIn(path), source: `the kubelet's configuration ${path}` }]
+      return [{ server: serverIn(path), source: `the kubelet's configuration ${path}`, kind: 'named' as const }]
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException
       if (code !== 'ENOENT') problems.push(`${path} has no API server address (${message.split('\n')[0]})`)
@@ -65,5 +74,11 @@ function clusterIp({
   KUBERNETES_SERVICE_PORT: port = '443',
 }: NodeJS.ProcessEnv): ServerCandidate[] {
   if (host === undefined) return []
-  return [{ server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`, source: 'the Service `kubernetes`' }]
+  return [
+    {
+      server: `https://${host.includes(':') ? `[${host}]` : host}:${port}`,
+      source: 'the Service `kubernetes`',
+      kind: 'service',
+    },
+  ]
 }

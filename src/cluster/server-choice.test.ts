@@ -1,11 +1,12 @@
 import { expect, test } from 'vitest'
+import type { ServerCandidate } from './server-candidates.ts'
 import { ServerChoice } from './server-choice.ts'
 
-const first = { server: 'https://a:6443', source: 'the first' }
-const second = { server: 'https://b:6443/', source: 'the second' }
+const first: ServerCandidate = { server: 'https://a:6443', source: 'the first', kind: 'named' }
+const second: ServerCandidate = { server: 'https://b:6443/', source: 'the second', kind: 'guess' }
 
 /** Builds a choice among candidates that answer while they are in the set. */
-function choiceOf(candidates: readonly { server: string; source: string }[], answering: ReadonlySet<string>) {
+function choiceOf(candidates: readonly ServerCandidate[], answering: ReadonlySet<string>) {
   const probed: string[] = []
   const chosen: string[] = []
   const choice = new ServerChoice(
@@ -42,4 +43,20 @@ test('names every address when none answers, and tries them again on the next ca
 test('uses a single candidate without a probe', async () => {
   const { choice, probed } = choiceOf([first], new Set())
   expect([await choice.server(), probed]).toEqual(['https://a:6443', []])
+})
+
+test('requests go to what is named, to a guess once it has answered, and never to the Service', async () => {
+  const service: ServerCandidate = { server: 'https://10.96.0.1:443', source: 'the Service', kind: 'service' }
+  const { choice } = choiceOf([first, second, service], new Set([second.server]))
+  expect(choice.places).toEqual([first.server])
+  await choice.server()
+  expect(choice.places).toEqual([first.server, second.server])
+  const last = choiceOf([second, service], new Set([service.server])).choice
+  await last.server()
+  expect(last.places).toEqual([])
+})
+
+test('requests go to the proxy, where one leads to the server', () => {
+  const proxy = 'http://proxy:3128'
+  expect(new ServerChoice({ candidates: [first], problems: [], proxy }, async () => undefined).places).toEqual([proxy])
 })

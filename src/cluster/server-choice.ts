@@ -8,6 +8,8 @@ export interface ServerChoiceParts {
   readonly candidates: readonly ServerCandidate[]
   /** Why expected candidates are missing, for the error. */
   readonly problems: readonly string[]
+  /** The URL of a proxy that leads to all of them. */
+  readonly proxy?: string | undefined
   /** Called once. */
   readonly onChosen?: ((candidate: ServerCandidate) => void) | undefined
 }
@@ -27,6 +29,15 @@ export class ServerChoice {
   /** The chosen address, or all candidates until one is chosen, for messages. */
   get text(): string {
     return this.#chosen ?? this.#parts.candidates.map(({ server }) => server).join(' or ')
+  }
+
+  /** URLs that requests go to: of the server in use and of those that are named, or of the proxy before them. */
+  get places(): readonly string[] {
+    const { candidates, proxy } = this.#parts
+    if (proxy !== undefined) return [proxy]
+    return candidates
+      .filter(({ server, kind }) => kind === 'named' || (kind === 'guess' && withoutSlash(server) === this.#chosen))
+      .map(({ server }) => server)
   }
 
   /**

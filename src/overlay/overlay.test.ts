@@ -288,6 +288,7 @@ const other: fc.Arbitrary<ClusterNode> = fc
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   }))
 const own: fc.Arbitrary<ClusterNode> = fc
   .tuple(fc.integer({ min: 0, max: 1 }), fc.integer({ min: 20, max: 21 }))
@@ -300,6 +301,7 @@ const own: fc.Arbitrary<ClusterNode> = fc
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   }))
 const cluster = fc
   .tuple(own, fc.uniqueArray(other, { selector: (node) => node.name, maxLength: 6 }))
@@ -562,5 +564,6 @@ function node(i: number): ClusterNode {
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   }
 }

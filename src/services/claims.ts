@@ -1,7 +1,8 @@
-// Two Services may claim one address and port: an external IP that somebody else has, a node port written by hand. The
-// older Service keeps it, then the one whose name comes first; never the one that happens to be written first. The
-// other's rules for it are left out and it is reported.
+// A Service may claim an address and port that another Service has (an external IP, a node port written by hand), or
+// that nodes need for themselves. Of two Services the older keeps it, then the one whose name comes first, never the one
+// that happens to be written first. The rules of the refused claim are left out, and it is reported.
 import type { Problem } from '../cluster/problem.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { FilterRule, Frontend, RenderedPort } from './rendered.ts'
 import { regardingService, type ServicePort } from './service-port.ts'
 
@@ -25,27 +26,26 @@ export function byPrecedence(a: ServicePort, b: ServicePort): number {
   )
 }
 
-/** @param ports in the order of {@link byPrecedence} */
-export function settleClaims(ports: readonly RenderedPort[]): Settled {
+/**
+ * Decides who gets what.
+ * @param ports in the order of {@link byPrecedence}
+ * @param needed what no Service gets
+ */
+export function settleClaims(ports: readonly RenderedPort[], needed: ProtectedPorts): Settled {
   const holders = new Map<string, ServicePort>()
   const problems = new Map<string, Problem>()
   const isHeld = (claim: Claim): boolean => {
     if (claim.kind === 'health-check') return true
     const key = `${claim.address ?? 'node'} ${claim.port}/${claim.protocol}`
+    const neededBy = neededByNodes(claim, needed)
+    if (neededBy !== undefined) {
+      problems.set(key + claim.owner.id, problem(claim, 'protected', protectionSentence(claim, neededBy)))
+      return false
+    }
     const holder = holders.get(key) ?? claim.owner
     holders.set(key, holder)
     if (holder === claim.owner) return true
-    problems.set(key + claim.owner.id, {
-      sentence: refusal(claim, holder),
-      reason: `${claim.kind}-taken`,
-      // Every node has the same Services, and decides alike.
-      event: {
-        regarding: regardingService(claim.owner),
-        reason: kinds[claim.kind].taken,
-        action: 'ProgramService',
-        everyNode: true,
-      },
-    })
+    problems.set(key + claim.owner.id, problem(claim, 'taken', conflictSentence(claim, holder)))
     return false
   }
   // Port by port: who has an address but no endpoint claims it in table filter alone, and keeps it all the same.
@@ -60,21 +60,58 @@ export function settleClaims(ports: readonly RenderedPort[]): Settled {
   }
 }
 
-function refusal({ kind, address, port, protocol, owner }: Claim, holder: ServicePort): string {
-  const what =
-    address === undefined
-      ? `node port ${port}/${protocol}`
-      : `${kinds[kind].name} ${address} with port ${port}/${protocol}`
-  return `Service ${owner.id} does not get ${what}: ${holder.id} has it already; give one of them another`
+/**
+ * Lists the claims that {@link settleClaims} refuses because nodes need them: two sets of protected ports that give the
+ * same list make the same rules.
+ */
+export function protectedClaims(ports: readonly RenderedPort[], needed: ProtectedPorts): string[] {
+  return ports
+    .flatMap(({ frontends, filter }) => [...frontends, ...filter])
+    .filter((claim) => neededByNodes(claim, needed) !== undefined)
+    .map((claim) => `${claim.owner.id} ${place(claim)}`)
+    .toSorted()
+}
+
+/** No node has a ClusterIP as its address, and the Service default/kubernetes must have its own. */
+function neededByNodes({ kind, address, port, protocol }: Claim, needed: ProtectedPorts): string | undefined {
+  return kind === 'cluster-ip' || kind === 'health-check' ? undefined : needed.neededBy(address, protocol, port)
+}
+
+function problem(claim: Claim, why: 'taken' | 'protected', sentence: string): Problem {
+  return {
+    sentence,
+    reason: `${claim.kind}-${why}`,
+    event: {
+      regarding: regardingService(claim.owner),
+      reason: `${kinds[claim.kind].event}${why === 'taken' ? 'Taken' : 'Protected'}`,
+      action: 'ProgramService',
+      // Every node has the same Services and Nodes, and decides alike.
+      everyNode: true,
+    },
+  }
+}
+
+function conflictSentence(claim: Claim, holder: ServicePort): string {
+  return `Service ${claim.owner.id} does not get ${place(claim)}: ${holder.id} has it already; give one of them another`
+}
+
+function protectionSentence(claim: Claim, neededBy: string): string {
+  return `Service ${claim.owner.id} does not get ${place(claim)}: ${neededBy} needs it; give the Service another, or set protectNodeTraffic to false`
+}
+
+function place({ kind, address, port, protocol }: Claim): string {
+  return address === undefined
+    ? `node port ${port}/${protocol}`
+    : `${kinds[kind].name} ${address} with port ${port}/${protocol}`
 }
 
 /** How people and Events call each kind. */
-const kinds: Record<Claim['kind'], { name: string; taken: string }> = {
-  'cluster-ip': { name: 'cluster IP', taken: 'ClusterIPTaken' },
-  'external-ip': { name: 'external IP', taken: 'ExternalIPTaken' },
-  'load-balancer': { name: 'load balancer IP', taken: 'LoadBalancerIPTaken' },
-  'node-port': { name: 'node port', taken: 'NodePortTaken' },
-  'health-check': { name: 'health check port', taken: 'HealthCheckPortTaken' },
+const kinds: Record<Claim['kind'], { name: string; event: string }> = {
+  'cluster-ip': { name: 'cluster IP', event: 'ClusterIP' },
+  'external-ip': { name: 'external IP', event: 'ExternalIP' },
+  'load-balancer': { name: 'load balancer IP', event: 'LoadBalancerIP' },
+  'node-port': { name: 'node port', event: 'NodePort' },
+  'health-check': { name: 'health check port', event: 'HealthCheckPort' },
 }
 
 function order(a: string, b: string): number {

@@ -2,6 +2,7 @@
 // they are in one piece.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { byPrecedence, settleClaims } from './claims.ts'
 import { endpointsOf } from './endpoints.ts'
@@ -26,6 +27,8 @@ export interface ServicesSnapshot {
   readonly slices: Iterable<ClusterEndpointSlice>
   readonly options: ServicesOptions
   readonly node: NodeFacts
+  /** What no Service gets. */
+  readonly needed: ProtectedPorts
 }
 
 export interface Layouts {
@@ -40,7 +43,7 @@ export interface Desired {
   readonly problems: readonly Problem[]
 }
 
-export function desiredRules({ services, slices, options, node }: ServicesSnapshot, layouts: Layouts): Desired {
+export function desiredRules({ services, slices, options, node, needed }: ServicesSnapshot, layouts: Layouts): Desired {
   const slicesOf = Map.groupBy(slices, ({ namespace, service }) => `${namespace}/${service}`)
   const ports = [...services].flatMap((service) => servicePortsOf(service, node.family))
   const joined = ports.map((port) => ({
@@ -51,17 +54,17 @@ export function desiredRules({ services, slices, options, node }: ServicesSnapsh
   const rendered = joined.map(({ port, endpoints }) =>
     renderServicePort(port, endpoints, { options, node, largeCluster, endpointLayout: layouts.endpoints }),
   )
-  return assembleRules(rendered, { options, node }, layouts.frontends)
+  return assembleRules(rendered, { options, node, needed }, layouts.frontends)
 }
 
 /** All ports' rules and those that depend on none. @param rendered in any order */
 export function assembleRules(
   rendered: readonly RenderedPort[],
-  { options, node }: Pick<ServicesSnapshot, 'options' | 'node'>,
+  { options, node, needed }: Pick<ServicesSnapshot, 'options' | 'node' | 'needed'>,
   layoutFrontends: FrontendLayout,
 ): Desired {
   const ports = rendered.toSorted((a, b) => byPrecedence(a.port, b.port))
-  const { frontends, filter, problems } = settleClaims(ports)
+  const { frontends, filter, problems } = settleClaims(ports, needed)
   const nat = new Map<string, Rules>(staticNatChains(options))
   for (const { chains } of ports) for (const [name, rules] of chains) nat.set(name, rules)
   for (const [name, rules] of layoutFrontends(frontends, options)) nat.set(name, rules)

@@ -1,9 +1,10 @@
 // Manifests -> how the rules of one node, as its kernel holds them now, differ from what they should be.
 import type { Logger } from 'pino'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Iptables } from '../iptables/iptables.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { familyOf } from '../net/address.ts'
-import { clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
+import { type ClusterObjects, clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
 import type { ServicesOptions } from './options.ts'
 import type { RulesDiff } from './rules-diff.ts'
 import { Services } from './services.ts'
@@ -18,9 +19,23 @@ export interface ManifestsDiff {
 export async function diffManifests(
   manifests: readonly Manifest[],
   nodeName: string,
-  { options, kernel, iptables, log }: { options: ServicesOptions; kernel: Kernel; iptables: Iptables; log: Logger },
+  {
+    options,
+    protect,
+    kernel,
+    iptables,
+    log,
+  }: {
+    options: ServicesOptions
+    /** What no Service gets, as the manifests tell it. */
+    protect: (objects: ClusterObjects) => ProtectedPorts
+    kernel: Kernel
+    iptables: Iptables
+    log: Logger
+  },
 ): Promise<ManifestsDiff> {
-  const { services, slices, nodes, problems } = clusterObjects(manifests)
+  const objects = clusterObjects(manifests)
+  const { services, slices, nodes, problems } = objects
   const node = nodeNamed(nodes, nodeName)
   const concerned = new Set([
     ...servedFamilies(services),
@@ -34,6 +49,7 @@ export async function diffManifests(
     families: ([4, 6] as const).filter((family) => concerned.has(family)),
   })
   rules.configure(options)
+  rules.protect(protect(objects))
   rules.update(
     new Map(services.map((service) => [keyOf(service), service])),
     new Map(slices.map((slice) => [keyOf(slice), slice])),

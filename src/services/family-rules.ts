@@ -1,7 +1,9 @@
 // What the tables of one family should hold, kept up to date by rendering again what has changed and that alone.
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
+import { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ClusterService } from '../cluster/service.ts'
+import { protectedClaims } from './claims.ts'
 import { assembleRules, type Desired } from './desired.ts'
 import { endpointsOf } from './endpoints.ts'
 import { flatEndpoints, flatFrontends } from './flat-layout.ts'
@@ -53,6 +55,9 @@ export class FamilyRules {
   readonly #rendered = new Map<string, Rendered>()
   readonly flows = new UdpFlows()
   #context: RenderContext | undefined
+  #needed = ProtectedPorts.none
+  /** Whether {@link protect} has changed what the next {@link update} lays out. */
+  #unsettled = false
   #endpoints = 0
   /** In chains of ports, of table nat. */
   #portRules = 0
@@ -83,6 +88,15 @@ export class FamilyRules {
     return { filter: shared('filter'), nat: shared('nat') + this.#portRules }
   }
 
+  /** Takes effect with the next {@link update}. @param needed what no Service gets */
+  protect(needed: ProtectedPorts): void {
+    const ports = [...this.#rendered.values()].flatMap((each) => each.ports)
+    const [before, after] = [protectedClaims(ports, this.#needed), protectedClaims(ports, needed)]
+    // Nodes come and go, and few of them concern any Service: 10,000 Services are laid out for those alone.
+    if (before.join() !== after.join()) this.#unsettled = true
+    this.#needed = needed
+  }
+
   /**
    * @param dirty keys of Services to render again; all of them where options or node have changed.
    * @returns when it is through with all; on the way it gives way again and again, so that what is there already can be
@@ -94,7 +108,8 @@ export class FamilyRules {
       this.flows.adopt(this.#target.found)
     }
     const same = this.#context !== undefined && this.#context.options === options && this.#context.node === node
-    let laidOut = same
+    let laidOut = same && !this.#unsettled
+    this.#unsettled = false
     if (!same) {
       this.#context = {
         options,
@@ -209,7 +224,7 @@ export class FamilyRules {
     const ports = [...this.#rendered.values()].flatMap((each) => each.ports)
     return assembleRules(
       ports,
-      { options, node },
+      { options, node, needed: this.#needed },
       options.layout === 'tree' ? dispatchTree(this.#divided) : flatFrontends,
     )
   }

@@ -90,6 +90,7 @@ export function nodeNamed(nodes: readonly ClusterNode[], name: string): ClusterN
       zone: undefined,
       leaving: false,
       networkUnavailable: false,
+      kubeletPort: 10_250,
     }
   )
 }

@@ -1,10 +1,11 @@
 // Manifests -> the rules of one node, in each family that their Services have.
+import { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Family } from '../net/address.ts'
 import { desiredRules, type Layouts } from './desired.ts'
 import { flatEndpoints, flatFrontends } from './flat-layout.ts'
 import { dispatchTree } from './layout/dispatch-tree.ts'
 import { endpointTree } from './layout/endpoint-tree.ts'
-import { clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
+import { type ClusterObjects, clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
 import { nodeFacts } from './node-facts.ts'
 import type { ServicesOptions } from './options.ts'
 import type { DesiredRules } from './rendered.ts'
@@ -15,13 +16,19 @@ export interface RenderedManifests {
   readonly problems: readonly string[]
 }
 
-/** @throws {Error} when there are Nodes and none of that name. */
+/**
+ * @param protect what no Service gets, as the manifests tell it; nothing is protected where not given
+ * @throws {Error} when there are Nodes and none of that name.
+ */
 export function renderManifests(
   manifests: readonly Manifest[],
   nodeName: string,
   options: ServicesOptions,
+  protect: (objects: ClusterObjects) => ProtectedPorts = () => ProtectedPorts.none,
 ): RenderedManifests {
-  const { services, slices, nodes, problems } = clusterObjects(manifests)
+  const objects = clusterObjects(manifests)
+  const { services, slices, nodes, problems } = objects
+  const needed = protect(objects)
   const node = nodeNamed(nodes, nodeName)
   const layouts: Layouts =
     options.layout === 'tree'
@@ -29,7 +36,7 @@ export function renderManifests(
       : { endpoints: flatEndpoints, frontends: flatFrontends }
   const desired = servedFamilies(services).map((family) => ({
     family,
-    ...desiredRules({ services, slices, options, node: nodeFacts(node, family, []) }, layouts),
+    ...desiredRules({ services, slices, options, node: nodeFacts(node, family, []), needed }, layouts),
   }))
   return {
     families: desired.map(({ family, rules }) => ({ family, rules })),

@@ -2,6 +2,7 @@
 // and each field that changes rules.
 import { projectEndpointSlice } from '../cluster/project-endpoint-slice.ts'
 import { projectService } from '../cluster/project-service.ts'
+import { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Report } from '../cluster/problem.ts'
 import { type Family, parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
@@ -327,5 +328,6 @@ export function snapshotOf({ objects, family = 4, options: changed = {} }: Scena
     slices: kept('EndpointSlice', projectEndpointSlice),
     options: { ...options, ...changed },
     node: nodes[family],
+    needed: ProtectedPorts.none,
   }
 }

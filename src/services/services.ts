@@ -5,6 +5,7 @@ import type { Logger } from 'pino'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
+import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ClusterService } from '../cluster/service.ts'
 import { settleAll } from '../runtime/settle-all.ts'
 import { type FlowAudit, FlowCleaner } from '../runtime/flow-cleaner.ts'
@@ -80,6 +81,8 @@ export class Services {
   readonly #changes = new SnapshotChanges()
   readonly #lanes: readonly Lane[]
   #options: ServicesOptions | undefined
+  /** What is protected, as text. */
+  #needed = ''
   #snapshots:
     | {
         services: ReadonlyMap<string, ClusterService>
@@ -135,6 +138,13 @@ export class Services {
   /** Takes effect with the next {@link sync}. */
   configure(options: ServicesOptions): void {
     if (!isDeepStrictEqual(options, this.#options)) this.#options = options
+  }
+
+  /** Takes effect with the next {@link sync}. @param needed what no Service gets */
+  protect(needed: ProtectedPorts): void {
+    if (JSON.stringify(needed) === this.#needed) return
+    this.#needed = JSON.stringify(needed)
+    for (const { rules } of this.#lanes) rules.protect(needed)
   }
 
   /** The cluster as it is now, for the next {@link sync}. Costs nothing: what has changed is found then. */

@@ -161,6 +161,7 @@ function cluster(peers: number): ClusterNode[] {
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   }))
 }
 

@@ -1,5 +1,6 @@
 // A node with Services on it, and the measures that are taken there.
 import pino from 'pino'
+import { ProtectedPorts } from '../../src/cluster/protected-ports.ts'
 import type { Iptables, IptablesBackend } from '../../src/iptables/iptables.ts'
 import type { Kernel } from '../../src/kernel/kernel.ts'
 import { openIptables } from '../../src/iptables/linux-iptables.ts'
@@ -78,7 +79,13 @@ export class Bed implements AsyncDisposable {
     const services = [...keys].flatMap((key) => this.cluster.services.get(key) ?? [])
     const slices = services.flatMap(({ name }) => this.cluster.slices.get(`ns/${name}-slice`) ?? [])
     return desiredRules(
-      { services, slices, options: { ...options, layout: 'flat' }, node: nodeFacts(node, 4, []) },
+      {
+        services,
+        slices,
+        options: { ...options, layout: 'flat' },
+        node: nodeFacts(node, 4, []),
+        needed: ProtectedPorts.none,
+      },
       { endpoints: flatEndpoints, frontends: flatFrontends },
     )
   }

@@ -53,6 +53,7 @@ export async function underlay(): Promise<Underlay> {
         zone: undefined,
         leaving: false,
         networkUnavailable: false,
+        kubeletPort: 10_250,
       }
       await wire({ namespace, device: 'pod0' }, { namespace: pod, device: 'eth0' })
       await addressPod(namespace, pod, object)

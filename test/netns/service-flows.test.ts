@@ -69,6 +69,7 @@ async function serviceBed(backend: 'nft' | 'legacy' = 'nft', family: Family = 4)
     zone: undefined,
     leaving: false,
     networkUnavailable: false,
+    kubeletPort: 10_250,
   }
   const open = (kernel: Kernel) =>
     new Services({ kernel, iptables: net.node.iptables, log: testLog, families: [family], stateDir })

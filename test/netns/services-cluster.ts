@@ -15,6 +15,7 @@ export const node: ClusterNode = {
   zone: undefined,
   leaving: false,
   networkUnavailable: false,
+  kubeletPort: 10_250,
 }
 export const options: ServicesOptions = {
   ...defaultOptions,

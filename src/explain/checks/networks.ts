@@ -11,7 +11,13 @@ import { inTwo } from './agent.ts'
 export function examineNodes({ agent }: NodeFacts): Check {
   const base = { name: 'nodes', seenAs: 'a node whose pods nobody reaches, since another one claims its addresses' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
-  const nodes = agent.nodes.map((node) => ({ ...node, zone: undefined, leaving: false, networkUnavailable: false }))
+  const nodes = agent.nodes.map((node) => ({
+    ...node,
+    zone: undefined,
+    leaving: false,
+    networkUnavailable: false,
+    kubeletPort: 10_250,
+  }))
   return { ...base, findings: admit(nodes).problems.map(inTwo) }
 }
 

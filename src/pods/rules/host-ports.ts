@@ -6,6 +6,8 @@
 // of this node (which may be the very pod: hairpin), the reply would not come back this way, so FAIRLEAD-HOSTPORTS
 // marks them first and FAIRLEAD-HOSTPORT-MASQ in nat POSTROUTING gives them the bridge's address. What matched no port
 // returns and the mark is taken off again: it is nobody else's business.
+import type { Problem } from '../../cluster/problem.ts'
+import type { ProtectedPorts } from '../../cluster/protected-ports.ts'
 import { type Address, addressBits, type Family, familyOf } from '../../net/address.ts'
 import { aggregateCidrs, formatCidr, parseCidr } from '../../net/cidr.ts'
 import type { Attachment, PortMapping } from '../attachment.ts'
@@ -20,11 +22,11 @@ const masquerade = 'FAIRLEAD-HOSTPORT-MASQ'
 export const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
 
 export function hostPortRules(input: RulesInput): RuleSet {
-  const { family, attachments } = input
+  const { family, attachments, needed } = input
   // The kernel routes no IPv6 loopback address off the node, so ::1 can never be one.
   const localhost = input.localhostHostPorts && family === 4
   const dnatRules = attachments.flatMap((attachment) =>
-    hostPortLeads(family, attachment).map((lead) => dnat(lead, attachment)),
+    publishedLeads(family, attachment, needed).map((lead) => dnat(lead, attachment)),
   )
   const sources = [...aggregateCidrs(ofFamily(input.localPodCidrs, family)), ...(localhost ? [loopback[4]] : [])]
   return {
@@ -114,6 +116,17 @@ export function hostPortLeads(
     }))
 }
 
+/** Returns those of {@link hostPortLeads} that get a rule: the node needs none of them itself. */
+export function publishedLeads(
+  family: Family,
+  attachment: Pick<Attachment, 'addresses' | 'portMappings'>,
+  needed: ProtectedPorts,
+): readonly HostPortLead[] {
+  return hostPortLeads(family, attachment).filter(
+    ({ hostAddress, protocol, hostPort }) => needed.neededBy(hostAddress, protocol, hostPort) === undefined,
+  )
+}
+
 function dnat({ family, protocol, hostAddress, hostPort, target, targetPort }: HostPortLead, pod: Attachment): string {
   return rule(
     ports,
@@ -122,6 +135,23 @@ function dnat({ family, protocol, hostAddress, hostPort, target, targetPort }: H
     comment(`pod ${describePod(pod)}`),
     `-m ${protocol} --dport ${hostPort}`,
     `-j DNAT --to-destination ${family === 4 ? target : `[${target}]`}:${targetPort}`,
+  )
+}
+
+/** Host ports that are not published because the node needs them: one problem each, an Event of the pod. */
+export function refusedHostPorts(attachments: readonly Attachment[], needed: ProtectedPorts): Problem[] {
+  return attachments.flatMap((attachment) =>
+    attachment.portMappings.flatMap(({ hostAddress, protocol, hostPort }) => {
+      const neededBy = needed.neededBy(hostAddress, protocol, hostPort)
+      if (neededBy === undefined) return []
+      const { pod } = attachment
+      const where = hostAddress === undefined ? '' : ` on ${hostAddress}`
+      const sentence = `Pod ${describePod(attachment)} does not get host port ${hostPort}/${protocol}${where}: ${neededBy} needs it; give the pod another, or set protectNodeTraffic to false`
+      const reason = 'host-port-protected'
+      if (pod?.uid === undefined) return [{ sentence, reason }]
+      const regarding = { apiVersion: 'v1', kind: 'Pod', namespace: pod.namespace, name: pod.name, uid: pod.uid }
+      return [{ sentence, reason, event: { regarding, reason: 'HostPortProtected', action: 'PublishHostPort' } }]
+    }),
   )
 }
 

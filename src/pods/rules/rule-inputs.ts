@@ -1,4 +1,5 @@
 // Inputs that tests of the rules share: one node of a small cluster, with pods that have host ports.
+import { ProtectedPorts } from '../../cluster/protected-ports.ts'
 import { parseAddress } from '../../net/address.ts'
 import { parseCidr } from '../../net/cidr.ts'
 import { hostVethName, parseInterfaceName } from '../../net/interface-name.ts'
@@ -22,6 +23,7 @@ export const dualSettings: RulesSettings = {
   bridge: parseInterfaceName('cni0'),
   masquerade: true,
   localhostHostPorts: true,
+  needed: ProtectedPorts.none,
 }
 
 /** A pod 10.244.1.N and fd00:244:1::N with these host ports. */

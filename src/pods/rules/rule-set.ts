@@ -1,4 +1,5 @@
 // What the iptables side of the pod network consists of: chains of our own, and the jumps that lead to them.
+import type { ProtectedPorts } from '../../cluster/protected-ports.ts'
 import type { Family } from '../../net/address.ts'
 import { type Cidr, formatCidr } from '../../net/cidr.ts'
 import type { InterfaceName } from '../../net/interface-name.ts'
@@ -16,6 +17,8 @@ export interface RulesInput {
   readonly bridge: InterfaceName
   readonly masquerade: boolean
   readonly localhostHostPorts: boolean
+  /** What no host port gets. */
+  readonly needed: ProtectedPorts
   /**
    * Of these, those with port mappings matter. No two of them want the same host port: {@link HostPortClaims} sees to
    * it.

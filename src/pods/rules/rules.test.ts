@@ -1,5 +1,6 @@
 import pino from 'pino'
 import { expect, test, vi } from 'vitest'
+import { ProtectedPorts } from '../../cluster/protected-ports.ts'
 import type { Family } from '../../net/address.ts'
 import { parseAddress } from '../../net/address.ts'
 import { parseCidr } from '../../net/cidr.ts'
@@ -304,4 +305,55 @@ test('clean leaves what is not ours, and nothing that is', async () => {
     ['4 nat PREROUTING', ['-A PREROUTING -j KUBE-SERVICES']],
   ])
   expect([...iptables.chains.keys()].filter((key) => key.includes('FAIRLEAD'))).toEqual([])
+})
+
+test('a host port that the node needs is not published, and the pod is told; all others are', async () => {
+  const iptables = new FakeIptables()
+  const needs = (hostPort: number): ProtectedPorts =>
+    new ProtectedPorts([
+      { neededBy: 'the VXLAN of the nodes', protocol: 'tcp', port: hostPort, addresses: [node], onThisNode: true },
+    ])
+  const node = parseAddress('192.168.0.21')
+  const rules = podRules(iptables, { settings: { ...dualSettings, needed: needs(8472) } })
+  await rules.reconcile([])
+  await rules.add(attachmentOf(5, [port(8472), port(8080)]))
+  await rules.add(attachmentOf(6, [port(8473, { hostAddress: node })]))
+  expect(published(iptables).toSorted()).toEqual(['8080>10.244.1.5:80', '8473>10.244.1.6:80'])
+  const regarding = { apiVersion: 'v1', kind: 'Pod', namespace: 'default', name: 'web-5', uid: 'uid-5' }
+  expect(rules.problems).toEqual([
+    {
+      sentence:
+        'Pod default/web-5 does not get host port 8472/tcp: the VXLAN of the nodes needs it; give the pod another, or set protectNodeTraffic to false',
+      reason: 'host-port-protected',
+      event: { regarding, reason: 'HostPortProtected', action: 'PublishHostPort' },
+    },
+  ])
+  rules.configure({ ...dualSettings, needed: needs(8080) })
+  await rules.reconcile([])
+  expect(published(iptables).toSorted()).toEqual(['8472>10.244.1.5:80', '8473>10.244.1.6:80'])
+  expect(rules.problems.map(({ sentence }) => sentence)).toEqual([expect.stringContaining('host port 8080/tcp')])
+})
+
+test('flows that a host port led before it was refused end, and those of the node itself go on', async () => {
+  const iptables = new FakeIptables()
+  const flow = (replySource: string): UdpFlow => ({
+    source: parseAddress('192.168.0.22'),
+    sourcePort: 40_000,
+    destination: parseAddress('192.168.0.21'),
+    destinationPort: 8472,
+    replySource: parseAddress(replySource),
+    replySourcePort: replySource.startsWith('192') ? 8472 : 80,
+  })
+  await podRules(iptables).reconcile([attachmentOf(5, [port(8472, { protocol: 'udp' })])])
+  iptables.flows = [flow('10.244.1.5'), flow('192.168.0.21')]
+  iptables.ended.length = 0
+  iptables.localNetworks = [parseCidr('192.168.0.21/32')]
+  // The next agent protects it: it finds the rule and the attachment.
+  const needed = new ProtectedPorts([
+    { neededBy: 'the VXLAN', protocol: 'udp', port: 8472, addresses: [], onThisNode: true },
+  ])
+  const next = podRules(iptables, { settings: { ...dualSettings, needed } })
+  await next.reconcile([attachmentOf(5, [port(8472, { protocol: 'udp' })])])
+  expect(published(iptables)).toEqual([])
+  expect(iptables.ended).toMatchObject([{ destinationPort: 8472, replySource: '10.244.1.5' }])
 })

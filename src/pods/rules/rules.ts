@@ -1,6 +1,7 @@
 // The iptables side of the pod network: egress, forwarding and host ports. Called by ADD and DEL for host ports, and by
 // the agent's passes for all.
 import type { Logger } from 'pino'
+import type { Problem } from '../../cluster/problem.ts'
 import type { Address, Family } from '../../net/address.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
 import { withinAny } from '../../net/cidr.ts'
@@ -13,7 +14,7 @@ import { type Applied, FamilyRules } from './apply.ts'
 import { desiredRules } from './desired.ts'
 import { HostPortClaims, HostPortTakenError } from './host-port-claims.ts'
 import { hostPortJudge, parseHostPortRule, WithdrawnLeads } from './host-port-flows.ts'
-import { hostPortLeads } from './host-ports.ts'
+import { hostPortLeads, publishedLeads, refusedHostPorts } from './host-ports.ts'
 import { publishedPorts } from './published-ports.ts'
 import { noRules, ofFamily, type RuleSet, type RulesInput } from './rule-set.ts'
 import { Turns } from './turns.ts'
@@ -74,6 +75,11 @@ export class PodRules implements HostPortHook {
   /** Takes effect with the next {@link reconcile}. */
   configure(settings: RulesSettings): void {
     this.#configured = settings
+  }
+
+  /** Host ports of pods that are not published, since the node needs them. */
+  get problems(): readonly Problem[] {
+    return this.#settings === undefined ? [] : refusedHostPorts(this.#claims.holders, this.#settings.needed)
   }
 
   /**
@@ -193,7 +199,9 @@ export class PodRules implements HostPortHook {
   async #audit(family: Family, withdrawn: WithdrawnLeads): Promise<FlowAudit | undefined> {
     const settings = this.#settings
     const served = settings !== undefined && ofFamily(settings.localPodCidrs, family).length > 0
-    const current = served ? this.#claims.holders.flatMap((holder) => hostPortLeads(family, holder)) : []
+    const current = served
+      ? this.#claims.holders.flatMap((holder) => publishedLeads(family, holder, settings.needed))
+      : []
     const former = withdrawn.take()
     if (![...current, ...former].some(({ protocol }) => protocol === 'udp')) return undefined
     try {

@@ -114,6 +114,7 @@ function servers(state = { healthy: true }) {
   const running = new HealthCheckServers({
     log,
     proxyHealthy: () => state.healthy,
+    neededBy: (port) => (port === 10_250 ? 'the kubelet' : undefined),
     addresses: () => [parseAddress('127.0.0.1')],
   })
   onTestFinished(async () => await running[Symbol.asyncDispose]())

@@ -13,6 +13,8 @@ export interface HealthCheckServersSettings {
   readonly log: Pick<Logger, 'info' | 'warn'>
   /** As /livez of the proxy. */
   readonly proxyHealthy: () => boolean
+  /** Who else of the node needs a TCP port, whether or not it has it yet. */
+  readonly neededBy: (port: number) => string | undefined
   /** Where to listen in a family. */
   readonly addresses: (family: Family) => 'all' | readonly Address[]
 }
@@ -76,7 +78,7 @@ export class HealthCheckServers implements AsyncDisposable {
   }
 
   async #open(key: string, host: string, check: ServiceHealthCheck): Promise<void> {
-    const { log, proxyHealthy } = this.#settings
+    const { log, proxyHealthy, neededBy } = this.#settings
     const service = `${check.namespace}/${check.name}`
     const server = createServer((_, response) => {
       const { status, headers, body } = serviceHealth(running.check, running.check.localEndpoints, proxyHealthy())
@@ -84,6 +86,8 @@ export class HealthCheckServers implements AsyncDisposable {
     })
     const running: Running = { server, check }
     try {
+      const other = neededBy(check.port)
+      if (other !== undefined) throw new Error(`${other} needs it`)
       await listening(server, { host, port: check.port, ipv6Only: check.family === 6 })
     } catch (error) {
       const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`
