@@ -23,6 +23,7 @@ import { PodRules } from '../pods/rules/rules.ts'
 import { ownsAddresses } from '../policy/local-pod.ts'
 import { capabilityProblems } from '../host/capabilities.ts'
 import { ApiServerPlaces } from './api-server-places.ts'
+import { ApiServerRescue } from './api-server-rescue.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
@@ -107,6 +108,16 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
       servers: [...places.places, ...apiServersIn(serviceProxy.slices.snapshot.values())],
       localAddresses: interfaceAddresses(),
     })
+  const startedAt = performance.now()
+  const rescue = new ApiServerRescue({
+    live,
+    iptables,
+    places,
+    // A request that is never answered fails after half a minute.
+    failing: () => nodes.status().lastError !== undefined || (!nodes.synced && performance.now() - startedAt > 5000),
+    recovery: api.recovery,
+    log,
+  })
   const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const podsHere = (): ClusterPod[] =>
@@ -256,6 +267,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     checksums.run(stop),
     recorder.run(stop),
     places.run(stop),
+    rescue.run(stop),
     saveMemoryAfterStart(stop),
     watch,
   ])

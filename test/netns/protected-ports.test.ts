@@ -1,5 +1,5 @@
-// What nodes need for themselves is given to no Service and no host port. With protectNodeTraffic off, the same Services
-// take the same ports.
+// What nodes need for themselves is given to no Service and no host port, and an agent that rules keep from the API
+// server takes those away. With protectNodeTraffic off, the same Services take the same ports.
 import { renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -207,5 +207,56 @@ describeKernel('ports that a node needs', () => {
     )
     expect((await machine.cni('DEL', pod, conf)).code).toBe(0)
     await until(async () => !(await machine.metrics()).includes('host-port-protected'), 'the refusals to end')
+  })
+})
+
+/** What an agent that protected nothing would have written, each leading the API server's port to where nobody listens. */
+const inTheWay = {
+  nat: [
+    '-A KUBE-SERVICES -d 127.0.0.1/32 -p tcp -m comment --comment "default/hij external IP" -m tcp --dport 6443 -j KUBE-EXT-6TJOOQR23HJNTL2C',
+    '-A KUBE-NODEPORTS -p tcp -m comment --comment "default/hij:https" -m tcp --dport 6443 -j KUBE-EXT-6TJOOQR23HJNTL2C',
+    '-A FAIRLEAD-HOSTPORT-DNAT -p tcp -m comment --comment "pod default/hij" -m tcp --dport 6443 -j DNAT --to-destination 127.0.0.1:1',
+  ],
+  filter: [
+    '-A KUBE-EXTERNAL-SERVICES -d 127.0.0.1/32 -p tcp -m comment --comment "default/hij has no endpoints" -m tcp --dport 6443 -j REJECT --reject-with icmp-port-unreachable',
+  ],
+}
+const others = [
+  '-A KUBE-SERVICES -d 192.0.2.1/32 -p tcp -m comment --comment "default/hij external IP" -m tcp --dport 6443 -j KUBE-EXT-6TJOOQR23HJNTL2C',
+  '-A KUBE-SERVICES -d 127.0.0.1/32 -p tcp -m comment --comment "default/hij external IP" -m tcp --dport 6444 -j KUBE-EXT-6TJOOQR23HJNTL2C',
+]
+const left = `*nat
+:KUBE-SERVICES - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-EXT-6TJOOQR23HJNTL2C - [0:0]
+:FAIRLEAD-HOSTPORTS - [0:0]
+:FAIRLEAD-HOSTPORT-DNAT - [0:0]
+-A OUTPUT -m comment --comment "kubernetes service portals" -j KUBE-SERVICES
+-A OUTPUT -m comment --comment "fairlead host ports" -m addrtype --dst-type LOCAL -j FAIRLEAD-HOSTPORTS
+-A FAIRLEAD-HOSTPORTS -j FAIRLEAD-HOSTPORT-DNAT
+-A KUBE-EXT-6TJOOQR23HJNTL2C -p tcp -j DNAT --to-destination 127.0.0.1:1
+${[...inTheWay.nat, ...others].join('\n')}
+-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODEPORTS
+COMMIT
+*filter
+:KUBE-EXTERNAL-SERVICES - [0:0]
+-A OUTPUT -m conntrack --ctstate NEW -j KUBE-EXTERNAL-SERVICES
+${inTheWay.filter.join('\n')}
+COMMIT
+`
+
+describeKernel('an agent whose node leads the API server elsewhere', () => {
+  test.each(backends)('removes those rules, and is ready: %s', async (backend) => {
+    await using machine = await serviceMachine(backend)
+    expect(await machine.run(`iptables-${backend}-restore`, ['--noflush'], { input: left })).toMatchObject({
+      exitCode: 0,
+    })
+    const reach = ['-u', '/dev/null', 'TCP:127.0.0.1:6443,connect-timeout=1']
+    expect((await machine.run('socat', reach)).exitCode).not.toBe(0)
+    machine.startAgent({ flags: detectLocalFlags })
+    await machine.ready()
+    const removals = machine.log.filter(({ msg }) => msg.startsWith('rules that led the address of the API server'))
+    expect(removals.map((line) => line.rules?.toSorted())).toEqual([[...inTheWay.nat, ...inTheWay.filter].toSorted()])
+    expect((await machine.run('socat', reach)).exitCode).toBe(0)
   })
 })
