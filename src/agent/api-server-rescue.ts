@@ -1,5 +1,5 @@
 // An agent that does not reach the API server looks whether rules of its own node lead there no more: left by an agent
-// that did not protect the API server's address (ADR 30), or by kube-proxy. Only the API server could say that they are
+// that did not protect the API server's address (ADR 32), or by kube-proxy. Only the API server could say that they are
 // to go, so the agent takes away those, and those alone.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'

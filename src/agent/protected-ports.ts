@@ -1,4 +1,4 @@
-// What this agent protects from Services and host ports (ADR 30): the ports that it, its node and the other nodes need,
+// What this agent protects from Services and host ports (ADR 32): the ports that it, its node and the other nodes need,
 // as its configuration, the Node objects and its connection to the API server tell them.
 import { networkInterfaces } from 'node:os'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
