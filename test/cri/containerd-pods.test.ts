@@ -66,6 +66,36 @@ describeRuntime('pods under containerd', () => {
     ).toBe(1)
   })
 
+  test('keep address, host port and limits while their agent loses its records, and are removed as ever', async () => {
+    const config = one.sandboxConfig('web', {
+      portMappings: [{ protocol: 'TCP', containerPort: podPort, hostPort }],
+      annotations: { 'kubernetes.io/ingress-bandwidth': '8M', 'kubernetes.io/egress-bandwidth': '16M' },
+    })
+    const [pod, client] = [await one.runPod(config), await two.runPod(two.sandboxConfig('client'))]
+    await lab.switchAgent(one, 'stop')
+    // As an earlier version left it: what is known comes from containerd's cache, the rules of the port too.
+    await one.succeed(`
+      rm -rf /run/fairlead/*
+      for link in /sys/class/net/veth*; do ip link set "\${link##*/}" alias ""; done
+      iptables -t nat -F FAIRLEAD-HOSTPORT-DNAT`)
+    await lab.switchAgent(one, 'start')
+    await expect
+      .poll(
+        async () => await two.succeed(`socat -u TCP:${nodeAddress.node1}:${hostPort},connect-timeout=2 - || true`),
+        {
+          timeout: 60_000,
+        },
+      )
+      .toBe(`web ${nodeAddress.node2}`)
+    expect(await two.ask(client, pod.address)).toBe(`web ${client.address}`)
+    expect(await one.succeed('cat /run/fairlead/attachments/*')).toContain('"bandwidth":{"ingress":{"rateBits":8000000')
+    const next = await one.runSandbox(one.sandboxConfig('next'))
+    expect(next.address).not.toBe(pod.address)
+    for (const { sandbox } of [pod, next]) await one.removeSandbox(sandbox)
+    await two.removeSandbox(client.sandbox)
+    await expectNothingLeft(one)
+  })
+
   test('go on with a new sandbox when the process that held the old one ends', async () => {
     const config = one.sandboxConfig('again')
     const first = await one.runPod(config)

@@ -57,6 +57,22 @@ describeKernel("a runtime with CRI-O's habits", () => {
     expect([(await machine.cni('STATUS')).code, (await collect([])).code]).toEqual([0, 0])
   })
 
+  test('finds its pods as they were where the agent has lost its records, and collects those that are gone', async () => {
+    const pods = await Promise.all(Array.from({ length: 5 }, async (_, i) => await addAndCheck(`lost${i}`)))
+    await machine.killAgent()
+    await machine.succeed('sh', ['-c', 'rm -rf /run/fairlead/*'])
+    machine.startAgent()
+    await machine.ready()
+    expect(await checks(pods)).toEqual(pods.map(() => 0))
+    const [gone, ...there] = pods
+    expect([(await collect(there)).code, await check(gone!), await attachments()]).toEqual([0, 3, there.length])
+    for (const pod of pods) {
+      expect((await machine.cni('DEL', pod, { runtimeConfig, prevResult: pod.prevResult })).code).toBe(0)
+      await machine.removePodNamespace(pod.netns)
+    }
+    expect(await attachments()).toBe(0)
+  })
+
   test('checks each pod at once, restarts with the agent, and leaves nothing', async () => {
     const pods = await Promise.all(Array.from({ length: 20 }, async (_, i) => await addAndCheck(`p${i}`)))
     expect(new Set(pods.map(({ prevResult }) => prevResult.ips?.[0]?.address)).size).toBe(20)
