@@ -4,10 +4,10 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
 import { isControlPlaneRunning } from './control-plane.ts'
-import { kubeconfigOf, type Lab, type Member, namespacePath, type NodeName, podNotesDirectory } from './layout.ts'
+import { kubeconfigOf, type Lab, type Member, namespacePath, type NodeName, podRecordsDirectory } from './layout.ts'
 import { inNode, nodesOf } from './nodes.ts'
 import { dist, isIn, thisProgram } from './processes.ts'
-import { podNoteFile, type PodNote, podNoteSchema } from './pod-note.ts'
+import { podRecordFile, type PodRecord, podRecordSchema } from './pod-record.ts'
 
 /**
  * Goes on inside the control plane's namespace, where the API server can be reached: the same command line again,
@@ -37,9 +37,9 @@ export function inMember(lab: Lab, member: Member, command: readonly string[]): 
  */
 export function inPod(lab: Lab, pod: { namespace: string; name: string }, command: readonly string[]): string[] {
   requireLab(lab)
-  const { node, note } = findPod(lab, pod)
-  const environment = Object.entries(note.environment).map(([name, value]) => `${name}=${value}`)
-  const enter = note.netns === '' ? [] : ['ip', 'netns', 'exec', note.netns]
+  const { node, record } = findPod(lab, pod)
+  const environment = Object.entries(record.environment).map(([name, value]) => `${name}=${value}`)
+  const enter = record.netns === '' ? [] : ['ip', 'netns', 'exec', record.netns]
   return inNode(lab, node, [...enter, 'env', ...environment, ...command])
 }
 
@@ -67,10 +67,10 @@ function requireLab(lab: Lab): void {
   }
 }
 
-function findPod(lab: Lab, pod: { namespace: string; name: string }): { node: NodeName; note: PodNote } {
+function findPod(lab: Lab, pod: { namespace: string; name: string }): { node: NodeName; record: PodRecord } {
   for (const node of nodesOf(lab)) {
-    const text = readIfThere(join(podNotesDirectory(lab, node), podNoteFile(pod)))
-    if (text !== undefined) return { node, note: podNoteSchema.parse(JSON.parse(text)) }
+    const text = readIfThere(join(podRecordsDirectory(lab, node), podRecordFile(pod)))
+    if (text !== undefined) return { node, record: podRecordSchema.parse(JSON.parse(text)) }
   }
   throw new Error(
     `no node of lab ${lab.name} runs a pod ${pod.namespace}/${pod.name}: 'fairlead lab status' shows the pods`,

@@ -121,7 +121,7 @@ export function agentPidFile(lab: Lab, node: NodeName): string {
 }
 
 /** Where a node's kubelet notes how to enter the pods it runs: one `NAMESPACE_NAME.json` each. */
-export function podNotesDirectory(lab: Lab, node: NodeName): string {
+export function podRecordsDirectory(lab: Lab, node: NodeName): string {
   return join(nodeDirectory(lab, node), 'pods')
 }
 

@@ -12,7 +12,7 @@ import {
   type Lab,
   type NodeName,
   podLogsOf,
-  podNotesDirectory,
+  podRecordsDirectory,
 } from './layout.ts'
 import { thisProgram } from './processes.ts'
 import type { LabSettings } from './settings.ts'
@@ -40,7 +40,7 @@ export async function runNodeKubelet(
     address: () => nodeAddress('eth0', addressOf(node)),
     dns: cluster.dns,
     agent: { command: agent, log: join(lab.logs, `agent-${node}.log`), pidFile: agentPidFile(lab, node) },
-    notes: podNotesDirectory(lab, node),
+    podRecords: podRecordsDirectory(lab, node),
     logs: podLogsOf(lab),
     log: pino({ base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }),
   }

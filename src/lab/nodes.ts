@@ -12,7 +12,7 @@ import {
   nodeDirectory,
   nodePidFile,
   type NodeName,
-  podNotesDirectory,
+  podRecordsDirectory,
 } from './layout.ts'
 import { createMember, membersOf, removeNamespace, unplug } from './namespaces.ts'
 import { nodeInitScript } from './node-init.ts'
@@ -26,7 +26,7 @@ export function nodesOf(lab: Lab): NodeName[] {
 
 export async function startNode(lab: Lab, node: NodeName, settings: LabSettings): Promise<void> {
   await createMember(lab, node)
-  mkdirSync(podNotesDirectory(lab, node), { recursive: true })
+  mkdirSync(podRecordsDirectory(lab, node), { recursive: true })
   const url = `https://${addressOf('control')}:${cluster.apiPort}`
   for (const user of [`agent-${node}`, `kubelet-${node}`] as const)
     await writeKubeconfig({ dir: lab.directory, url, user })

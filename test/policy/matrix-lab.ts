@@ -9,9 +9,9 @@ import {
   namespacePath,
   nodePidFile,
   parseNodeName,
-  podNotesDirectory,
+  podRecordsDirectory,
 } from '../../src/lab/layout.ts'
-import { podNoteFile, podNoteSchema } from '../../src/lab/pod-note.ts'
+import { podRecordFile, podRecordSchema } from '../../src/lab/pod-record.ts'
 import { type LabNode, TestLab } from '../netns/test-lab.ts'
 import { LabApi } from './lab-api.ts'
 import { type Asked, cellsOf, differencesOf, labNode, nameOf, outsiders, verdictsOf } from './matrix-cells.ts'
@@ -225,8 +225,8 @@ export class MatrixLab implements AsyncDisposable {
   /** The pod's network namespace, through its node's view of the files. */
   #namespaceOf({ namespace, name, node }: Pod): string {
     const on = parseNodeName(node)
-    const note = podNoteSchema.parse(
-      JSON.parse(readFileSync(join(podNotesDirectory(this.#files, on), podNoteFile({ namespace, name })), 'utf8')),
+    const note = podRecordSchema.parse(
+      JSON.parse(readFileSync(join(podRecordsDirectory(this.#files, on), podRecordFile({ namespace, name })), 'utf8')),
     )
     return `/proc/${readFileSync(nodePidFile(this.#files, on), 'utf8').trim()}/root/run/netns/${note.netns}`
   }

@@ -1,5 +1,5 @@
-// The agent's process on a node, in place of its DaemonSet's pod: installed, started, started again, and stopped while
-// the Node says so.
+// Supervises the agent of a node, which has no DaemonSet in the lab: installs the CNI binary, starts the agent,
+// restarts it when it ends, and stops it while an annotation of the Node says so.
 import { spawn } from 'node:child_process'
 import { closeSync, copyFileSync, existsSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -11,22 +11,22 @@ import type { KubeletLog } from './kubelet-log.ts'
 
 export interface AgentSettings {
   readonly command: readonly string[]
-  /** Takes what the agent prints. */
+  /** The file that receives the agent's output. */
   readonly log: string
-  /** Holds its pid while it runs. */
+  /** The file that contains the agent's pid while it runs. */
   readonly pidFile: string
 }
 
-/** As the kubelet backs off from a crashing container, but from 1 s; a run of 30 s makes it start over. */
+/** The kubelet's back-off for crashing containers, but from 1 s. After a run of 30 s it starts over. */
 const backOffOptions: BackOffOptions = { firstMs: 1000, longestMs: 60_000, forgottenAfterMs: 30_000 }
-/** Between SIGTERM and SIGKILL. */
+/** ms between SIGTERM and SIGKILL. */
 const graceMs = 10_000
 
 export class AgentSupervisor {
   readonly #settings: AgentSettings
   readonly #log: KubeletLog
   #wanted = true
-  /** Aborted when what is wanted changes, and with the kubelet. */
+  /** Aborted when `wanted` changes. */
   #change = new AbortController()
 
   constructor(settings: AgentSettings, log: KubeletLog) {
@@ -37,7 +37,7 @@ export class AgentSupervisor {
   set wanted(wanted: boolean) {
     if (wanted === this.#wanted) return
     this.#wanted = wanted
-    this.#log.info(wanted ? 'the agent is to run' : 'the agent is to be stopped')
+    this.#log.info(wanted ? 'starting the agent' : 'stopping the agent')
     this.#change.abort()
     this.#change = new AbortController()
   }
@@ -58,7 +58,7 @@ export class AgentSupervisor {
         continue
       }
       const pauseMs = Math.round(backOff.failed())
-      this.#log.warn(`the agent ended with ${ended}; it starts again in ${pauseMs} ms`)
+      this.#log.warn({ ended, pauseMs }, 'agent ended; restarting')
       await sleep(pauseMs, undefined, { signal: change }).catch(() => undefined)
     }
   }
@@ -86,16 +86,13 @@ export class AgentSupervisor {
   }
 }
 
-/**
- * What `fairlead install` does on a real node: the CNI binary under its own name, and as `loopback` where there is
- * none.
- */
+/** Does what `fairlead install` does on a real node: installs the CNI binary, and `loopback` if there is none. */
 function installPlugins(): void {
   installPlugin('fairlead-cni')
   if (!existsSync(join(pluginDirectory, 'loopback'))) installPlugin('loopback')
 }
 
-/** Renamed into place: a runtime that executes it just now never sees half of it. */
+/** Installs by rename, so that a runtime that executes the file at this moment never sees half of it. */
 function installPlugin(name: string): void {
   const temporary = join(pluginDirectory, `.${name}.tmp`)
   copyFileSync(join(dist, 'fairlead-cni'), temporary)

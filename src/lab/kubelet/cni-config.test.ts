@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { chooseConfigFile, parseNetworkConfig, requestConfig, runtimeConfigOf } from './cni-config.ts'
 import { projectPodManifest } from './pod-manifest.ts'
 
-test('the first file by name is taken, and only files of the three kinds', () => {
+test('chooses the first configuration file by name', () => {
   expect(chooseConfigFile(['10-flannel.conflist', '05-fairlead.conflist.tmp', '05-fairlead.conflist', 'README'])).toBe(
     '05-fairlead.conflist',
   )
@@ -14,13 +14,13 @@ test.each([
   ['1.0.0', ['1.1.0', '1.2.0'], '1.1.0'],
   ['0.3.1', [], '0.3.1'],
   ['1.0.0', ['0.4.0'], '1.0.0'],
-])('of %s and %j the runtime speaks %s', (cniVersion, cniVersions, expected) => {
+])('chooses from version %s and %j the version %s', (cniVersion, cniVersions, expected) => {
   expect(
     parseNetworkConfig(JSON.stringify({ cniVersion, cniVersions, name: 'n', plugins: [{ type: 'p' }] })).cniVersion,
   ).toBe(expected)
 })
 
-test('a plugin is given what it declared, with the letters containerd writes', () => {
+test('passes a plugin the values that it declares capabilities for, with containerd names', () => {
   const config = parseNetworkConfig(
     JSON.stringify({
       cniVersion: '1.0.0',

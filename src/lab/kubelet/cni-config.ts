@@ -1,4 +1,5 @@
-// The CNI configuration as a runtime reads it (CNI spec 1.1.0 section 1, libcni, containerd's go-cni).
+// Reads the CNI configuration and builds requests like a runtime (CNI spec 1.1.0 section 1, libcni, containerd's
+// go-cni).
 import * as z from 'zod'
 import type { PodManifest } from './pod-manifest.ts'
 
@@ -12,7 +13,7 @@ const schema = z.object({
 })
 
 export interface NetworkConfig {
-  /** What requests carry: the highest that the list offers and we speak. */
+  /** The version of requests: the highest that the list offers and this runtime supports. */
   readonly cniVersion: string
   readonly name: string
   readonly plugins: readonly Plugin[]
@@ -22,12 +23,12 @@ type Plugin = z.infer<typeof schema>['plugins'][number]
 
 const newestVersion = '1.1.0'
 
-/** The file a runtime would load out of a directory listing: the first by name, whatever it holds. */
+/** Returns the file that a runtime loads from a directory: the first by name, whatever it contains. */
 export function chooseConfigFile(names: readonly string[]): string | undefined {
   return names.filter((name) => /\.(conf|conflist|json)$/.test(name)).toSorted((a, b) => (a < b ? -1 : 1))[0]
 }
 
-/** @throws {Error} when the text is no conflist. */
+/** @throws {Error} when the text is not a conflist. */
 export function parseNetworkConfig(text: string): NetworkConfig {
   const list = schema.parse(JSON.parse(text))
   const versions = [list.cniVersion, ...list.cniVersions].filter(
@@ -45,7 +46,7 @@ export function compareVersions(a: string, b: string): number {
   return [0, 1, 2].map((i) => (left?.[i] ?? 0) - (right?.[i] ?? 0)).find((difference) => difference !== 0) ?? 0
 }
 
-/** The plugin's stdin: its object, the list's name, the version, and of the runtime's values those it asked for. */
+/** Builds a plugin's stdin: its object, the list's name and version, and the runtime values it has capabilities for. */
 export function requestConfig(
   config: NetworkConfig,
   plugin: Plugin,
@@ -63,7 +64,7 @@ export function requestConfig(
   }
 }
 
-/** What containerd hands to plugins about a pod. Its Go structs have no JSON names, hence the capital letters. */
+/** Returns what containerd passes to plugins. Its Go structs have no JSON names, hence the capital letters. */
 export function runtimeConfigOf(pod: PodManifest, dns: string): Record<string, unknown> {
   const hostPorts = pod.containers.flatMap(({ ports }) =>
     ports.filter(({ hostPort }) => hostPort !== undefined && hostPort > 0),
@@ -95,11 +96,11 @@ export function searchesOf(namespace: string): string[] {
 }
 
 function rateOf(direction: 'Ingress' | 'Egress', rate: number | undefined): Record<string, number> {
-  // containerd's burst is the largest 32-bit number: none to speak of.
+  // containerd sets the burst to the largest 32-bit number, which is practically no limit.
   return rate === undefined ? {} : { [`${direction}Rate`]: rate, [`${direction}Burst`]: 2 ** 32 - 1 }
 }
 
-/** A Kubernetes quantity in bit/s: "10M", "512k", "1Gi". */
+/** Parses a Kubernetes quantity to bit/s: "10M", "512k", "1Gi". */
 function bitsOf(quantity: string | undefined): number | undefined {
   const [, number, suffix = ''] = /^(\d+(?:\.\d+)?)(k|M|G|T|Ki|Mi|Gi|Ti)?$/.exec(quantity ?? '') ?? []
   if (number === undefined) return undefined

@@ -1,5 +1,5 @@
-// The node's CNI configuration, looked at again and again as a runtime does: its presence is what makes a node ready
-// for pods.
+// Reads the state of the node's CNI configuration like a runtime does, repeatedly. It decides whether the node is
+// ready.
 import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
@@ -13,12 +13,12 @@ import { callPlugin } from './cni-plugin.ts'
 
 export type NetworkState =
   | { readonly ready: true; readonly config: NetworkConfig }
-  /** `config` where a list is there and its plugin alone is not ready: enough to ask for a DEL. */
+  /** `config` is set when the configuration exists but its plugin is not ready. It suffices for a DEL. */
   | { readonly ready: false; readonly message: string; readonly config: NetworkConfig | undefined }
 
 /**
- * @returns as containerd answers CRI Status: ready once a list is there and, from CNI 1.1.0 on, each plugin's STATUS
- * succeeds.
+ * Checks the network like containerd answers CRI Status.
+ * @returns ready when there is a configuration and, from CNI 1.1.0 on, STATUS of each plugin succeeds.
  */
 export async function readNetworkState(directory = '/etc/cni/net.d'): Promise<NetworkState> {
   let config: NetworkConfig | undefined

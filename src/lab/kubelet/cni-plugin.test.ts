@@ -8,7 +8,7 @@ const directory = mkdtempSync(join(tmpdir(), 'ft-cni-'))
 afterEach(() => rmSync(join(directory, 'plugin'), { force: true }))
 afterAll(() => rmSync(directory, { recursive: true }))
 
-/** A plugin that is this shell script. */
+/** Installs a plugin that is this shell script. */
 function script(text: string): void {
   writeFileSync(join(directory, 'plugin'), `#!/bin/sh\n${text}\n`)
   chmodSync(join(directory, 'plugin'), 0o755)
@@ -16,9 +16,12 @@ function script(text: string): void {
 
 const container = { id: 'abc', netns: '/var/run/netns/x', interface: 'eth0', args: 'IgnoreUnknown=1' }
 
-test('a plugin finds the request in its environment and on stdin, and its answer is read', async () => {
+test('passes the request in environment and stdin, and parses the response', async () => {
   script(
-    'printf \'{"env":"%s %s %s %s %s %s","stdin":%s}\' "$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_NETNS" "$CNI_IFNAME" "$CNI_ARGS" "$CNI_PATH" "$(cat)"',
+    [
+      'printf \'{"env":"%s %s %s %s %s %s","stdin":%s}\'',
+      '"$CNI_COMMAND" "$CNI_CONTAINERID" "$CNI_NETNS" "$CNI_IFNAME" "$CNI_ARGS" "$CNI_PATH" "$(cat)"',
+    ].join(' '),
   )
   expect(await callPlugin({ command: 'ADD', type: 'plugin', stdin: { name: 'n' }, container }, directory)).toEqual({
     env: `ADD abc /var/run/netns/x eth0 IgnoreUnknown=1 ${directory}`,
@@ -26,7 +29,7 @@ test('a plugin finds the request in its environment and on stdin, and its answer
   })
 })
 
-test('a plugin may answer nothing', async () => {
+test('accepts a plugin that prints nothing', async () => {
   script('cat >/dev/null')
   expect(await callPlugin({ command: 'DEL', type: 'plugin', stdin: {}, container }, directory)).toBeUndefined()
 })
@@ -38,14 +41,14 @@ test.each([
     'CNI ADD by plugin failed with code 11: not now; busy',
   ],
   ['echo broken >&2; exit 1', 999, 'CNI ADD by plugin failed with code 999: broken'],
-])('what a plugin says when it fails is told: %s', async (text, code, message) => {
+])('throws the message of a plugin that fails: %s', async (text, code, message) => {
   script(`cat >/dev/null; ${text}`)
   const call = callPlugin({ command: 'ADD', type: 'plugin', stdin: {}, container }, directory)
   await expect(call).rejects.toThrow(message)
   await expect(call).rejects.toSatisfy((error) => error instanceof CniPluginError && error.code === code)
 })
 
-test('a plugin that is not installed is named', async () => {
+test('names a plugin that is not installed', async () => {
   await expect(callPlugin({ command: 'STATUS', type: 'plugin', stdin: {} }, directory)).rejects.toThrow(
     /plugin.*ENOENT/,
   )

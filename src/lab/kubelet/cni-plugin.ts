@@ -1,13 +1,13 @@
-// One execution of a CNI plugin, as libcni does it.
+// Executes a CNI plugin like libcni.
 import { join } from 'node:path'
 import { execa } from 'execa'
 
 export interface CniCall {
   readonly command: 'ADD' | 'DEL' | 'STATUS'
-  /** The binary's name. */
+  /** The name of the binary. */
   readonly type: string
   readonly stdin: object
-  /** Undefined for STATUS, which is about no container. */
+  /** Undefined for STATUS, which concerns no container. */
   readonly container?: {
     readonly id: string
     readonly netns: string
@@ -28,7 +28,11 @@ export class CniPluginError extends Error {
   }
 }
 
-/** Answers the JSON printed; undefined where nothing was. @throws {CniPluginError} with the plugin's own words. */
+/**
+ * Executes a plugin.
+ * @returns the JSON that it prints; undefined when it prints nothing.
+ * @throws {CniPluginError} with the message of the plugin.
+ */
 export async function callPlugin(call: CniCall, directory = pluginDirectory): Promise<unknown> {
   const { container } = call
   const env = {

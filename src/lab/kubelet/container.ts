@@ -1,4 +1,4 @@
-// A container: a real process in the pod's network namespace, started again as its restart policy says.
+// Runs a container: a process in the pod's network namespace, restarted according to the restart policy.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -9,15 +9,15 @@ import { dist } from '../processes.ts'
 import type { Container, ContainerPort, Probe, RestartPolicy } from './pod-manifest.ts'
 import { runProbe } from './probe.ts'
 
-/** What the pod's status says of it. Times are ms since the epoch. */
+/** The state of a container in the pod's status. Times are ms since the epoch. */
 export interface ContainerState {
   readonly name: string
   readonly ready: boolean
   readonly restarts: number
   readonly current: Waiting | Running | Terminated
-  /** The run before the current one. */
+  /** The previous run. */
   readonly last: Terminated | undefined
-  /** It will not run again. */
+  /** It does not run again. */
   readonly finished: boolean
 }
 export interface Waiting {
@@ -36,22 +36,20 @@ export interface Terminated {
 }
 
 export interface ContainerSettings {
-  /** Empty: the node's own network. */
+  /** Empty for the node's own network. */
   readonly netns: string
-  /** The address that probes go to. */
+  /** The address for probes. */
   readonly host: string
   readonly environment: Readonly<Record<string, string>>
   readonly restartPolicy: RestartPolicy
-  /** Takes what the container prints. */
+  /** The file that receives the container's output. */
   readonly log: string
   readonly onChange: () => void
 }
 
-/** The kubelet starts at 10 s; a lab is for trying. A run of a minute makes it start over. */
+/** The kubelet's back-off starts at 10 s, which is too slow for a lab. After a run of a minute it starts over. */
 const backOffOptions: BackOffOptions = { firstMs: 500, longestMs: 30_000, forgottenAfterMs: 60_000 }
-/**
- * How often a container that was never ready is asked, if its probe allows longer: what starts in a lab starts fast.
- */
+/** The probe interval in ms, at most, until a container is ready for the first time: containers of a lab start fast. */
 const startingProbeMs = 100
 
 export class ContainerRunner {
@@ -80,8 +78,8 @@ export class ContainerRunner {
   }
 
   /**
-   * Runs it until it may not be started again or is stopped: then its preStop hook and SIGTERM, and SIGKILL when {@link
-   * kill} is called.
+   * Runs the container until it must not be restarted or is stopped. A stop runs the preStop hook and sends SIGTERM;
+   * the caller sends SIGKILL by {@link kill}.
    */
   async run(stop: AbortSignal): Promise<void> {
     const backOff = new BackOff(backOffOptions)
@@ -105,7 +103,7 @@ export class ContainerRunner {
     const pid = this.#child?.pid
     if (pid === undefined) return
     try {
-      // Its own process group: a shell's children get the signal too.
+      // The container is a process group, so the children of a shell get the signal too.
       process.kill(-pid, signal)
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error
@@ -139,7 +137,7 @@ export class ContainerRunner {
     return { kind: 'terminated', startedAt, finishedAt: Date.now(), exitCode }
   }
 
-  /** SIGTERM, after the time that its preStop hook asks for. */
+  /** Sends SIGTERM after the time that the preStop hook waits. */
   async #terminate(ended: AbortSignal): Promise<void> {
     const { seconds = 0 } = this.#container.lifecycle?.preStop?.sleep ?? {}
     if (seconds > 0) await sleep(seconds * 1000, undefined, { signal: ended }).catch(() => undefined)
@@ -175,7 +173,7 @@ export class ContainerRunner {
   }
 }
 
-/** The command that runs another one in a pod's network, or here. */
+/** Returns the command that runs another one in a pod's network namespace, or on the node. */
 function enterCommand(netns: string, command: readonly string[]): readonly string[] {
   return netns === '' ? command : ['ip', 'netns', 'exec', netns, ...command]
 }
@@ -195,7 +193,7 @@ function echoPorts(container: Container): Pick<ContainerPort, 'containerPort' | 
       ]
 }
 
-/** The echo is ready when it accepts connections. */
+/** The echo server is ready when it accepts connections. */
 function echoProbe(container: Container): Probe | undefined {
   const port =
     container.command.length > 0 ? undefined : echoPorts(container).find(({ protocol }) => protocol === 'TCP')
@@ -211,7 +209,7 @@ function echoProbe(container: Container): Probe | undefined {
   )
 }
 
-/** What containers are given to find commands with: this Node first. */
+/** The PATH of containers; this Node.js comes first. */
 export const containerPath = [
   dirname(process.execPath),
   '/usr/local/sbin',

@@ -1,7 +1,8 @@
-// The kubelet stand-in: an ordinary API client that makes a namespace into a Kubernetes node. It registers the Node,
-// keeps the agent running, calls the real CNI binary as containerd does, and runs containers as processes.
+// The kubelet stand-in: an ordinary API client that turns a namespace into a Kubernetes node. It registers the Node,
+// runs the agent, calls the real CNI binary like containerd does, and runs containers as processes.
 //
-// It adopts nothing: whatever an earlier kubelet of the node left running is ended first, and the pods start anew.
+// It does not adopt pods: at the start it removes everything that a previous kubelet of the node left, and starts all
+// pods again.
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -20,23 +21,23 @@ import { removeNamespace } from './sandbox.ts'
 export interface KubeletSettings {
   readonly api: ApiConnection
   readonly node: string
-  /** As it is now. */
+  /** Returns the node's current address. */
   readonly address: () => string
-  /** The cluster DNS address that pods are given. */
+  /** The address of the cluster DNS, for pods. */
   readonly dns: string
   readonly agent: AgentSettings
-  /** Where pods are noted down, and their output. */
-  readonly notes: string
+  /** The folder of the pod records (pod-record.ts). */
+  readonly podRecords: string
   readonly logs: string
   readonly log: KubeletLog
 }
 
-/** How often the network is looked at: until it is ready, then as the kubelet asks its runtime. */
+/** ms between checks of the network: until it is ready, then at the rate at which the kubelet asks its runtime. */
 const startingPollMs = 100
 const steadyPollMs = 1000
 
 export async function runKubelet(settings: KubeletSettings, signal: AbortSignal): Promise<void> {
-  await reclaim(settings.notes)
+  await removeLeftovers(settings.podRecords)
   const kubelet = new Kubelet(settings)
   await registerNode(settings.api, settings.node, settings.log, signal)
   await kubelet.run(signal)
@@ -49,7 +50,7 @@ class Kubelet {
   readonly #self: Reflector<boolean>
   readonly #workers = new Map<string, PodWorker>()
   readonly #events: EventRecorder
-  #network: NetworkState = { ready: false, message: 'not looked at yet', config: undefined }
+  #network: NetworkState = { ready: false, message: 'not checked yet', config: undefined }
 
   constructor(settings: KubeletSettings) {
     const { api, node, agent, log } = settings
@@ -88,10 +89,10 @@ class Kubelet {
   }
 
   #syncPods(): void {
-    // By uid: a name can be given to another pod while the first one still ends here.
+    // By uid: a new pod can have the name of one that is still terminating here.
     const pods = new Map(Array.from(this.#pods.snapshot.values(), (pod) => [pod.uid, pod]))
     for (const [uid, pod] of pods) this.#syncPod(uid, pod)
-    for (const [uid, worker] of this.#workers) if (!pods.has(uid)) worker.vanish()
+    for (const [uid, worker] of this.#workers) if (!pods.has(uid)) worker.objectRemoved()
   }
 
   #syncPod(uid: string, pod: PodManifest): void {
@@ -102,20 +103,18 @@ class Kubelet {
     this.#workers.set(uid, started)
     started
       .run()
-      .catch((error: unknown) =>
-        this.#settings.log.warn(`${podLabel(pod)}: ${error instanceof Error ? error.stack : String(error)}`),
-      )
+      .catch((error: unknown) => this.#settings.log.warn({ pod: podLabel(pod), err: error }, 'pod worker failed'))
       .finally(() => this.#workers.delete(uid))
   }
 
   #context(): PodContext {
-    const { api, node, address, dns, notes, logs, log } = this.#settings
+    const { api, node, address, dns, podRecords, logs, log } = this.#settings
     return {
       api,
       node,
       nodeAddress: address(),
       dns,
-      notes,
+      podRecords,
       logs,
       log,
       network: () => this.#network,
@@ -138,10 +137,10 @@ class Kubelet {
         since = Date.now()
         try {
           await writeNodeStatus(api, { name: node, address: current }, { ready, message }, since)
-          log.info(ready ? 'the node is ready' : `the node is not ready: ${message}`)
+          log.info({ ready, message }, 'node status written')
           written = status
         } catch (error) {
-          log.warn(`the node's status cannot be written: ${messageOf(error)}`)
+          log.warn({ error: messageOf(error) }, 'cannot write the node status; retrying')
         }
       }
       await sleep(ready && status === written ? steadyPollMs : startingPollMs, undefined, { signal }).catch(
@@ -152,12 +151,12 @@ class Kubelet {
 }
 
 /**
- * Ends what an earlier kubelet left: its containers and agent, then their namespaces. The agent takes the addresses
- * back when it finds the wires gone.
+ * Removes what a previous kubelet left: its containers and agent, then their namespaces. The agent releases the
+ * addresses when it finds that the veth pairs are gone.
  */
-async function reclaim(notes: string): Promise<void> {
+async function removeLeftovers(podRecords: string): Promise<void> {
   killLeftovers()
-  for (const note of readdirSync(notes)) rmSync(join(notes, note))
+  for (const record of readdirSync(podRecords)) rmSync(join(podRecords, record))
   const namespaces = readdirSync('/run/netns').filter((name) => name.startsWith('cni-'))
   for (const namespace of namespaces) await removeNamespace(namespace)
 }

@@ -1,4 +1,4 @@
-// The node's own object: made at start, its Ready condition kept as the node's network is.
+// The Node object: registers it, and keeps its addresses and its Ready condition up to date.
 import { setTimeout as sleep } from 'node:timers/promises'
 import * as z from 'zod'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
@@ -9,7 +9,7 @@ import { timeOf } from './pod-status.ts'
 
 const retryMs = 300
 
-/** Makes the Node object unless it is there. Retries until the API server has taken it. */
+/** Creates the Node object unless it exists. Retries until the API server accepts it. */
 export async function registerNode(
   api: ApiConnection,
   node: string,
@@ -26,7 +26,7 @@ export async function registerNode(
       return
     } catch (error) {
       if (error instanceof ApiError && error.status === 409) return
-      log.warn(`the Node cannot be registered: ${messageOf(error)}`)
+      log.warn({ error: messageOf(error) }, 'cannot register the node; retrying')
       await sleep(retryMs, undefined, { signal }).catch(() => undefined)
     }
   }
@@ -37,7 +37,11 @@ export interface Readiness {
   readonly message: string
 }
 
-/** Writes the node's status: addresses and the Ready condition. @throws {Error} when the API server did not take it. */
+/**
+ * Writes addresses and the Ready condition into the node's status.
+ * @param since the time in ms since the epoch at which the condition changed.
+ * @throws {Error} when the API server did not accept it.
+ */
 export async function writeNodeStatus(
   api: ApiConnection,
   node: { name: string; address: string },
@@ -73,7 +77,7 @@ const schema = z.object({
   metadata: z.object({ name: z.string(), annotations: z.record(z.string(), z.string()).default({}) }),
 })
 
-/** For a reflector: whether the node's agent is wanted. */
+/** Projects a Node for a reflector: whether its agent must run. */
 export function projectAgentWanted(raw: unknown): readonly [name: string, wanted: boolean] {
   const { metadata } = schema.parse(raw)
   return [metadata.name, metadata.annotations[agentAnnotation] !== 'stopped']

@@ -1,4 +1,4 @@
-// What happens to a pod on its node, told as events.
+// Reports what happens to a pod on its node as Events.
 import type { EventRecorder, EventSubject, EventWords } from '../event-recorder.ts'
 import type { ContainerState } from './container.ts'
 import type { PodManifest } from './pod-manifest.ts'
@@ -6,8 +6,8 @@ import type { PodManifest } from './pod-manifest.ts'
 export class PodEvents {
   readonly #recorder: EventRecorder
   readonly #subject: EventSubject
-  /** What was told of each container last. */
-  readonly #told = new Map<string, string>()
+  /** The last reported state of each container. */
+  readonly #reported = new Map<string, string>()
 
   constructor(recorder: EventRecorder, { namespace, name, uid }: PodManifest) {
     this.#recorder = recorder
@@ -18,7 +18,7 @@ export class PodEvents {
     this.#pod({ type: 'Warning', reason: 'NetworkNotReady', message })
   }
 
-  noSandbox(message: string): void {
+  sandboxFailed(message: string): void {
     this.#pod({
       type: 'Warning',
       reason: 'FailedCreatePodSandBox',
@@ -26,12 +26,12 @@ export class PodEvents {
     })
   }
 
-  /** To be called with every change: tells each start and each pause between starts once. */
+  /** Must be called after every change. Reports each start and each back-off once. */
   observe(containers: readonly ContainerState[]): void {
     for (const { name, current } of containers) {
       const state = current.kind === 'running' ? `running since ${current.startedAt}` : current.kind
-      if (this.#told.get(name) === state) continue
-      this.#told.set(name, state)
+      if (this.#reported.get(name) === state) continue
+      this.#reported.set(name, state)
       if (current.kind === 'running')
         this.#container(name, { type: 'Normal', reason: 'Started', message: `Started container ${name}` })
       if (current.kind === 'waiting' && current.reason === 'CrashLoopBackOff')

@@ -1,4 +1,4 @@
-// What the kubelet stand-in acts on in a Pod: parsed once, compared as a whole.
+// The parts of a Pod that the kubelet stand-in uses.
 import * as z from 'zod'
 
 const probeAction = {
@@ -28,10 +28,7 @@ const container = z.object({
   env: z.array(z.object({ name: z.string(), value: z.string().optional() })).default([]),
   ports: z.array(port).default([]),
   readinessProbe: probe.optional(),
-  /**
-   * Of what may happen before SIGTERM, waiting alone: that is how a pod goes on serving while the world learns that it
-   * ends.
-   */
+  /** Of preStop hooks only `sleep` is supported, which lets a terminating pod serve until proxies have noticed. */
   lifecycle: z
     .object({ preStop: z.object({ sleep: z.object({ seconds: z.number() }).optional() }).optional() })
     .optional(),
@@ -66,15 +63,15 @@ export interface PodManifest {
   readonly annotations: Readonly<Record<string, string>>
   readonly hostNetwork: boolean
   readonly restartPolicy: 'Always' | 'OnFailure' | 'Never'
-  /** Seconds between SIGTERM and SIGKILL when it is deleted. */
+  /** Seconds between SIGTERM and SIGKILL. */
   readonly gracePeriod: number
   readonly deleted: boolean
-  /** It has come to its end (Succeeded or Failed) before this kubelet saw it: nothing is to be run. */
+  /** The pod had ended (Succeeded or Failed) before this kubelet saw it, so it must not run. */
   readonly finished: boolean
   readonly containers: readonly Container[]
 }
 
-/** For a reflector. */
+/** Projects a Pod for a reflector. */
 export function projectPodManifest(raw: unknown): readonly [key: string, pod: PodManifest] {
   const { metadata, spec, status } = pod.parse(raw)
   const manifest: PodManifest = {
@@ -92,12 +89,12 @@ export function projectPodManifest(raw: unknown): readonly [key: string, pod: Po
   return [podLabel(manifest), Object.freeze(manifest)]
 }
 
-/** Only what the kubelet reacts to counts: a pod's containers do not change, and its status is our own work. */
+/** Compares what the kubelet reacts to. Containers never change, and the kubelet itself writes the status. */
 export function podManifestsEqual(a: PodManifest, b: PodManifest): boolean {
   return a.uid === b.uid && a.deleted === b.deleted && a.gracePeriod === b.gracePeriod
 }
 
-/** "ns/name", for logs. */
+/** Returns "namespace/name", for logs. */
 export function podLabel(pod: { namespace: string; name: string }): string {
   return `${pod.namespace}/${pod.name}`
 }

@@ -1,10 +1,9 @@
-// Processes by the network namespace they are in. The kubelet's /proc shows its node's processes alone: all of them are
-// ours.
+// Finds processes by their network namespace. The kubelet's /proc shows only processes of its node, which are all ours.
 import { statSync } from 'node:fs'
 import { isRunning, pidsInProc } from '../processes.ts'
 
 /**
- * Kills what is left in a pod's namespace: a process that left its container's process group would keep the namespace
+ * Kills the processes in a pod's namespace. A process that left its container's process group would keep the namespace
  * alive.
  */
 export function killProcessesIn(netns: string): void {
@@ -12,7 +11,7 @@ export function killProcessesIn(netns: string): void {
   for (const pid of pidsInProc()) if (inode !== undefined && inodeOf(`/proc/${pid}/ns/net`) === inode) killQuietly(pid)
 }
 
-/** Kills every process of the node but PID 1 and ourselves: what an earlier kubelet left running. */
+/** Kills every process of the node but PID 1 and this one: those that a previous kubelet left. */
 export function killLeftovers(): void {
   for (const pid of pidsInProc()) if (pid !== 1 && pid !== process.pid && isRunning(pid)) killQuietly(pid)
 }
@@ -21,7 +20,7 @@ function killQuietly(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')
   } catch {
-    // It ended first.
+    // The process has ended meanwhile.
   }
 }
 

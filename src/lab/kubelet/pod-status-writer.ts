@@ -1,4 +1,4 @@
-// Writes one pod's status to the API server: the newest alone, one request at a time, until it is taken.
+// Writes the status of a pod to the API server: only the latest one, one request at a time, until it succeeds.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { ApiError } from '../../cluster/api-error.ts'
@@ -23,18 +23,21 @@ export class PodStatusWriter {
     this.#log = log
   }
 
-  /** @param make the status, given the conditions written before it. Takes the place of one not written yet. */
+  /**
+   * Schedules a write; it replaces one that has not been sent yet.
+   * @param make builds the status, given the conditions of the previous one.
+   */
   write(make: (conditions: readonly PodCondition[]) => PodStatus): void {
     this.#next = make
     this.#writing ??= this.#writeAll()
   }
 
-  /** What is not written by now will not be. */
+  /** Drops what has not been written yet. */
   close(): void {
     this.#closed = true
   }
 
-  /** Tells the API server that the pod has ended, so that the object goes too. Retries until it is told. */
+  /** Deletes the Pod object, because the pod has ended. Retries until it succeeds. */
   async confirmDeletion(): Promise<void> {
     await this.#writing
     const body = {
@@ -44,7 +47,7 @@ export class PodStatusWriter {
       preconditions: { uid: this.#pod.uid },
     }
     for (;;) {
-      if (await this.#ask('DELETE', '', body, { gracePeriodSeconds: 0 })) return
+      if (await this.#send('DELETE', '', body, { gracePeriodSeconds: 0 })) return
       await sleep(retryMs)
     }
   }
@@ -54,14 +57,14 @@ export class PodStatusWriter {
       const status = this.#next(this.#conditions)
       this.#next = undefined
       this.#conditions = status.conditions
-      while (!this.#closed && !(await this.#ask('PATCH', '/status', { metadata: { uid: this.#pod.uid }, status })))
+      while (!this.#closed && !(await this.#send('PATCH', '/status', { metadata: { uid: this.#pod.uid }, status })))
         await sleep(retryMs)
     }
     this.#writing = undefined
   }
 
-  /** @returns whether there is nothing left to do about it: done, or the object is gone or another's by now. */
-  async #ask(
+  /** @returns false when the request must be repeated. An object that is gone or has another uid needs no request. */
+  async #send(
     method: 'PATCH' | 'DELETE',
     part: '' | '/status',
     body: object,
@@ -77,7 +80,10 @@ export class PodStatusWriter {
       return true
     } catch (error) {
       if (error instanceof ApiError && (error.status === 404 || error.status === 409)) return true
-      this.#log.warn(`${method} of ${podLabel(this.#pod)}${part}: ${messageOf(error)}`)
+      this.#log.warn(
+        { method, pod: `${podLabel(this.#pod)}${part}`, error: messageOf(error) },
+        'request failed; retrying',
+      )
       return false
     }
   }

@@ -39,11 +39,11 @@ test.each<[string, readonly ContainerState[]]>([
   ['Running', [{ ...running, restarts: 3, current: { kind: 'waiting', reason: 'CrashLoopBackOff' } }]],
   ['Succeeded', [ended(0, true), ended(0, true)]],
   ['Failed', [ended(0, true), ended(2, true)]],
-])('the phase is %s', (phase, containers) => {
+])('computes the phase %s', (phase, containers) => {
   expect(podStatusOf({ ...facts, containers }, []).phase).toBe(phase)
 })
 
-test('a condition keeps the time of its last change, and a new one has the time of now', () => {
+test('keeps the transition time of an unchanged condition, and sets that of a changed one', () => {
   const first = podStatusOf({ ...facts, addresses: [], problem: 'no addresses left' }, []).conditions
   const second = podStatusOf({ ...facts, containers: [running], now: 9000 }, first).conditions
   const timeOf = (conditions: typeof first, type: string) => conditions.find((condition) => condition.type === type)

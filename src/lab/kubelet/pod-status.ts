@@ -1,4 +1,4 @@
-// A pod's status out of its containers' states (Kubernetes API, PodStatus).
+// Computes a pod's status from the states of its containers (Kubernetes API, PodStatus).
 import type { ContainerState, Terminated } from './container.ts'
 import type { PodManifest } from './pod-manifest.ts'
 
@@ -12,7 +12,7 @@ export interface PodCondition {
 export interface PodFacts {
   readonly pod: PodManifest
   readonly nodeAddress: string
-  /** Its addresses; empty while it has none. */
+  /** The pod's addresses; empty until it has a sandbox. */
   readonly addresses: readonly string[]
   readonly containers: readonly ContainerState[]
   /** Why it has no sandbox yet. */
@@ -31,19 +31,18 @@ export interface PodStatus {
 export function podStatusOf(facts: PodFacts, previous: readonly PodCondition[]): PodStatus {
   const { addresses, containers, nodeAddress } = facts
   const ready = containers.length > 0 && containers.every((container) => container.ready)
-  // A pod that is told to end stays ready for as long as it answers: it goes on serving whom it serves (EndpointSlices
-  // call it serving, no longer ready).
-  const holds = {
+  // A terminating pod stays ready as long as its probes succeed. EndpointSlices then call it serving, but not ready.
+  const met = {
     PodScheduled: true,
     PodReadyToStartContainers: addresses.length > 0,
     Initialized: true,
     ContainersReady: ready,
     Ready: ready,
   }
-  const conditions = Object.entries(holds).map(([type, held]): PodCondition => {
-    const status = held ? 'True' : 'False'
+  const conditions = Object.entries(met).map(([type, isMet]): PodCondition => {
+    const status = isMet ? 'True' : 'False'
     const before = previous.find((condition) => condition.type === type && condition.status === status)
-    const message = type === 'PodReadyToStartContainers' && !held ? facts.problem : undefined
+    const message = type === 'PodReadyToStartContainers' && !isMet ? facts.problem : undefined
     return {
       type,
       status,
@@ -105,7 +104,7 @@ function terminatedOf({ exitCode, startedAt, finishedAt }: Terminated): object {
   }
 }
 
-/** RFC 3339 in whole seconds, as the API has times. */
+/** Formats a time as the API does: RFC 3339, whole seconds. */
 export function timeOf(ms: number): string {
   return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z')
 }

@@ -1,11 +1,11 @@
-// One pod, from its first sight to its last: sandbox, containers, status, end. One worker each, so that a slow pod
-// holds up no other.
+// Runs one pod from its appearance to its end: sandbox, containers, status, removal. Each pod has its own worker, so a
+// slow pod does not delay others.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import type { EventRecorder } from '../event-recorder.ts'
-import { podNoteFile } from '../pod-note.ts'
+import { podRecordFile } from '../pod-record.ts'
 import type { NetworkState } from './cni-network.ts'
 import { containerPath, ContainerRunner } from './container.ts'
 import { type KubeletLog, messageOf } from './kubelet-log.ts'
@@ -21,19 +21,19 @@ export interface PodContext {
   readonly node: string
   readonly nodeAddress: string
   readonly dns: string
-  /** Where pods are noted down for `lab exec`. */
-  readonly notes: string
-  /** Where containers' output goes. */
+  /** The folder of the pod records, which `lab exec` reads. */
+  readonly podRecords: string
+  /** The folder for the output of containers. */
   readonly logs: string
   readonly network: () => NetworkState
   readonly events: EventRecorder
   readonly log: KubeletLog
 }
 
-/** Between two tries to make or remove a sandbox: doubled each time. */
+/** ms between attempts to create or remove a sandbox; doubled each time. */
 const firstRetryMs = 200
 const longestRetryMs = 10_000
-/** How often a pod looks whether its node's network is ready. */
+/** ms between checks whether the network of the node is ready. */
 const networkPollMs = 50
 
 export class PodWorker {
@@ -56,7 +56,7 @@ export class PodWorker {
     if (pod.deleted) this.#stop.abort()
   }
 
-  /** The pod as the API server has it now: that it is deleted is all that can change. */
+  /** Takes over a change of the Pod object. Only its deletion matters. */
   update(pod: PodManifest): void {
     this.#pod = pod
     if (!pod.deleted) return
@@ -64,37 +64,37 @@ export class PodWorker {
     if (pod.gracePeriod === 0) this.#kill.abort()
   }
 
-  /** The object is gone: nobody waits for a graceful end any more. */
-  vanish(): void {
+  /** The Pod object was removed: the pod ends at once, without a grace period. */
+  objectRemoved(): void {
     this.#stop.abort()
     this.#kill.abort()
   }
 
-  /** Returns when nothing is left of the pod here. Never rejects but for a defect. */
+  /** Resolves when nothing of the pod is left on the node. Rejects only on a bug. */
   async run(): Promise<void> {
     const { log } = this.#context
-    const sandboxed = this.#pod.hostNetwork ? true : await this.#enterNetwork()
+    const sandboxed = this.#pod.hostNetwork ? true : await this.#createSandbox()
     if (sandboxed && !this.#stop.signal.aborted) {
-      log.info(`${podLabel(this.#pod)} starts with ${this.#addresses().join(', ')}`)
+      log.info({ pod: podLabel(this.#pod), addresses: this.#addresses() }, 'pod starting')
       await this.#runContainers()
     }
-    await this.#leaveNetwork()
-    // A pod that came to its end by itself stays to be seen, until it is deleted.
+    await this.#removeSandbox()
+    // A pod that has finished stays visible until it is deleted.
     if (!this.#stop.signal.aborted) await aborted(this.#stop.signal)
     this.#status.close()
     if (!this.#kill.signal.aborted || this.#pod.deleted) await this.#status.confirmDeletion()
-    log.info(`${podLabel(this.#pod)} is gone`)
+    log.info({ pod: podLabel(this.#pod) }, 'pod removed')
   }
 
-  /** Makes the sandbox, trying again until it is there or the pod is not wanted any more. */
-  async #enterNetwork(): Promise<boolean> {
+  /** Creates the sandbox; retries until it succeeds or the pod is deleted. */
+  async #createSandbox(): Promise<boolean> {
     const { network, dns, log } = this.#context
     for (let retry = firstRetryMs; !this.#stop.signal.aborted;) {
       const state = network()
       if (!state.ready) {
         const problem = `network is not ready: ${state.message}`
         if (problem !== this.#problem) this.#events.networkNotReady(problem)
-        this.#report(problem)
+        this.#setProblem(problem)
         await this.#pause(networkPollMs)
         continue
       }
@@ -103,9 +103,12 @@ export class PodWorker {
         this.#problem = undefined
         return true
       } catch (error) {
-        log.warn(`no sandbox for ${podLabel(this.#pod)}: ${messageOf(error)}; next try in ${retry} ms`)
-        this.#report(messageOf(error))
-        this.#events.noSandbox(messageOf(error))
+        log.warn(
+          { pod: podLabel(this.#pod), error: messageOf(error), retryMs: retry },
+          'cannot create the sandbox; retrying',
+        )
+        this.#setProblem(messageOf(error))
+        this.#events.sandboxFailed(messageOf(error))
         await this.#pause(retry)
         retry = Math.min(retry * 2, longestRetryMs)
       }
@@ -123,27 +126,29 @@ export class PodWorker {
       host: this.#addresses()[0] ?? '127.0.0.1',
       environment,
       restartPolicy: pod.restartPolicy,
-      onChange: () => this.#post(),
+      onChange: () => this.#publishStatus(),
     }
     this.#containers = pod.containers.map((container) => {
       const log = join(logs, `${pod.namespace}_${pod.name}_${container.name}.log`)
-      // What an earlier pod of that name printed is not this one's.
+      // The file may contain the output of a previous pod of this name.
       rmSync(log, { force: true })
       return new ContainerRunner(container, { ...settings, log })
     })
-    const note = join(this.#context.notes, podNoteFile(pod))
-    writeFileSync(note, `${JSON.stringify({ netns: settings.netns, environment })}\n`)
+    const record = join(this.#context.podRecords, podRecordFile(pod))
+    writeFileSync(record, `${JSON.stringify({ netns: settings.netns, environment })}\n`)
     const ended = new AbortController()
-    const killing = this.#killWhenDue(ended.signal)
+    const killing = this.#killAfterGracePeriod(ended.signal)
     await Promise.all(this.#containers.map(async (container) => await container.run(this.#stop.signal)))
     ended.abort()
     await killing
-    rmSync(note, { force: true })
-    this.#post()
+    rmSync(record, { force: true })
+    this.#publishStatus()
   }
 
-  /** After the stop, the pod's grace period, then SIGKILL; at once when it is cut short. */
-  async #killWhenDue(ended: AbortSignal): Promise<void> {
+  /**
+   * Waits for the stop and then for the grace period, and sends SIGKILL; sends it at once if the period is cut short.
+   */
+  async #killAfterGracePeriod(ended: AbortSignal): Promise<void> {
     await aborted(AbortSignal.any([this.#stop.signal, ended]))
     if (ended.aborted) return
     this.#events.killing(this.#containers.map(({ state }) => state))
@@ -153,23 +158,22 @@ export class PodWorker {
     if (!ended.aborted) for (const container of this.#containers) container.kill('SIGKILL')
   }
 
-  async #leaveNetwork(): Promise<void> {
+  async #removeSandbox(): Promise<void> {
     const sandbox = this.#sandbox
     if (sandbox === undefined) return
     killProcessesIn(sandbox.netns)
     for (let retry = firstRetryMs; ; retry = Math.min(retry * 2, longestRetryMs)) {
       try {
         const state = this.#context.network()
-        // Without a configuration there is nobody to ask; with one whose agent is away DEL works, and STATUS alone says
-        // no.
+        // Without a configuration no plugin can be called. When only STATUS fails, because the agent is down, DEL
+        // works.
         if (state.config === undefined) throw new Error(state.ready ? 'no configuration' : state.message)
         await removeSandbox(sandbox, this.#pod, state.config)
         this.#sandbox = undefined
         return
       } catch (error) {
-        this.#context.log.warn(
-          `the sandbox of ${podLabel(this.#pod)} cannot be removed: ${messageOf(error)}; next try in ${retry} ms`,
-        )
+        const fields = { pod: podLabel(this.#pod), error: messageOf(error), retryMs: retry }
+        this.#context.log.warn(fields, 'cannot remove the sandbox; retrying')
         await sleep(retry)
       }
     }
@@ -192,13 +196,13 @@ export class PodWorker {
     return this.#pod.hostNetwork ? [this.#context.nodeAddress] : (this.#sandbox?.addresses ?? [])
   }
 
-  #report(problem: string): void {
+  #setProblem(problem: string): void {
     if (problem === this.#problem) return
     this.#problem = problem
-    this.#post()
+    this.#publishStatus()
   }
 
-  #post(): void {
+  #publishStatus(): void {
     this.#events.observe(this.#containers.map(({ state }) => state))
     const facts = {
       pod: this.#pod,

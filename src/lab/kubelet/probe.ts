@@ -1,4 +1,4 @@
-// Readiness probes, as the kubelet sends them: from the node, to the pod's own address.
+// Readiness probes, sent like the kubelet does: from the node to the pod's address.
 import { spawn } from 'node:child_process'
 import http from 'node:http'
 import { connect } from 'node:net'
@@ -7,14 +7,17 @@ import type { ContainerPort, Probe } from './pod-manifest.ts'
 export interface ProbeTarget {
   readonly host: string
   readonly ports: readonly ContainerPort[]
-  /** The command that runs another one in the container. */
+  /** Returns the command that runs another one in the container. */
   readonly enter: (command: readonly string[]) => readonly string[]
 }
 
-/** @returns whether the container answered as it should, within the probe's time. Never rejects. */
+/**
+ * Runs a probe. Never rejects.
+ * @returns whether it succeeded within its timeout.
+ */
 export async function runProbe(probe: Probe, target: ProbeTarget): Promise<boolean> {
   const limit = probe.timeoutSeconds * 1000
-  if (probe.exec !== undefined) return await runsWell(target.enter(probe.exec.command), limit)
+  if (probe.exec !== undefined) return await exitsWithZero(target.enter(probe.exec.command), limit)
   if (probe.httpGet !== undefined)
     return await answersHttp(target.host, portNumber(probe.httpGet.port, target.ports), probe.httpGet.path, limit)
   if (probe.tcpSocket !== undefined)
@@ -45,7 +48,7 @@ async function answersHttp(host: string, port: number, path: string, limit: numb
   return await promise.finally(() => request.destroy())
 }
 
-async function runsWell([file = '', ...args]: readonly string[], limit: number): Promise<boolean> {
+async function exitsWithZero([file = '', ...args]: readonly string[], limit: number): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>()
   const child = spawn(file, args, { stdio: 'ignore', timeout: limit, killSignal: 'SIGKILL' })
   child.on('error', () => resolve(false))

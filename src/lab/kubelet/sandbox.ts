@@ -1,5 +1,5 @@
-// A pod's network namespace, from its creation and the CNI ADD to the DEL and its removal, in the order and with the
-// arguments containerd uses.
+// The network namespace of a pod: creation and CNI ADD, CNI DEL and removal, in the order and with the arguments of
+// containerd.
 import { randomBytes, randomUUID } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { mkdir, rm, writeFile } from 'node:fs/promises'
@@ -10,12 +10,12 @@ import { callPlugin } from './cni-plugin.ts'
 import type { PodManifest } from './pod-manifest.ts'
 
 export interface Sandbox {
-  /** 64 hex digits, new for every attempt. */
+  /** 64 hex digits, new for each attempt. */
   readonly id: string
-  /** The namespace's name: `ip netns exec NETNS ...` on the node. */
+  /** The name of the namespace on the node: `ip netns exec NETNS ...`. */
   readonly netns: string
   readonly addresses: readonly string[]
-  /** The last plugin's answer, given back to it with DEL. */
+  /** The last plugin's result, which DEL gets as prevResult. */
   readonly result: unknown
 }
 
@@ -31,8 +31,8 @@ const resultSchema = z.object({
 })
 
 /**
- * @throws {Error} when an ADD failed; what it had done is undone then, and the next attempt starts anew with another
- * id.
+ * Creates the namespace and calls the plugins.
+ * @throws {Error} when an ADD failed. Everything is undone; the next attempt uses another id.
  */
 export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns: string): Promise<Sandbox> {
   const id = randomBytes(32).toString('hex')
@@ -41,7 +41,7 @@ export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns
   await execa('ip', ['netns', 'add', netns])
   const sandbox = { id, netns }
   try {
-    // containerd attaches both networks at the same time, and waits for both before it looks at either.
+    // Like containerd, attach both networks concurrently and wait for both before checking either.
     const [lo, eth0] = await Promise.allSettled([
       add(sandbox, pod, { config: loopback, interface: 'lo' }),
       add(sandbox, pod, { config, interface: podInterface, runtimeConfig: runtimeConfigOf(pod, dns) }),
@@ -56,8 +56,8 @@ export async function createSandbox(pod: PodManifest, config: NetworkConfig, dns
 }
 
 /**
- * DEL with the configuration of now, then the namespace.
- * @throws {CniPluginError} when a DEL failed: the namespace stays for the next try.
+ * Calls DEL with the current configuration, then removes the namespace.
+ * @throws {CniPluginError} when a DEL failed. The namespace is kept for the next attempt.
  */
 export async function removeSandbox(sandbox: Sandbox, pod: PodManifest, config: NetworkConfig): Promise<void> {
   for (const plugin of config.plugins.toReversed()) {
@@ -106,7 +106,7 @@ function containerOf(
     K8S_POD_UID: pod.uid,
   }
   const path = `/var/run/netns/${sandbox.netns}`
-  // A namespace that is gone is an empty CNI_NETNS.
+  // When the namespace is gone, CNI_NETNS is empty.
   return {
     id: sandbox.id,
     netns: existsSync(path) ? path : '',
@@ -118,8 +118,8 @@ function containerOf(
 }
 
 /**
- * The pod's own addresses, without prefix.
- * @throws {Error} as containerd does, when the interface asked for has none.
+ * Returns the pod's own addresses, without prefix lengths.
+ * @throws {Error} like containerd, when the interface has none.
  */
 function addressesOf(result: unknown): string[] {
   const { interfaces, ips } = resultSchema.parse(result)
