@@ -19,6 +19,7 @@ import { announce } from './announcement.ts'
 import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { poolProblems } from './node-problems.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 import { Reports } from '../runtime/reports.ts'
@@ -169,7 +170,8 @@ export class NetworkPass {
     this.#reports.say('pods', problem === undefined ? [] : [problem])
     if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
-    this.#reportHostPorts()
+    this.#report('host ports', this.hostPortProblems)
+    this.#report('pools', poolProblems(own, this.#rooms.podNetwork.ipamStatus()))
     if (problem !== undefined) return
     const unknown = this.#policiesWaitFor()
     if (unknown !== undefined) return this.#wait([unknown])
@@ -280,13 +282,13 @@ export class NetworkPass {
     this.#rulesRead = { known, at, cost: at - begin, writes }
   }
 
-  #reportHostPorts(): void {
-    const problems = this.hostPortProblems
+  /** In the log and as Events of the objects. */
+  #report(topic: string, problems: readonly Problem[]): void {
     this.#reports.say(
-      'host ports',
+      topic,
       problems.map(({ sentence }) => sentence),
     )
-    this.#events.say('host ports', problems)
+    this.#events.say(topic, problems)
   }
 
   /**

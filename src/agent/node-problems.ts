@@ -1,0 +1,33 @@
+// What is wrong with a node as its own agent sees it, as Events of the Node object. Sentences hold no number that
+// changes from pass to pass: each new one would be another Event.
+import type { EventRegarding } from '../cluster/event.ts'
+import type { ClusterNode } from '../cluster/node.ts'
+import type { Problem } from '../cluster/problem.ts'
+import { formatCidr } from '../net/cidr.ts'
+import type { PoolStatus } from '../pods/ipam.ts'
+
+/** Of its addresses in use, a pool is called nearly full. */
+const nearlyFull = 0.9
+
+/** @returns a problem for each pool of pod addresses that pods of this node will soon have used up, or have. */
+export function poolProblems(node: ClusterNode, pools: readonly PoolStatus[]): Problem[] {
+  return pools
+    .filter(({ size, used }) => used >= nearlyFull * size)
+    .map(({ podCidr, size, used }) => {
+      const full = used >= size
+      const state = full ? 'No address is' : 'Less than a tenth of the addresses are'
+      return {
+        sentence: `${state} free in podCIDR ${formatCidr(podCidr)} of node ${node.name}; lower maxPods of its kubelet, or give it a larger podCIDR`,
+        reason: full ? 'pool-full' : 'pool-nearly-full',
+        event: {
+          regarding: regardingNode(node),
+          reason: full ? 'PodAddressesExhausted' : 'PodAddressesNearlyExhausted',
+          action: 'AllocatePodAddress',
+        },
+      }
+    })
+}
+
+function regardingNode({ name, uid }: ClusterNode): EventRegarding {
+  return { apiVersion: 'v1', kind: 'Node', name, uid }
+}
