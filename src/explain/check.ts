@@ -7,6 +7,8 @@ export interface Check {
   readonly seenAs: string
   /** Empty where all is well. */
   readonly findings: readonly Finding[]
+  /** What is worth knowing though all is well. */
+  readonly note?: string
   /** Why it was not made; undefined where it was. */
   readonly skipped?: string
 }

@@ -58,7 +58,8 @@ const healthy: NodeFacts = {
   ],
   otherBackendRules: 0,
   otherBackendFailure: undefined,
-  firewalls: [],
+  nft: { version: [1, 1, 3], tables: [], unread: new Map(), firewalls: [] },
+  failures: [],
   cni: { directory: '/etc/cni/net.d', competing: [] },
   peers: [],
   now,
@@ -75,6 +76,18 @@ test('a healthy node gives no finding, and each check says what trouble it is ab
   const checks = examine(healthy)
   expect(new Set(checks.map(({ name }) => name)).size).toBe(checks.length)
   expect(checks.filter(({ seenAs }) => seenAs === '')).toEqual([])
+})
+
+test('a table of iptables that another program changed by nft is named for what it is', () => {
+  const lines = [
+    "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.",
+    '-P FORWARD ACCEPT',
+  ]
+  expect(found({ forwardChains: [{ family: 4, backend: 'nft', lines }] })).toEqual([
+    expect.stringMatching(
+      /^FORWARD: iptables-nft cannot write to table filter: Table `filter' contains incompatible base-chains.* -> nft list table ip filter shows/,
+    ),
+  ])
 })
 
 test('a table of connections that fills up is found before it is full', () => {

@@ -8,11 +8,13 @@ import { examineNetworks, examineNodes } from './checks/networks.ts'
 import { examineChecksums, examineMtu, examineOverlay, examineUnderlay } from './checks/peers.ts'
 import { examinePolicies } from './checks/policies.ts'
 import { examineBridgeFilter, examineConntrack, examineForwarding, examineReversePath } from './checks/sysctls.ts'
+import { examineNft, examineTools } from './checks/tools.ts'
 import type { NodeFacts } from './node-facts.ts'
 
 /** From what everything needs to what one kind of connection needs. */
 const checks: readonly Examine[] = [
   examineAgent,
+  examineTools,
   examineApi,
   examineCniConfigs,
   examineNodes,
@@ -24,6 +26,7 @@ const checks: readonly Examine[] = [
   examineBackends,
   examineFirewalls,
   examineFirewalld,
+  examineNft,
   examineConntrack,
   examineUnderlay,
   examineOverlay,
@@ -40,10 +43,10 @@ export function examine(facts: NodeFacts): readonly Check[] {
 export function formatChecks(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length))
   return checks
-    .flatMap(({ name, seenAs, findings, skipped }) => {
+    .flatMap(({ name, seenAs, findings, note, skipped }) => {
       const line = (word: string, rest: string): string => `${word.padEnd(7)} ${name.padEnd(width)}  ${rest}`.trimEnd()
       if (skipped !== undefined) return [line('skipped', skipped)]
-      if (findings.length === 0) return [line('ok', '')]
+      if (findings.length === 0) return [line('ok', note ?? '')]
       return [
         line('FAILED', `seen as: ${seenAs}`),
         ...findings.flatMap(({ problem, remedy }) => [`        ${problem}`, `        -> ${remedy}`]),

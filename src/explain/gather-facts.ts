@@ -3,21 +3,18 @@ import { pino } from 'pino'
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Iptables, IptablesBackend } from '../iptables/iptables.ts'
-import type { Kernel } from '../kernel/kernel.ts'
 import { legacyTables } from '../iptables/legacy-tables.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
-import type { NftFields } from '../kernel/nftables.ts'
 import type { Family } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
-import { type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
+import { parseInterfaceName } from '../net/interface-name.ts'
 import { competingConfigs } from '../pods/cni/conflist.ts'
-import { policyTable } from '../policy/table.ts'
 import { parseStatus, statusText } from './ask-agent.ts'
 import { sysctlsRead } from './checks/sysctls.ts'
-import { dropsOf } from './nft-drops.ts'
-import type { Firewall, ForwardChain, NodeFacts } from './node-facts.ts'
+import type { ForwardChain, NodeFacts } from './node-facts.ts'
 import { probePeers } from './probe-peers.ts'
+import { readNft } from './read-nft.ts'
 
 export interface Places {
   readonly stateDir: string
@@ -35,9 +32,12 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
   const bridge = agent?.bridge ?? parseInterfaceName('cni0')
   const device = agent?.vxlanDevice ?? parseInterfaceName('fairlead.1')
   const directory = agent?.cniConfDir ?? cniConfDir
-  const backend = await iptables.backend()
+  const failures: string[] = []
+  const backend = await orElse('nft', iptables.backend(), failures)
   const keys = sysctlsRead({ families, devices: [bridge, device] })
-  const inForward = await Promise.all(families.map((family) => forwardOf(iptables, family, backend)))
+  const inForward = await Promise.all(
+    families.map(async (family) => orElse([], forwardOf(iptables, family, backend), failures)),
+  )
   const otherBackend = backend === 'nft' ? 'legacy' : 'nft'
   const other = await rulesIn(openIptables(kernel, { log, backend: otherBackend }), families)
   return {
@@ -49,15 +49,27 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
     sysctls: new Map(
       await Promise.all(keys.map(async (key) => [key, (await kernel.readSysctl(key))?.trim()] as const)),
     ),
-    links: await kernel.links(),
+    links: await orElse([], kernel.links(), failures),
     backend,
     forwardChains: [...inForward.flat(), ...other.forwardChains],
     otherBackendRules: other.rules,
     otherBackendFailure: other.failure,
-    firewalls: await firewallsOf(kernel, [bridge, ...podCidrs.map(formatCidr)]),
+    nft: await orElse(undefined, readNft(kernel, [bridge, ...podCidrs.map(formatCidr)]), failures),
+    failures,
     cni: { directory, competing: await competingConfigs(directory) },
     peers: agent === undefined ? [] : await probePeers(agent),
     now: Date.now(),
+  }
+}
+
+/** What a tool answers; where it fails, `otherwise`, and the failure is noted. */
+async function orElse<T>(otherwise: T, answer: Promise<T>, failures: string[]): Promise<T> {
+  try {
+    return await answer
+  } catch (error) {
+    if (!(error instanceof CommandError)) throw error
+    failures.push(error.message)
+    return otherwise
   }
 }
 
@@ -99,30 +111,4 @@ async function rulesIn(
     if (error.kind !== 'not-installed') return { rules, forwardChains, failure: error.message }
   }
   return { rules, forwardChains }
-}
-
-const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'].flatMap((table) => [
-  `ip ${table}`,
-  `ip6 ${table}`,
-])
-
-async function firewallsOf(kernel: Kernel, names: readonly (InterfaceName | string)[]): Promise<Firewall[]> {
-  const chains = ((await kernel.listNft('chains')) ?? []).flatMap(({ chain }): NftFields[] =>
-    chain === undefined ? [] : [chain],
-  )
-  const tables = new Set(
-    chains.filter(({ hook }) => hook === 'forward').map(({ family, table }) => `${String(family)} ${String(table)}`),
-  )
-  const foreign = [...tables].filter((table) => table !== policyTable && !iptablesTables.includes(table))
-  return await Promise.all(
-    foreign.map(async (table) => {
-      const objects = (await kernel.listNft(`table ${table}`)) ?? []
-      const text = JSON.stringify(objects)
-      return {
-        table,
-        drops: dropsOf(objects),
-        knowsPods: names.some((name) => text.includes(`"${name.split('/')[0]}"`)),
-      }
-    }),
-  )
 }

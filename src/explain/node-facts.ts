@@ -1,6 +1,7 @@
 // What the doctor looks at: read once (gather-facts.ts), judged by the checks.
 import type { AgentStatus } from '../agent/status-shape.ts'
 import type { IptablesBackend } from '../iptables/iptables.ts'
+import type { NftTable } from '../kernel/nft-tables.ts'
 import type { Link } from '../kernel/observed.ts'
 import type { Family } from '../net/address.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
@@ -25,8 +26,10 @@ export interface NodeFacts {
   readonly otherBackendRules: number
   /** Why they could not be read; undefined where they could. */
   readonly otherBackendFailure: string | undefined
-  /** Tables of nftables with a chain on the forward hook that are neither ours nor iptables'. */
-  readonly firewalls: readonly Firewall[]
+  /** Undefined where nft is not installed. */
+  readonly nft: NftFacts | undefined
+  /** What could not be read, because its tool is missing, crashes or fails: a sentence each. */
+  readonly failures: readonly string[]
   readonly cni: { readonly directory: string; readonly competing: readonly string[] }
   readonly peers: readonly PeerProbe[]
   /** ms since the epoch. */
@@ -38,6 +41,17 @@ export interface ForwardChain {
   readonly family: Family
   readonly backend: IptablesBackend
   readonly lines: readonly string[]
+}
+
+/** What other programs, iptables apart, keep in nftables. */
+export interface NftFacts {
+  /** Of the nft here: [1, 0, 6]. */
+  readonly version: readonly number[]
+  readonly tables: readonly NftTable[]
+  /** Those that this nft cannot list, with the reason: "inet other" -> "died of SIGSEGV". */
+  readonly unread: ReadonlyMap<string, string>
+  /** Those with a chain on the forward hook. */
+  readonly firewalls: readonly Firewall[]
 }
 
 export interface Firewall {

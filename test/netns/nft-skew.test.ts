@@ -1,6 +1,8 @@
 // Tables that a newer nft wrote, in any family: this machine's nft crashes when it reads them, and nothing of ours does.
+import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readNftTables } from '../../src/kernel/nft-tables.ts'
+import { AgentMachine, until } from './agent-machine.ts'
 import { NewerNft, nftFamilies } from './newer-nft.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace } from './scratch.ts'
 
@@ -35,6 +37,10 @@ delete chain inet fairlead one
 `,
 ]
 const ours = ['inet fairlead', 'bridge fairlead']
+const fairlead = join(import.meta.dirname, '../../bin/fairlead')
+const objects = '/apis/networking.k8s.io/v1/namespaces/default/networkpolicies'
+/** How many pods start, and how often a policy changes. */
+const rounds = process.env['FAIRLEAD_LONG'] === undefined ? 8 : 200
 
 describeKernel('tables that a newer nft wrote', () => {
   let newer: NewerNft
@@ -68,4 +74,78 @@ describeKernel('tables that a newer nft wrote', () => {
       expect(await readNftTables(node.kernel)).toEqual([{ family, name: 'other', madeBy: [9, 9, 9, 0] }])
     }
   })
+
+  test(`cost an agent nothing, before its start and while ${rounds} pods start and policies change`, async () => {
+    await using machine = await AgentMachine.start()
+    const write = async (...families: readonly string[]): Promise<string> =>
+      await machine.succeed(newer.program, families)
+    await write(...nftFamilies)
+    machine.startAgent()
+    await machine.ready()
+    await putPolicy(machine, 'POST', [])
+
+    const storm = { over: false }
+    const others = (async () => {
+      while (!storm.over) {
+        await write(...nftFamilies.map((family) => `-${family}`))
+        await write(...nftFamilies)
+      }
+    })()
+    for (let n = 1; n <= rounds; n++) {
+      const name = `p${n}`
+      await machine.api('POST', '/api/v1/namespaces/default/pods', {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name, labels: { app: 'db' } },
+        spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i' }] },
+      })
+      await machine.addPodNamespace(name)
+      const { code, document } = await machine.cni('ADD', { containerId: name, netns: name })
+      expect([n, code, document.details]).toEqual([n, 0, undefined])
+      const address = document.ips?.[0]?.address.split('/')[0] ?? ''
+      // Its verdicts are there when its ADD is answered, and a changed policy follows.
+      expect(await chainsOf(machine)).toContain(`${address} : jump ingress-`)
+      const before = await chainsOf(machine)
+      await putPolicy(machine, 'PUT', [{ ports: [{ port: n }] }])
+      await until(async () => (await chainsOf(machine)) !== before, `change ${n} of the policy to be in force`)
+    }
+    storm.over = true
+    await others
+
+    expect(machine.warnings.filter((message) => !message.includes('changed of the policy rules'))).toEqual([])
+    const status = await machine.run(fairlead, ['status'])
+    expect([status.exitCode, status.stdout]).toEqual([0, expect.stringMatching(/^node n1: ready\nnetwork: /)])
+    expect(await machine.metrics()).toMatch(
+      /^fairlead_policy_denied_packets_total\{direction="ingress",namespace="default",pod="p1",policies="isolated"\} 0$/m,
+    )
+    const doctor = await machine.run(fairlead, ['doctor', '--cni-conf-dir', join(machine.dir, 'net.d')])
+    expect(doctor.stdout).toMatch(
+      /\nFAILED {2}nft .*\n {8}nft \d\S+ here cannot list table ip other \(of nft 9\.9\.9\), .* \(died of SIGSEGV.*\)\n {8}-> /,
+    )
+    expect(doctor.stdout.match(/^FAILED/gm)).toHaveLength(1)
+    const trace = await machine.run(fairlead, ['trace', '--from', 'p1', '--to', 'p2', '-o', 'json'])
+    expect(trace.stdout).toContain('map ingress4: ')
+
+    await machine.killAgent('TERM')
+    await machine.succeed(fairlead, ['cleanup', '--cni-conf-dir', join(machine.dir, 'net.d')])
+    const left = await machine.succeed(join(import.meta.dirname, '../../dist/nft-tables'), [])
+    expect(left).not.toContain(' fairlead\n')
+    expect(left.match(/ other\n/g)).toHaveLength(nftFamilies.length)
+  })
 })
+
+/** Ingress to the pods with `app: db`, at first by POST. */
+async function putPolicy(machine: AgentMachine, method: 'POST' | 'PUT', ingress: readonly object[]): Promise<void> {
+  await machine.api(method, method === 'POST' ? objects : `${objects}/isolated`, {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: 'isolated' },
+    spec: { podSelector: { matchLabels: { app: 'db' } }, ingress },
+  })
+}
+
+/** The verdict map of ingress, as nft prints it: which pod's packets go to which chain. */
+async function chainsOf(machine: AgentMachine): Promise<string> {
+  const { stdout } = await machine.run('nft', ['list', 'map', 'inet', 'fairlead', 'ingress4'])
+  return stdout.replaceAll(/\s+/g, ' ')
+}

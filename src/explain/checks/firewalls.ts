@@ -17,6 +17,14 @@ export function examineForward({ agent, backend, forwardChains, families }: Node
 
 function findingsInOwn({ family, backend, lines }: ForwardChain): Finding[] {
   const program = programOf(family, backend)
+  const foreign = lines.find((line) => line.startsWith('# '))
+  if (foreign !== undefined)
+    return [
+      {
+        problem: `${program} cannot write to table filter: ${foreign.slice(2)}`,
+        remedy: `nft list table ${family === 4 ? 'ip' : 'ip6'} filter shows what another program wrote there without iptables: have it use a table of its own`,
+      },
+    ]
   const at = lines.findIndex((line) => ourJump.test(line))
   if (at < 0) {
     const drops = lines[0] === '-P FORWARD DROP' ? ', and its policy is DROP' : ''
@@ -82,8 +90,8 @@ export function examineBackends({ backend, otherBackendRules, otherBackendFailur
   }
 }
 
-export function examineFirewalls({ firewalls, bridge }: NodeFacts): Check {
-  const dropping = firewalls.filter(
+export function examineFirewalls({ nft, bridge }: NodeFacts): Check {
+  const dropping = (nft?.firewalls ?? []).filter(
     ({ table, drops, knowsPods }) => !isFirewalld(table) && drops.length > 0 && !knowsPods,
   )
   const findings = dropping.map(({ table, drops }) => ({
@@ -94,8 +102,8 @@ export function examineFirewalls({ firewalls, bridge }: NodeFacts): Check {
 }
 
 /** It comes with a REJECT at the end of its forward chain, and writes all its rules anew at each reload. */
-export function examineFirewalld({ firewalls, bridge }: NodeFacts): Check {
-  const findings = firewalls
+export function examineFirewalld({ nft, bridge }: NodeFacts): Check {
+  const findings = (nft?.firewalls ?? [])
     .filter(({ table, knowsPods }) => isFirewalld(table) && !knowsPods)
     .map(({ table }) => ({
       problem: `firewalld is active (table ${table}) and does not know ${bridge}: it rejects what pods send through this node`,
