@@ -115,6 +115,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     places,
     // A request that is never answered fails after half a minute.
     failing: () => nodes.status().lastError !== undefined || (!nodes.synced && performance.now() - startedAt > 5000),
+    reached: () => nodes.synced,
     recovery: api.recovery,
     log,
   })

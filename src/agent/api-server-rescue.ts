@@ -1,29 +1,34 @@
 // An agent that does not reach the API server looks whether rules of its own node lead there no more: left by an agent
 // that did not protect the API server's address (ADR 32), or by kube-proxy. Only the API server could say that they are
 // to go, so the agent takes away those, and those alone.
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Recovery } from '../cluster/recovery.ts'
 import type { Iptables } from '../iptables/iptables.ts'
 import { type Address, familyOf } from '../net/address.ts'
+import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { ApiServerPlaces } from './api-server-places.ts'
 import type { LiveConfig } from './live-config.ts'
 import { interfaceAddresses } from './protected-ports.ts'
 import { rulesInTheWay, type TakingRule } from './rules-in-the-way.ts'
 
 export interface ApiServerRescueParts {
-  readonly live: LiveConfig
-  readonly iptables: Iptables
-  readonly places: ApiServerPlaces
+  readonly live: Pick<LiveConfig, 'current'>
+  readonly iptables: Pick<Iptables, 'readTable' | 'restore'>
+  readonly places: Pick<ApiServerPlaces, 'places'>
   /** Whether requests to the API server fail now. */
   readonly failing: () => boolean
-  readonly recovery: Recovery
-  readonly log: Logger
+  /** Whether this agent has reached it before. */
+  readonly reached: () => boolean
+  readonly recovery: Pick<Recovery, 'announce'>
+  readonly log: Pick<Logger, 'warn'>
+  readonly clock?: Clock
 }
 
 const lookEveryMs = 1000
-/** While the API server is away for another reason: a table of 10,000 Services takes a second to read. */
+/** While the API server is away for another reason: a table of 10,000 Services takes seconds to read. */
 const searchEveryMs = 300_000
+/** The rules were right while it was reached: an API server that restarts is no reason to read them on every node. */
+const lostForMs = 60_000
 
 export class ApiServerRescue {
   readonly #parts: ApiServerRescueParts
@@ -34,15 +39,16 @@ export class ApiServerRescue {
 
   /** Until the signal. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
-    let searchedAt = -Infinity
+    const { failing, reached, live, log, clock = systemClock } = this.#parts
+    let due: number | undefined
     while (!signal.aborted) {
-      const { failing, live, log } = this.#parts
-      if (!failing()) searchedAt = -Infinity
-      else if (live.current.protectNodeTraffic && performance.now() - searchedAt >= searchEveryMs) {
-        searchedAt = performance.now()
+      const now = clock.now()
+      due = failing() ? (due ?? now + (reached() ? lostForMs : 0)) : undefined
+      if (due !== undefined && now >= due && live.current.protectNodeTraffic) {
+        due = now + searchEveryMs
         await this.#search().catch((error: unknown) => log.warn({ err: error }, 'cannot search the rules of this node'))
       }
-      await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined)
+      await clock.sleep(lookEveryMs, signal).catch(() => undefined)
     }
   }
 
