@@ -112,7 +112,7 @@ describe('explicit nulls', () => {
     expect(stdout).toBe(render(['-f', '-', '--node', 'n1'], clean).stdout)
     expect(stdout).toContain('--to-destination 10.244.1.9:8080')
     expect(stderr.split('\n').filter(Boolean)).toEqual([
-      expect.stringContaining('document 5 is no Kubernetes object: metadata is missing or wrong'),
+      expect.stringContaining('document 5 is not a Kubernetes object: metadata is missing or wrong'),
       'fairlead: Node n1: status.addresses[0] is null and is left out',
       'fairlead: Service default/half: spec.ports[0] is null and is left out',
       'fairlead: Service default/wrong is left out: Expected spec.externalIPs to be a list, got `192.0.2.7`',

@@ -58,12 +58,12 @@ export function labCommand(): Command {
         const { scaleNodes, startBase } = await import('../../src/lab/up.ts')
         const { enterControlNamespace, isInControlNamespace } = await import('../../src/lab/enter.ts')
         const { overlay, controlPlane, withoutBrNetfilter } = options
-        const asked = {
+        const requested = {
           ...(overlay === undefined ? {} : { overlay }),
           ...(controlPlane === undefined ? {} : { controlPlane }),
           ...(withoutBrNetfilter === true ? { brNetfilter: false } : {}),
         }
-        if (!isInControlNamespace(options.name)) await startBase(options.name, asked, print)
+        if (!isInControlNamespace(options.name)) await startBase(options.name, requested, print)
         enterControlNamespace(options.name)
         await scaleNodes(options.name, options.nodes, print)
         print(`lab ${options.name.name} is up: 'fairlead lab status' shows it, 'fairlead lab tour' walks through it`)
@@ -118,24 +118,24 @@ export function labCommand(): Command {
     .argument('<pod>')
     .argument('<command...>')
     .action(async (pod: string, command: string[], options: Named & { namespace: string }) => {
-      const { become, inPod } = await import('../../src/lab/enter.ts')
-      become(inPod(options.name, { namespace: options.namespace, name: pod }, command))
+      const { execCommand, inPod } = await import('../../src/lab/enter.ts')
+      execCommand(inPod(options.name, { namespace: options.namespace, name: pod }, command))
     })
 
   named(lab.command('node'), 'run a command on a node: lab node NODE -- CMD...')
     .argument('<node>', 'node1, node2, ...', parseNode)
     .argument('<command...>')
     .action(async (node: NodeName, command: string[], options: Named) => {
-      const { become } = await import('../../src/lab/enter.ts')
+      const { execCommand } = await import('../../src/lab/enter.ts')
       const { inNode } = await import('../../src/lab/nodes.ts')
-      become(inNode(options.name, node, command))
+      execCommand(inNode(options.name, node, command))
     })
 
   named(lab.command('outside'), 'run a command as a client beyond the cluster: lab outside -- CMD...')
     .argument('<command...>')
     .action(async (command: string[], options: Named) => {
-      const { become, inMember } = await import('../../src/lab/enter.ts')
-      become(inMember(options.name, 'outside', command))
+      const { execCommand, inMember } = await import('../../src/lab/enter.ts')
+      execCommand(inMember(options.name, 'outside', command))
     })
 
   named(lab.command('kubectl'), "run kubectl as the lab's administrator")
@@ -144,8 +144,8 @@ export function labCommand(): Command {
     .allowUnknownOption()
     .passThroughOptions()
     .action(async (args: string[], options: Named) => {
-      const { become, kubectl } = await import('../../src/lab/enter.ts')
-      become(kubectl(options.name, args))
+      const { execCommand, kubectl } = await import('../../src/lab/enter.ts')
+      execCommand(kubectl(options.name, args))
     })
 
   named(lab.command('agent'), 'stop or start the agent of a node: lab agent stop|start NODE')
@@ -153,7 +153,7 @@ export function labCommand(): Command {
     .argument('<node>', 'node1, node2, ...', parseNode)
     .action(async (action: 'stop' | 'start', node: NodeName, options: Named) => {
       const api = await enter(options.name)
-      const { switchAgent } = await import('../../src/lab/agent-switch.ts')
+      const { switchAgent } = await import('../../src/lab/nodes.ts')
       await switchAgent(options.name, api, node, action === 'stop' ? 'stopped' : 'running')
       print(`the agent of ${node} is ${action === 'stop' ? 'stopped' : 'running'}`)
     })

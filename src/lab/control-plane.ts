@@ -1,4 +1,4 @@
-// The control plane as the machine sees it: one process in a namespace of its own (control-process.ts), started here.
+// Starts the control plane: one process (control-process.ts) in a namespace of its own.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Lab } from './layout.ts'

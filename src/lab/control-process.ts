@@ -1,10 +1,9 @@
-// `lab control`: API server and controllers. With the lab's own API server they are one process, and all they keep is
-//   in memory; a real one and its etcd are
-// children of it. All of it ends with the process, or with the lab at the latest.
+// `lab control`: API server and controllers. The lab's own API server runs in this process and keeps everything in
+// memory; a real one and its etcd are child processes. All of it ends with the process, at the latest with the lab.
 import { type Logger, pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { parseCidr } from '../net/cidr.ts'
-import { RouteAnnouncer } from './announce.ts'
+import { RouteAnnouncer } from './route-announcer.ts'
 import { startApiServer } from './apiserver/server.ts'
 import { runControllers } from './controllers/run-controllers.ts'
 import { addressOf, auditLogOf, cluster, kubeconfigOf, type Lab, loadBalancerPool, podLogsOf } from './layout.ts'
@@ -12,10 +11,13 @@ import { findAssets } from './real-control-plane/assets.ts'
 import { startRealControlPlane } from './real-control-plane/real-control-plane.ts'
 import { readSettings } from './settings.ts'
 
-/** etcd's usual ports: the namespace is the lab's own. */
+/** etcd's default ports: the namespace belongs to the lab. */
 const etcdPorts = { etcdPort: 2379, etcdPeerPort: 2380 }
 
-/** Runs until the signal. @throws {Error} when a program of the control plane has ended by itself. */
+/**
+ * Runs until the signal.
+ * @throws {Error} when a program of the control plane ended unexpectedly.
+ */
 export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<void> {
   const log = pino({ base: null })
   const failure = new AbortController()
@@ -37,7 +39,7 @@ export async function runControlPlane(lab: Lab, signal: AbortSignal): Promise<vo
   failure.signal.throwIfAborted()
 }
 
-/** The loopback address is for those who look from inside the namespace. */
+/** Starts the lab's own server. It also listens on the loopback address, for commands inside the namespace. */
 async function startOwnServer(lab: Lab, log: Logger): Promise<AsyncDisposable> {
   return await startApiServer({
     addresses: [addressOf('control'), '127.0.0.1'],

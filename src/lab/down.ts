@@ -1,10 +1,10 @@
-// `lab down`: whatever was killed before, nothing of the lab is left on the machine.
+// `lab down`: removes everything of a lab from the machine, even if some of its processes were killed before.
 import { existsSync, rmdirSync, rmSync } from 'node:fs'
 import { type Lab, labsDirectory } from './layout.ts'
 import { membersOf, removeNamespace } from './namespaces.ts'
 import { killAllIn } from './processes.ts'
 
-/** @returns whether there was anything. */
+/** @returns whether there was anything to remove. */
 export async function takeDown(lab: Lab): Promise<boolean> {
   const members = membersOf(lab)
   const found = members.length > 0 || existsSync(lab.directory)
@@ -15,7 +15,7 @@ export async function takeDown(lab: Lab): Promise<boolean> {
   return found
 }
 
-/** Another lab may come or go at the same moment: it alone decides what happens to the directory then. */
+/** Removes the directory of all labs if it is empty. Another lab may create or remove it at the same time. */
 function removeIfLast(): void {
   try {
     rmdirSync(labsDirectory)

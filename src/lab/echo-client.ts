@@ -1,18 +1,18 @@
-// The echo server's client: asks once, or many times and counts, or without end and looks for silence. What comes is
-// printed as JSON.
+// The client of the echo server: sends one request, sends many and counts the answers, or sends a stream of datagrams
+// and measures gaps. It prints its results as JSON.
 import { createSocket } from 'node:dgram'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-const withinMs = 5000
-/** Connections of askMany that are open at a time. */
-const atOnce = 64
+const timeoutMs = 5000
+/** The number of connections that askMany keeps open at a time. */
+const maxConcurrent = 64
 /** ms between two datagrams of a stream. */
-const beatMs = 10
+const intervalMs = 10
 
-/** Prints one answer. Exit code 1 when none came. */
+/** Sends one request and prints the answer. The exit code is 1 without an answer. */
 export function ask(host: string, argument: string): void {
-  exchange(host, argument, withinMs).then(
+  exchange(host, argument, timeoutMs).then(
     (answer) => process.stdout.write(`${answer}\n`, () => process.exit(0)),
     ({ message }: Error) => {
       process.stderr.write(`no answer from ${host} ${argument}: ${message}\n`)
@@ -22,7 +22,7 @@ export function ask(host: string, argument: string): void {
 }
 
 /**
- * Prints how often each pod answered, what it saw as the client, and why there was no answer:
+ * Sends many requests. Prints how often each pod answered and which client address it saw, and the reasons of failures:
  * {"answers":[{"pod","port","client","count"}],"failures":[{"reason","count"}]}.
  */
 export async function askMany(
@@ -40,48 +40,47 @@ export async function askMany(
         (error: Error) => add(failures, error.message),
       )
   }
-  await Promise.all(Array.from({ length: Math.min(count, atOnce) }, askOn))
+  await Promise.all(Array.from({ length: Math.min(count, maxConcurrent) }, askOn))
   const counted = Array.from(answers, ([identity, count]) => ({ ...(JSON.parse(identity) as object), count }))
-  process.stdout.write(
-    `${JSON.stringify({ answers: counted, failures: Array.from(failures, ([reason, count]) => ({ reason, count })) })}\n`,
-  )
+  const failed = Array.from(failures, ([reason, count]) => ({ reason, count }))
+  process.stdout.write(`${JSON.stringify({ answers: counted, failures: failed })}\n`)
 }
 
 /**
- * Sends datagrams from one port, one connection to the kernel, without waiting for their answers, until stdin ends.
- * Prints a line for each pod that is not the one that answered before, {"pod":"a"}, and last the longest time without
- * an answer, from the first one on: {"silenceMs":40}.
+ * Sends datagrams from one port, which is one connection for conntrack, without waiting for answers, until stdin ends.
+ * Prints {"pod":"a"} whenever another pod answers than before, and at the end the longest gap between two answers:
+ * {"silenceMs":40}.
  */
 export async function stream(host: string, argument: string, localPort: number): Promise<void> {
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   let answering: string | undefined
   let [last, silenceMs] = [Infinity, 0]
-  const heard = (): void => {
+  const answered = (): void => {
     silenceMs = Math.max(silenceMs, Date.now() - last)
     last = Date.now()
   }
   socket.on('message', (text) => {
-    heard()
+    answered()
     const { pod } = JSON.parse(text.toString()) as { pod: string }
     if (pod !== answering) process.stdout.write(`${JSON.stringify({ pod })}\n`)
     answering = pod
   })
-  // Not connected: a refusal that comes while an endpoint dies is silence like any other.
+  // The socket is not connected, so an ICMP error while an endpoint terminates is ignored and counts as a gap.
   socket.bind(localPort)
   const { port } = target(argument)
   const ending = new AbortController()
   process.stdin.resume().on('end', () => ending.abort())
-  for (; !ending.signal.aborted; await sleep(beatMs)) socket.send('?', port, host)
-  heard()
+  for (; !ending.signal.aborted; await sleep(intervalMs)) socket.send('?', port, host)
+  answered()
   socket.close()
   process.stdout.write(`${JSON.stringify({ silenceMs })}\n`)
 }
 
-/** One question on a connection of its own, and its answer. */
+/** Sends one request on a new connection and returns the answer. */
 async function exchange(host: string, argument: string, withinMs: number): Promise<string> {
   const { port, protocol } = target(argument)
   const { promise, resolve, reject } = Promise.withResolvers<string>()
-  const timer = setTimeout(() => reject(new Error(`nothing came within ${withinMs} ms`)), withinMs)
+  const timer = setTimeout(() => reject(new Error(`no answer within ${withinMs} ms`)), withinMs)
   const answered = (text: Buffer): void => resolve(text.toString().trim())
   const [open, close] =
     protocol === 'UDP' ? datagram(host, port, answered, reject) : connection(host, port, answered, reject)
@@ -103,7 +102,7 @@ function datagram(
   const socket = createSocket(host.includes(':') ? 'udp6' : 'udp4')
   socket.on('message', answered)
   socket.on('error', failed)
-  // Connected, so that a refusal (ICMP) is heard.
+  // A connected socket receives ICMP errors.
   return [() => socket.connect(port, host, () => socket.send('?')), () => socket.close()]
 }
 
@@ -124,7 +123,7 @@ function target(argument: string): { port: number; protocol: string } {
   return { port: Number(port), protocol }
 }
 
-/** What tells one answer from another but for the client's port, which is another each time. */
+/** Returns an answer without the client's port, which differs every time. */
 function identityOf(text: string): string {
   const { pod, port, client } = JSON.parse(text) as { pod: string; port: number; client: string }
   return JSON.stringify({ pod, port, client: client.replace(/:\d+$/, '') })

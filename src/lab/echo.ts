@@ -1,12 +1,11 @@
-// The server that a container of the lab runs unless it has a command, and its client. The server says who was asked
-// and who asked: HTTP and plain lines on TCP, datagrams on UDP. The client prints the answer; its exit code is 1 when
-// none came within five seconds.
+// The echo server, which a container of the lab runs unless it has a command, and its client. The server answers with
+// the names of the pod and node and the address of the client: HTTP requests and plain lines over TCP, datagrams over
+// UDP. The client prints the answer; its exit code is 1 without an answer within five seconds.
 //
-//   echo.mjs 8080/TCP 8080/UDP 53/UDP
-//   echo.mjs ask 172.30.1.2 8080/TCP
-// echo.mjs many 172.30.1.2 8080/TCP 3000 5000      3,000 connections, each given up after 5,000 ms; what came, counted
-// echo.mjs stream 172.30.1.2 8080/UDP 40000        datagrams from port 40000 until stdin ends; who answers, and the
-//   longest silence
+//   echo.mjs 8080/TCP 8080/UDP 53/UDP             serves
+//   echo.mjs ask 172.30.1.2 8080/TCP              sends one request
+//   echo.mjs many 172.30.1.2 8080/TCP 3000 5000   sends 3,000 with a timeout of 5,000 ms, and counts the answers
+//   echo.mjs stream 172.30.1.2 8080/UDP 40000     sends datagrams from port 40000 until stdin ends
 import { createSocket } from 'node:dgram'
 import { createServer, type Socket } from 'node:net'
 import { ask, askMany, stream } from './echo-client.ts'
@@ -25,7 +24,7 @@ function serve(argument: string): void {
   else if (protocol === 'TCP') serveStreams(Number(port))
 }
 
-// PID 1 of a container would ignore these; a pod that is deleted should be gone at once.
+// PID 1 of a container ignores these signals by default, but a deleted pod should end at once.
 for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => process.exit(0))
 
 function serveStreams(port: number): void {
@@ -40,21 +39,25 @@ function serveStreams(port: number): void {
 }
 
 /**
- * Answers each complete line or HTTP request; returns what is left over. A connection lives on, so that one can be held
- * open across changes.
+ * Answers each complete line or HTTP request. The connection stays open, so that tests can hold one across changes.
+ * @returns the incomplete rest.
  */
 function answerStream(socket: Socket, received: string): string {
   const http = /^[A-Z]+ \S+ HTTP\/1\.[01]\r\n/.test(received)
   const end = http ? received.indexOf('\r\n\r\n') + 4 : received.indexOf('\n') + 1
   const terminated = http ? end > 3 : end > 0
-  // An HTTP request's first line is told from a plain one only by its end; a flood without any end is cut.
+  // The limit cuts off a client that sends data without an end.
   if (!terminated) return received.slice(0, 65_536)
   const body = `${answer(socket.remoteAddress ?? '', socket.remotePort ?? 0, socket.localPort ?? 0, 'TCP')}\n`
   if (http) {
     const close = /\r\nconnection: *close\r\n/i.test(received) || received.includes('HTTP/1.0\r\n')
-    socket.write(
-      `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n${close ? 'connection: close\r\n' : ''}\r\n${body}`,
-    )
+    const headers = [
+      'HTTP/1.1 200 OK',
+      'content-type: application/json',
+      `content-length: ${Buffer.byteLength(body)}`,
+      ...(close ? ['connection: close'] : []),
+    ]
+    socket.write(`${headers.join('\r\n')}\r\n\r\n${body}`)
     if (close) socket.end()
   } else socket.write(body)
   return end < received.length ? answerStream(socket, received.slice(end)) : ''

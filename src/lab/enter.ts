@@ -1,5 +1,5 @@
-// Commands from the machine into a lab. This process becomes the command, by execve: its terminal, signals and exit
-// code are the command's own.
+// Runs commands of the machine inside a lab. This process becomes the command by execve, so terminal, signals and exit
+// code are those of the command.
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execaSync } from 'execa'
@@ -10,29 +10,32 @@ import { dist, isIn, thisProgram } from './processes.ts'
 import { podRecordFile, type PodRecord, podRecordSchema } from './pod-record.ts'
 
 /**
- * Goes on inside the control plane's namespace, where the API server can be reached: the same command line again,
- * unless we are there already.
+ * Continues in the control plane's namespace, from which the API server is reachable: runs the same command line there,
+ * unless this process is in it already.
  */
 export function enterControlNamespace(lab: Lab): void {
   if (isInControlNamespace(lab)) return
   requireLab(lab)
   if (!isControlPlaneRunning(lab))
-    throw new Error(`the control plane of lab ${lab.name} has ended: 'fairlead lab up' makes the lab anew`)
-  become(inMember(lab, 'control', thisProgram(...process.argv.slice(2))))
+    throw new Error(`the control plane of lab ${lab.name} has ended: 'fairlead lab up' creates the lab again`)
+  execCommand(inMember(lab, 'control', thisProgram(...process.argv.slice(2))))
 }
 
 export function isInControlNamespace(lab: Lab): boolean {
   return isIn(lab, 'control', 'self')
 }
 
-/** @throws {Error} when the lab has no such member. */
+/**
+ * Returns the command line that runs a command in a member's network namespace.
+ * @throws {Error} when there is no such lab.
+ */
 export function inMember(lab: Lab, member: Member, command: readonly string[]): string[] {
   requireLab(lab)
   return ['nsenter', `--net=${namespacePath(lab, member)}`, '--', ...command]
 }
 
 /**
- * The command line that runs a command in the pod's namespaces with its environment.
+ * Returns the command line that runs a command in the pod's namespaces with its environment.
  * @throws {Error} when no such pod runs.
  */
 export function inPod(lab: Lab, pod: { namespace: string; name: string }, command: readonly string[]): string[] {
@@ -43,15 +46,15 @@ export function inPod(lab: Lab, pod: { namespace: string; name: string }, comman
   return inNode(lab, node, [...enter, 'env', ...environment, ...command])
 }
 
-/** kubectl as admin. */
+/** Returns the command line that runs kubectl as the administrator. */
 export function kubectl(lab: Lab, args: readonly string[]): string[] {
   return inMember(lab, 'control', ['env', `KUBECONFIG=${kubeconfigOf(lab, 'admin')}`, findProgram('kubectl'), ...args])
 }
 
-/** Replaces this process. Does not return. */
-export function become(command: readonly string[]): never {
+/** Replaces this process by a command. Does not return. */
+export function execCommand(command: readonly string[]): never {
   const [file = ''] = command
-  // Tools that pods and clients can count on: this Node and this program, and what administrators have on their path.
+  // The PATH for commands: this Node.js, the user's PATH, this program and the folders of administration tools.
   const path = [dirname(process.execPath), process.env['PATH'], join(dist, '../bin'), '/usr/sbin', '/sbin'].join(':')
   if (process.execve === undefined) throw new Error('Expected a Node on Linux')
   return process.execve(findProgram(file), [...command], { ...process.env, PATH: path })
@@ -61,9 +64,8 @@ function requireLab(lab: Lab): void {
   try {
     readdirSync(lab.directory)
   } catch {
-    throw new Error(
-      `there is no lab ${lab.name} on this machine: bring it up with 'fairlead lab up${lab.name === 'lab' ? '' : ` --name ${lab.name}`}'`,
-    )
+    const nameOption = lab.name === 'lab' ? '' : ` --name ${lab.name}`
+    throw new Error(`there is no lab ${lab.name} on this machine: bring it up with 'fairlead lab up${nameOption}'`)
   }
 }
 

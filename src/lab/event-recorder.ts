@@ -1,11 +1,11 @@
-// Events: what controllers and kubelets have to tell people about an object (`kubectl describe`, `kubectl events`).
-// What is said again is counted, not repeated. An event that cannot be written is dropped: nothing but reading depends
-// on it.
+// Records Events of core/v1 about objects (`kubectl describe`, `kubectl events`), like the controllers and kubelets of
+// Kubernetes do. A repeated event increments a count. An event that cannot be written is dropped, because nothing but
+// people depends on it.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { ApiError } from '../cluster/api-error.ts'
 
-/** What an event is about. */
+/** The object that an event is about. */
 export interface EventSubject {
   readonly apiVersion: string
   readonly kind: string
@@ -16,18 +16,18 @@ export interface EventSubject {
   readonly fieldPath?: string
 }
 
-export interface EventWords {
+export interface EventDetails {
   readonly type: 'Normal' | 'Warning'
   /** One word in CamelCase: "Scheduled". */
   readonly reason: string
   readonly message: string
 }
 
-export interface EventRecorderSettings {
+export interface LabEventRecorderSettings {
   readonly api: Pick<ApiConnection, 'request'>
-  /** Who speaks: "kubelet". */
+  /** The component that reports: "kubelet". */
   readonly component: string
-  /** The node it speaks from. */
+  /** The node of the component. */
   readonly host?: string
   readonly log: Pick<Logger, 'debug'>
 }
@@ -37,47 +37,48 @@ interface Series {
   count: number
 }
 
-/** Events that are remembered in order to count them; beyond it the oldest begins anew. */
-const rememberedSeries = 500
+/** The number of events remembered for counting; the oldest is forgotten first. */
+const maxSeries = 500
 
-export class EventRecorder {
-  readonly #settings: EventRecorderSettings
+export class LabEventRecorder {
+  readonly #settings: LabEventRecorderSettings
   readonly #series = new Map<string, Series>()
   #last: Promise<void> = Promise.resolve()
 
-  constructor(settings: EventRecorderSettings) {
+  constructor(settings: LabEventRecorderSettings) {
     this.#settings = settings
   }
 
-  /** Returns at once; events are written one after the other. */
-  record(subject: EventSubject, words: EventWords): void {
+  /** Records an event and returns at once. Events are written one after the other. */
+  record(subject: EventSubject, details: EventDetails): void {
     const now = Date.now()
-    this.#last = this.#last.then(async () => await this.#write(subject, words, now))
+    this.#last = this.#last.then(async () => await this.#write(subject, details, now))
   }
 
-  /** Resolves when all that was recorded by now is written or dropped. */
+  /** Resolves when every event recorded so far is written or dropped. */
   async settled(): Promise<void> {
     await this.#last
   }
 
-  async #write(subject: EventSubject, words: EventWords, now: number): Promise<void> {
-    const key = JSON.stringify([subject, words])
+  async #write(subject: EventSubject, details: EventDetails, now: number): Promise<void> {
+    const key = JSON.stringify([subject, details])
     const time = new Date(now).toISOString().replace(/\.\d+Z$/, 'Z')
     try {
       const series = this.#series.get(key)
-      if (series === undefined || !(await this.#countAgain(series, time)))
-        this.#series.set(key, await this.#create(subject, words, time, now))
+      if (series === undefined || !(await this.#incrementCount(series, time)))
+        this.#series.set(key, await this.#create(subject, details, time, now))
       const [oldest] = this.#series.keys()
-      if (this.#series.size > rememberedSeries && oldest !== undefined) this.#series.delete(oldest)
+      if (this.#series.size > maxSeries && oldest !== undefined) this.#series.delete(oldest)
     } catch (error) {
+      const { kind, namespace, name } = subject
       this.#settings.log.debug(
-        { err: error },
-        `the event ${words.reason} of ${subject.kind} ${subject.namespace}/${subject.name} is dropped`,
+        { err: error, reason: details.reason, object: `${kind} ${namespace}/${name}` },
+        'event dropped',
       )
     }
   }
 
-  async #create(subject: EventSubject, words: EventWords, time: string, now: number): Promise<Series> {
+  async #create(subject: EventSubject, details: EventDetails, time: string, now: number): Promise<Series> {
     const { api, component, host } = this.#settings
     const { namespace } = subject
     const name = `${subject.name}.${(BigInt(now) * 1_000_000n + (process.hrtime.bigint() % 1_000_000n)).toString(16)}`
@@ -87,7 +88,7 @@ export class EventRecorder {
       kind: 'Event',
       metadata: { name, namespace },
       involvedObject: subject,
-      ...words,
+      ...details,
       source,
       firstTimestamp: time,
       lastTimestamp: time,
@@ -99,8 +100,8 @@ export class EventRecorder {
     return { path: `/api/v1/namespaces/${namespace}/events/${name}`, count: 1 }
   }
 
-  /** Answers false when the event is no longer kept. */
-  async #countAgain(series: Series, time: string): Promise<boolean> {
+  /** @returns false when the event does not exist any more. */
+  async #incrementCount(series: Series, time: string): Promise<boolean> {
     const body = { count: series.count + 1, lastTimestamp: time }
     try {
       await this.#settings.api.request('PATCH', series.path, { body, contentType: 'application/merge-patch+json' })

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { addressOf, labNamed, maxNodes, memberOf, namespaceOf, nodeNumbered, underlay } from './layout.ts'
 
-test('a namespace tells its lab and member, even where one lab is named like a part of another', () => {
+test('parses lab and member from a namespace, even when one lab is named like a part of another', () => {
   const [a, aNet] = [labNamed('a'), labNamed('a-net')]
   expect(memberOf(a, namespaceOf(a, 'node7'))).toBe('node7')
   expect(memberOf(a, namespaceOf(aNet, 'control'))).toBeUndefined()
@@ -10,12 +10,12 @@ test('a namespace tells its lab and member, even where one lab is named like a p
   expect(memberOf(a, 'cni-1234')).toBeUndefined()
 })
 
-test('no two members share an address', () => {
+test('gives every member its own address', () => {
   const nodes = Array.from({ length: maxNodes }, (_, i) => addressOf(nodeNumbered(i + 1)))
   expect(nodes[0]).toBe('192.168.0.21')
   expect(new Set([...nodes, underlay.gateway, underlay.control, underlay.outside]).size).toBe(maxNodes + 3)
 })
 
-test.each(['', '-a', 'a-', 'A', 'a/b', '..', 'a b', 'a'.repeat(33)])('%j is no lab name', (name) => {
+test.each(['', '-a', 'a-', 'A', 'a/b', '..', 'a b', 'a'.repeat(33)])('rejects the lab name %j', (name) => {
   expect(() => labNamed(name)).toThrow(TypeError)
 })

@@ -1,13 +1,13 @@
-// Names, addresses and paths of a lab. All follow from its name, so that what a crashed lab left behind can be found
-// again without any record of it.
+// Names, addresses and paths of a lab. All of them follow from the lab's name, so that the leftovers of a crashed lab
+// can be found without any record.
 import { join } from 'node:path'
 
 /** One lab: a switch, a control plane, an outside client and some nodes, each a network namespace of the machine. */
 export interface Lab {
   readonly name: string
   /**
-   * /run/flab/NAME: kubeconfigs, logs, pids and what the kubelets note down. Seen under the same path on the machine
-   * and in every node.
+   * /run/flab/NAME: kubeconfigs, logs, pids and the kubelets' pod records. It has the same path on the machine and in
+   * every node.
    */
   readonly directory: string
   readonly logs: string
@@ -15,7 +15,7 @@ export interface Lab {
 
 export const labsDirectory = '/run/flab'
 
-/** @throws {TypeError} when the name cannot stand in the name of a namespace. */
+/** @throws {TypeError} when the name cannot be part of a namespace's name. */
 export function labNamed(name: string): Lab {
   if (!/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/.test(name))
     throw new TypeError(`Expected a lab name of 1 to 32 lower-case letters, digits or dashes, got \`${name}\``)
@@ -23,11 +23,11 @@ export function labNamed(name: string): Lab {
   return { name, directory, logs: join(directory, 'logs') }
 }
 
-/** What stands on the underlay: `net` is the switch itself. */
+/** The members of the underlay network; `net` is the switch itself. */
 export type Member = 'net' | 'control' | 'outside' | NodeName
 export type NodeName = `node${number}`
 
-/** As `ip netns` lists it on the machine. */
+/** Returns the name of the member's network namespace on the machine. */
 export function namespaceOf(lab: Lab, member: Member): string {
   return `flab-${lab.name}-${member}`
 }
@@ -37,8 +37,8 @@ export function namespacePath(lab: Lab, member: Member): string {
 }
 
 /**
- * The member a namespace belongs to; undefined where it is not one of this lab's (`flab-a-net-control` is of lab
- * `a-net`, not of lab `a`).
+ * Returns the member that a namespace belongs to; undefined when it belongs to another lab (`flab-a-net-control` is of
+ * lab `a-net`, not of lab `a`).
  */
 export function memberOf(lab: Lab, namespace: string): Member | undefined {
   const prefix = `flab-${lab.name}-`
@@ -52,16 +52,16 @@ export function isNodeName(text: string): text is NodeName {
   return /^node[1-9]\d?$/.test(text)
 }
 
-/** @throws {TypeError} for a name no node of a lab can have. */
+/** @throws {TypeError} when the text is not the name of a lab node. */
 export function parseNodeName(text: string): NodeName {
   if (!isNodeName(text)) throw new TypeError(`Expected a node such as node1, got \`${text}\``)
   return text
 }
 
-/** Nodes are counted from 1 and live at 192.168.0.21 onwards; the outside client's address ends their row. */
+/** Nodes are counted from 1 and have the addresses from 192.168.0.21 on, up to that of the outside client. */
 export const maxNodes = 64
 
-/** @param index from 1. */
+/** @param index from 1 on. */
 export function nodeNumbered(index: number): NodeName {
   return `node${index}`
 }
@@ -71,8 +71,8 @@ export function nodeIndex(node: NodeName): number {
 }
 
 /**
- * The underlay: one flat network, as in a rack. Its gateway is an address of the switch that leads nowhere: nothing
- * leaves the machine.
+ * The underlay: one flat network, like a rack. The gateway is an address of the switch, which forwards nothing: no
+ * packet leaves the machine.
  */
 export const underlay = {
   prefix: 24,
@@ -81,7 +81,7 @@ export const underlay = {
   outside: '192.168.0.100',
 } as const
 
-/** The member's address on the underlay. */
+/** Returns the member's address on the underlay. */
 export function addressOf(member: Exclude<Member, 'net'>): string {
   if (member === 'control' || member === 'outside') return underlay[member]
   return `192.168.0.${20 + nodeIndex(member)}`
@@ -95,47 +95,47 @@ export const cluster = {
 } as const
 
 /**
- * What Services of type LoadBalancer are given. Nobody on the underlay has these addresses; the outside client has
- * routes to them through nodes.
+ * The addresses for Services of type LoadBalancer. No machine has them; the outside client has routes to them through
+ * nodes.
  */
 export const loadBalancerPool: readonly string[] = Array.from({ length: 20 }, (_, i) => `192.168.0.${200 + i}`)
 
-/** What the outside client answers on, TCP and UDP. */
+/** The port of the outside server, TCP and UDP. */
 export const outsidePort = 8080
 
-/** The annotation by which the agent of a node is stopped: the kubelet stand-in then runs none. */
+/** The Node annotation that stops the node's agent; the kubelet stand-in follows it. */
 export const agentAnnotation = 'lab.fairlead.dev/agent'
 
 export function nodeDirectory(lab: Lab, node: NodeName): string {
   return join(lab.directory, 'nodes', node)
 }
 
-/** Holds the pid, on the machine, of the process whose child is the node's PID 1. */
+/** The file with the pid, on the machine, of the process whose child is the node's PID 1. */
 export function nodePidFile(lab: Lab, node: NodeName): string {
   return join(nodeDirectory(lab, node), 'pid')
 }
 
-/** There while the node's agent runs: its pid as the node counts. */
+/** The file with the agent's pid, in the node's pid namespace. It exists while the agent runs. */
 export function agentPidFile(lab: Lab, node: NodeName): string {
   return join(nodeDirectory(lab, node), 'agent.pid')
 }
 
-/** Where a node's kubelet notes how to enter the pods it runs: one `NAMESPACE_NAME.json` each. */
+/** The folder of a node's pod records: one `NAMESPACE_NAME.json` for each pod that runs (pod-record.ts). */
 export function podRecordsDirectory(lab: Lab, node: NodeName): string {
   return join(nodeDirectory(lab, node), 'pods')
 }
 
-/** What the pods' containers print: one `NAMESPACE_POD_CONTAINER.log` each. */
+/** The folder of the containers' output: one `NAMESPACE_POD_CONTAINER.log` each. */
 export function podLogsOf(lab: Lab): string {
   return join(lab.logs, 'pods')
 }
 
-/** Where the lab's own API server writes down who did what. */
+/** The file in which the lab's own API server records which user used which verb on which resource. */
 export function auditLogOf(lab: Lab): string {
   return join(lab.logs, 'audit.log')
 }
 
-/** Who may act in a lab; each has a kubeconfig file. */
+/** The users of a lab; each has a kubeconfig file. */
 export type User = 'admin' | 'controllers' | `agent-${NodeName}` | `kubelet-${NodeName}`
 
 export function kubeconfigOf(lab: Lab, user: User): string {

@@ -1,11 +1,11 @@
-// The members' network namespaces and the wires between them. The switch is a bridge in a namespace of its own; each
-// member has one port there:
+// The members' network namespaces and the veth pairs between them. The switch is a bridge in a namespace of its own
+// with one port for each member:
 //
 //   flab-lab-node1 [eth0 192.168.0.21] --veth-- [node1 \
 //   flab-lab-node2 [eth0 192.168.0.22] --veth-- [node2  br0 192.168.0.1] flab-lab-net
 //   flab-lab-outside [eth0 192.168.0.100] ----- [outside /
 //
-// Wires are made from inside the switch's namespace, so that no interface ever shows up among the machine's own.
+// The veth pairs are created inside the switch's namespace, so that no interface ever appears on the machine itself.
 import { existsSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
 import {
@@ -21,7 +21,7 @@ import {
 
 const bridge = 'br0'
 
-/** The members whose namespaces exist, whatever state they are in. */
+/** Returns the members whose namespaces exist, in whatever state. */
 export function membersOf(lab: Lab): Member[] {
   if (!existsSync('/run/netns')) return []
   return readdirSync('/run/netns')
@@ -39,7 +39,7 @@ export async function createSwitch(lab: Lab): Promise<void> {
   ])
 }
 
-/** Makes the member's namespace and plugs it into the switch. */
+/** Creates a member's namespace and connects it to the switch. */
 export async function createMember(lab: Lab, member: Exclude<Member, 'net'>): Promise<void> {
   const namespace = namespaceOf(lab, member)
   await ip(['netns', 'add', namespace])
@@ -57,10 +57,9 @@ export async function createMember(lab: Lab, member: Exclude<Member, 'net'>): Pr
 }
 
 /**
- * Neither sends ICMP redirects nor heeds them, as hardened hosts and routers do. A load balancer's address is routed to
- * nodes that do not have it: where such a packet is not sent on to an endpoint, the node would tell the client that the
- * address is its neighbour, and for that redirect it would hold back the refusal that the rules send (they share the
- * kernel's allowance of ICMP per peer, inet_peer.rate_last).
+ * Turns off sending and accepting ICMP redirects, as on hardened hosts and routers. The outside client routes load
+ * balancer addresses to nodes that do not have them. If no endpoint takes such a packet, the node would send a
+ * redirect, and therefore no REJECT error: the kernel limits both together for each peer (inet_peer.rate_last).
  */
 async function turnOffRedirects(lab: Lab, member: Member): Promise<void> {
   const settings = ['all', 'eth0'].flatMap((device) =>
@@ -69,12 +68,12 @@ async function turnOffRedirects(lab: Lab, member: Member): Promise<void> {
   await execa('nsenter', [`--net=${namespacePath(lab, member)}`, 'sh', '-ec', settings.join('; ')])
 }
 
-/** Takes the member's wire away at once. With its namespace the kernel does so too, but only after a while. */
+/** Deletes the member's veth pair at once. With the namespace the kernel deletes it too, but only after a while. */
 export async function unplug(lab: Lab, member: NodeName): Promise<void> {
   if (existsSync(namespacePath(lab, 'net'))) await ipIn(lab, 'net', [`link delete ${member}`]).catch(() => undefined)
 }
 
-/** Unbinds the namespace's name. No process may be left in it. */
+/** Unmounts the namespace's name. No process may be left in the namespace. */
 export async function removeNamespace(lab: Lab, member: Member): Promise<void> {
   if (existsSync(namespacePath(lab, member))) await ip(['netns', 'delete', namespaceOf(lab, member)])
 }

@@ -1,9 +1,9 @@
-// `lab kubelet`: the kubelet stand-in with the paths and addresses of a lab's node. It runs inside the node.
+// `lab kubelet`: runs the kubelet stand-in inside a node, with the paths and addresses of the lab.
+import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { connectCluster } from '../cluster/connect.ts'
 import { runKubelet } from './kubelet/kubelet.ts'
-import { nodeAddress } from './kubelet/node-address.ts'
 import {
   addressOf,
   agentPidFile,
@@ -45,4 +45,12 @@ export async function runNodeKubelet(
     log: pino({ base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }),
   }
   await runKubelet(settings, signal)
+}
+
+/**
+ * Returns the node's current address, which DHCP or an administrator may change: the first IPv4 address of the uplink.
+ * @param initial the address to return while the uplink has none.
+ */
+function nodeAddress(uplink: string, initial: string): string {
+  return networkInterfaces()[uplink]?.find(({ family }) => family === 'IPv4')?.address ?? initial
 }

@@ -1,4 +1,4 @@
-// Objects of any kind, made, changed and deleted as kubectl does: the server's discovery says where each kind lives.
+// Creates, updates and deletes objects of any kind like kubectl. The path of each kind comes from discovery.
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAllDocuments } from 'yaml'
@@ -20,14 +20,14 @@ const listSchema = z.object({ kind: z.literal('List'), items: z.array(z.unknown(
 
 export type Manifest = z.infer<typeof manifestSchema>
 
-/** What became of one object; `object` is "pod/web". */
+/** The result for one object; `object` is "pod/web". */
 export interface Outcome {
   readonly object: string
   readonly namespace: string | undefined
   readonly outcome: 'created' | 'configured' | 'unchanged' | 'deleted' | 'not found'
 }
 
-/** How long a deletion is waited for: a pod's grace period, and some. */
+/** ms to wait for a deletion: more than a pod's default grace period. */
 const deletionWaitMs = 60_000
 
 /**
@@ -44,16 +44,16 @@ export function readManifests(file: string, leftOut?: (problem: string) => void)
 /**
  * Reads all documents of a text, and the items of Lists.
  * @param source names the text in errors
- * @param leftOut receives one sentence for each document that is no Kubernetes object; the others are returned. Without
+ * @param leftOut receives one sentence for each document that is not a Kubernetes object; the others are returned. Without
  * it the first one is thrown
- * @throws {Error} for a text that is no YAML
+ * @throws {Error} for a text that is not YAML
  */
 export function parseManifests(text: string, source: string, leftOut?: (problem: string) => void): Manifest[] {
   const documents = parseAllDocuments(text)
   return [...documents].flatMap((document, index) => {
     const where = `${source}, document ${index + 1}`
     const [problem] = document.errors
-    if (problem !== undefined) throw new Error(`${where} is no YAML: ${problem.message.split('\n')[0]}`)
+    if (problem !== undefined) throw new Error(`${where} is not YAML: ${problem.message.split('\n')[0]}`)
     const value: unknown = document.toJS()
     if (value === null) return []
     const list = listSchema.safeParse(value)
@@ -63,7 +63,8 @@ export function parseManifests(text: string, source: string, leftOut?: (problem:
       if (manifest.success) return [manifest.data]
       const issue = manifest.error.issues[0]
       const what = list.success ? `${where}, item ${place + 1}` : where
-      const problem = `${what} is no Kubernetes object: ${issue?.path.join('.') || 'it'} is missing or wrong (${issue?.message})`
+      const field = issue?.path.join('.') || 'it'
+      const problem = `${what} is not a Kubernetes object: ${field} is missing or wrong (${issue?.message})`
       if (leftOut === undefined) throw new Error(problem)
       leftOut(problem)
       return []
@@ -71,7 +72,7 @@ export function parseManifests(text: string, source: string, leftOut?: (problem:
   })
 }
 
-/** Creates the object, or merges what is given into the one that is there. */
+/** Creates the object, or patches the existing one with it. */
 export async function applyObject(api: ApiConnection, manifest: Manifest): Promise<Outcome> {
   const place = await placeOf(api, manifest)
   const known = { object: place.label, namespace: place.namespace }
@@ -92,7 +93,7 @@ export async function applyObject(api: ApiConnection, manifest: Manifest): Promi
   }
 }
 
-/** Deletes the object and returns when it is gone. */
+/** Deletes the object and waits until it is gone. */
 export async function deleteObject(api: ApiConnection, manifest: Manifest): Promise<Outcome> {
   const place = await placeOf(api, manifest)
   const known = { object: place.label, namespace: place.namespace }
@@ -101,7 +102,7 @@ export async function deleteObject(api: ApiConnection, manifest: Manifest): Prom
   while (await exists(api.request('GET', place.path))) {
     if (Date.now() > deadline)
       throw new Error(
-        `${place.label} is still there ${deletionWaitMs / 1000} s after its deletion: see the kubelet's log of its node`,
+        `${place.label} still exists ${deletionWaitMs / 1000} s after its deletion: see the kubelet's log of its node`,
       )
     await sleep(50)
   }

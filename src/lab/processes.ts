@@ -1,24 +1,24 @@
-// The processes of a lab: started detached from the command that starts them, and found again by the network namespace
-// they are in rather than by records, so that nothing survives `lab down` whatever was killed before.
+// The processes of a lab. They are detached from the command that starts them, and are found by their network namespace
+// instead of by records, so that none survives `lab down`, even if others were killed before.
 import { spawn } from 'node:child_process'
 import { openSync, closeSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { basename, join } from 'node:path'
 import { type Lab, type Member, namespacePath } from './layout.ts'
 
-/** Where the build puts what the lab runs: the bundle itself stands there; from source it is the checkout's dist. */
+/** The folder of the build. The bundle itself is in it; from source it is the checkout's dist. */
 export const dist =
   basename(import.meta.dirname) === 'dist' ? import.meta.dirname : join(import.meta.dirname, '../../dist')
 
-/** The command that runs this very program again with other arguments. */
+/** Returns the command that runs this program with other arguments. */
 export function thisProgram(...args: readonly string[]): string[] {
   const [, script = join(dist, 'fairlead.mjs')] = process.argv
   return [process.execPath, '--enable-source-maps', script, ...args]
 }
 
 /**
- * Starts a command in the member's network namespace, to outlive us, its output appended to a file. Answers its pid
- * when it has entered.
+ * Starts a command in the member's network namespace. It outlives this process, and its output is appended to a file.
+ * @returns its pid, once it is in the namespace.
  */
 export async function startIn(
   lab: Lab,
@@ -45,9 +45,7 @@ export async function startIn(
   return child.pid
 }
 
-/**
- * Pids of the processes in the members' network namespaces. A node's pods are not among them: they end with its PID 1.
- */
+/** Returns the pids in the members' network namespaces, without those of a node's pods, which end with its PID 1. */
 export function processesIn(lab: Lab, members: readonly Member[]): number[] {
   const inodes = new Set(members.flatMap((member) => inodeOf(namespacePath(lab, member)) ?? []))
   if (inodes.size === 0) return []
@@ -59,7 +57,7 @@ export function isIn(lab: Lab, member: Member, pid: number | 'self'): boolean {
   return inode !== undefined && inode === inodeOf(`/proc/${pid}/ns/net`)
 }
 
-/** Kills every process in the members' network namespaces, and returns when they and all they ran are gone. */
+/** Kills every process in the members' network namespaces, and waits until they and their descendants are gone. */
 export async function killAllIn(lab: Lab, members: readonly Member[]): Promise<void> {
   const seen = new Set<number>()
   for (;;) {
@@ -82,8 +80,8 @@ function killQuietly(pid: number): void {
 }
 
 /**
- * A zombie counts as ended: a PID 1 becomes one only after its whole pid namespace is gone, and who reaps it is the
- * machine's affair.
+ * Whether a process runs. A zombie does not: a PID 1 becomes one only after its pid namespace is empty, and the machine
+ * reaps it later.
  */
 export function isRunning(pid: number): boolean {
   try {
@@ -111,8 +109,8 @@ function inodeOf(path: string): number | undefined {
 }
 
 /**
- * ENOENT and ESRCH, as /proc and kill answer for a process that has ended meanwhile; EACCES is what a kernel thread's
- * or zombie's ns link may give.
+ * Whether /proc or kill reports that a process has ended (ENOENT, ESRCH). The `ns` link of a kernel thread or a zombie
+ * may give EACCES.
  */
 function isGone(error: unknown): boolean {
   return (

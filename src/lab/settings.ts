@@ -1,4 +1,4 @@
-// What a lab was brought up with: noted in its directory, so that nodes added later are like the others.
+// The settings of a lab, stored in its directory so that nodes added later have the same.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod'
@@ -10,19 +10,19 @@ export const controlPlanes = ['builtin', 'envtest'] as const
 const schema = z.object({
   overlay: z.enum(overlayModes),
   controlPlane: z.enum(controlPlanes),
-  /** False: nodes are as on a kernel without br_netfilter, so that their pods hold a /32 and all traffic is routed. */
+  /** False runs nodes as on a kernel without br_netfilter: pods have a /32, and all traffic is routed. */
   brNetfilter: z.boolean(),
 })
 
 export type LabSettings = z.infer<typeof schema>
 
-/** Undefined where there is no such lab. */
+/** Returns undefined when there is no such lab. */
 export function readSettings(lab: Lab): LabSettings | undefined {
   const file = settingsFile(lab)
   return existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined
 }
 
-/** What a new lab is brought up with unless told. */
+/** The settings of a new lab. */
 export const defaultSettings: LabSettings = { overlay: 'vxlan', controlPlane: 'builtin', brNetfilter: true }
 
 export function writeSettings(lab: Lab, settings: LabSettings): void {

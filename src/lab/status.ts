@@ -1,4 +1,4 @@
-// `lab status`: what runs, in one page.
+// `lab status`: shows nodes and pods on one page.
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { isNodeName, type Lab } from './layout.ts'
 import { isNodeRunning } from './nodes.ts'
@@ -16,13 +16,13 @@ export interface LabStatus {
 export async function readStatus(lab: Lab, api: ApiConnection): Promise<LabStatus> {
   const [nodes, pods] = await Promise.all([listNodes(api), listPods(api)])
   const { overlay, controlPlane } = readSettings(lab) ?? { overlay: '', controlPlane: '' }
-  return { name: lab.name, overlay, controlPlane, nodes: nodes.map((node) => asItRuns(lab, node)), pods }
+  return { name: lab.name, overlay, controlPlane, nodes: nodes.map((node) => withLiveState(lab, node)), pods }
 }
 
-/** The API server knows a node by what its kubelet said last; whether it still runs, the machine knows. */
-function asItRuns(lab: Lab, node: NodeView): NodeView {
+/** Marks a node as not ready whose processes have ended: the API server knows only the kubelet's last report. */
+function withLiveState(lab: Lab, node: NodeView): NodeView {
   if (!isNodeName(node.name) || isNodeRunning(lab, node.name)) return node
-  return { ...node, ready: false, message: `it does not run any more: 'fairlead lab up' starts it again` }
+  return { ...node, ready: false, message: "it does not run: 'fairlead lab up' starts it again" }
 }
 
 export function formatStatus({ name, overlay, controlPlane, nodes, pods }: LabStatus): string {

@@ -1,4 +1,4 @@
-// `lab up`: what is missing is made, what is too much is taken away, what runs is left alone.
+// `lab up`: creates what is missing, removes nodes that are too many, and leaves alone what runs.
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -16,35 +16,36 @@ import { findAssets } from './real-control-plane/assets.ts'
 import { defaultSettings, type LabSettings, readSettings, writeSettings } from './settings.ts'
 import { listNodes, type NodeView } from './views.ts'
 
-/** Takes one line of progress. */
+/** Receives one line of progress. */
 export type Report = (line: string) => void
 
-const nodesReadyWithinMs = 60_000
+const nodesReadyTimeoutMs = 60_000
 
 /**
- * The switch, the control plane and the outside client. A lab whose control plane has ended has lost its memory: it is
- * made anew.
- * @param asked what was said; the rest is as the lab runs, or the default for a new one. @throws {ConfigError} when the
- * programs of a real control plane are missing.
+ * Starts the switch, the control plane and the outside client. A lab whose control plane has ended is created again,
+ * because its state was in memory.
+ * @param requested the given settings. The others are those of the running lab, or the defaults for a new one.
+ * @throws {ConfigError} when the programs of a real control plane are missing.
  */
-export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: Report): Promise<void> {
+export async function startBase(lab: Lab, requested: Partial<LabSettings>, report: Report): Promise<void> {
   const running = isControlPlaneRunning(lab) && processesIn(lab, ['outside']).length > 0 ? readSettings(lab) : undefined
   if (running !== undefined) {
-    const other = (['overlay', 'controlPlane'] as const).find((key) => (asked[key] ?? running[key]) !== running[key])
+    const other = (['overlay', 'controlPlane'] as const).find(
+      (key) => (requested[key] ?? running[key]) !== running[key],
+    )
     if (other === undefined) return
     throw new Error(
       `lab ${lab.name} runs with ${flagName(other)} ${running[other]}: take it down first (fairlead lab down)`,
     )
   }
-  const settings = { ...defaultSettings, ...asked }
+  const settings = { ...defaultSettings, ...requested }
   if (settings.controlPlane === 'envtest') findAssets(process.env)
   if (membersOf(lab).length > 0) {
     report('removing what an earlier lab of that name left')
     await takeDown(lab)
   }
-  report(
-    `starting the switch, ${settings.controlPlane === 'envtest' ? 'etcd, kube-apiserver' : 'the control plane'} and an outside client`,
-  )
+  const controlPlane = settings.controlPlane === 'envtest' ? 'etcd, kube-apiserver' : 'the control plane'
+  report(`starting the switch, ${controlPlane} and an outside client`)
   mkdirSync(lab.logs, { recursive: true })
   await createSwitch(lab)
   await Promise.all([createMember(lab, 'control'), createMember(lab, 'outside')])
@@ -53,7 +54,7 @@ export async function startBase(lab: Lab, asked: Partial<LabSettings>, report: R
 }
 
 /**
- * Brings the number of nodes to what is asked, and returns when each is ready. To be called inside the control plane's
+ * Adds or removes nodes up to the given number, and waits until each is ready. Must be called in the control plane's
  * namespace.
  */
 export async function scaleNodes(lab: Lab, count: number, report: Report): Promise<void> {
@@ -74,7 +75,7 @@ export async function scaleNodes(lab: Lab, count: number, report: Report): Promi
   await waitForNodes(lab, wanted, api, report)
 }
 
-/** Takes a node out of the cluster: its object first, as an administrator would, then all that runs on it. */
+/** Removes a node: first its object, as an administrator would, then everything that runs on it. */
 export async function retireNode(lab: Lab, node: NodeName, api: ApiConnection, report: Report): Promise<void> {
   report(`removing ${node}`)
   try {
@@ -93,7 +94,7 @@ async function bringUpNode(lab: Lab, node: NodeName, settings: LabSettings, repo
 
 async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConnection, report: Report): Promise<void> {
   const waiting = new Set<string>(wanted)
-  const deadline = Date.now() + nodesReadyWithinMs
+  const deadline = Date.now() + nodesReadyTimeoutMs
   let nodes: readonly NodeView[] = []
   while (waiting.size > 0) {
     nodes = await listNodes(api)
@@ -108,13 +109,13 @@ async function waitForNodes(lab: Lab, wanted: readonly NodeName[], api: ApiConne
       const reasons = [...waiting].map(
         (name) => `${name} (${nodes.find((node) => node.name === name)?.message ?? 'not registered'})`,
       )
-      throw new Error(`not ready after ${nodesReadyWithinMs / 1000} s: ${reasons.join(', ')}; see ${lab.logs}`)
+      throw new Error(`not ready after ${nodesReadyTimeoutMs / 1000} s: ${reasons.join(', ')}; see ${lab.logs}`)
     }
     if (waiting.size > 0) await sleep(100)
   }
 }
 
-/** A server beyond the cluster: what pods reach masqueraded, and what stands for an external database. */
+/** Starts a server outside the cluster. Pods reach it masqueraded, and it acts as an external database. */
 async function startOutside(lab: Lab): Promise<void> {
   const command = [process.execPath, join(dist, 'echo.mjs'), `${outsidePort}/TCP`, `${outsidePort}/UDP`]
   await startIn(lab, 'outside', command, {

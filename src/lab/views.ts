@@ -1,4 +1,4 @@
-// What the lab shows of objects, read from the API server with as little as each answer has to hold.
+// The parts of objects that the lab shows, parsed from responses of the API server.
 import * as z from 'zod'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { agentAnnotation } from './layout.ts'
@@ -6,12 +6,12 @@ import { agentAnnotation } from './layout.ts'
 export interface NodeView {
   readonly name: string
   readonly address: string
-  /** Empty until the controllers have given it one. */
+  /** Empty until the controllers have assigned one. */
   readonly podCidr: string
   readonly ready: boolean
-  /** Of the Ready condition. */
+  /** The message of the Ready condition. */
   readonly message: string
-  /** What is wanted of its agent. */
+  /** Whether the node's agent should run. */
   readonly agent: 'running' | 'stopped'
 }
 
@@ -20,12 +20,12 @@ export interface PodView {
   readonly name: string
   readonly uid: string
   readonly node: string
-  /** Empty until it has one. */
+  /** Empty until the pod has one. */
   readonly address: string
   readonly phase: string
   readonly ready: boolean
   readonly deleted: boolean
-  /** Why it is not running, where the kubelet said so. */
+  /** Why the pod does not run, if the kubelet reported it. */
   readonly message: string
 }
 

@@ -291,14 +291,14 @@ describeKernel('Services in a lab', () => {
     )
     expect(await ask('outside', node1, external.nodePort, dropped)).toMatchObject({
       pods: '',
-      failed: ['nothing came within 700 ms'],
+      failed: ['no answer within 700 ms'],
     })
     expect(await ask('outside', node2, external.nodePort)).toMatchObject({ pods: 'r', clients: [outside], failed: [] })
     expect(await ask('node1', node1, external.nodePort)).toMatchObject({ pods: 'r', failed: [] })
     expect(await ask('near', node1, external.nodePort)).toMatchObject({ pods: 'r', failed: [] })
     expect(await ask('near', entrances.get('internal')!.clusterIp, 80, dropped)).toMatchObject({
       pods: '',
-      failed: ['nothing came within 700 ms'],
+      failed: ['no answer within 700 ms'],
     })
     expect(await ask('far', entrances.get('internal')!.clusterIp, 80)).toMatchObject({ pods: 'r', failed: [] })
     const weight = await lab.succeed([

@@ -2,7 +2,7 @@
 // Deployment as its owner. Pods of a deleted Deployment are deleted.
 import { isDeepStrictEqual } from 'node:util'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
-import type { EventRecorder } from '../event-recorder.ts'
+import type { LabEventRecorder } from '../event-recorder.ts'
 import { tryWrite, type ControllerLog } from './try-write.ts'
 import type { DeploymentView } from './deployment-view.ts'
 import { podPath, type PodView } from './pod-view.ts'
@@ -10,7 +10,7 @@ import { nextStep, templateHashLabel } from './rollout.ts'
 
 export interface DeploymentsSettings {
   readonly api: Pick<ApiConnection, 'request'>
-  readonly events: Pick<EventRecorder, 'record'>
+  readonly events: Pick<LabEventRecorder, 'record'>
   readonly log: ControllerLog
 }
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { routeChanges } from '../announce.ts'
+import { routeChanges } from '../route-announcer.ts'
 import type { SliceView } from './endpoint-slice-view.ts'
 import { loadBalancerRoutes } from './load-balancer-routes.ts'
 import { nodeView, serviceView } from '../../../test/support/controller-views.ts'

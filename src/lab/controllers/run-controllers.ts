@@ -7,7 +7,7 @@ import { Loop } from '../../runtime/loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
 import { parseCidr } from '../../net/cidr.ts'
-import { EventRecorder } from '../event-recorder.ts'
+import { LabEventRecorder } from '../event-recorder.ts'
 import type { ControllerLog } from './try-write.ts'
 import { type DeploymentView, projectDeployment } from './deployment-view.ts'
 import { Deployments } from './deployments.ts'
@@ -65,10 +65,14 @@ export async function runControllers(options: ControllersOptions): Promise<void>
   })
 
   const nodeIpam = new NodeIpam({ api, clusterCidrs, log })
-  const scheduler = new Scheduler({ api, events: new EventRecorder({ api, component: 'default-scheduler', log }), log })
+  const scheduler = new Scheduler({
+    api,
+    events: new LabEventRecorder({ api, component: 'default-scheduler', log }),
+    log,
+  })
   const rollouts = new Deployments({
     api,
-    events: new EventRecorder({ api, component: 'deployment-controller', log }),
+    events: new LabEventRecorder({ api, component: 'deployment-controller', log }),
     log,
   })
   const podGarbageCollector = new PodGarbageCollector({ api, log })

@@ -1,7 +1,7 @@
 // The scheduler: assigns a node to every pod without one through the binding subresource, like the real scheduler. It
 // ignores pods with spec.nodeName.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
-import type { EventRecorder } from '../event-recorder.ts'
+import type { LabEventRecorder } from '../event-recorder.ts'
 import { tryWrite, type ControllerLog } from './try-write.ts'
 import type { NodeView } from './node-view.ts'
 import { Placements } from './placement.ts'
@@ -9,7 +9,7 @@ import { podPath, podSubject, type PodView } from './pod-view.ts'
 
 export interface SchedulerSettings {
   readonly api: Pick<ApiConnection, 'request'>
-  readonly events: Pick<EventRecorder, 'record'>
+  readonly events: Pick<LabEventRecorder, 'record'>
   readonly log: ControllerLog
 }
 

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
-import { EventRecorder } from '../event-recorder.ts'
+import { LabEventRecorder } from '../event-recorder.ts'
 import { type AgentSettings, AgentSupervisor } from './agent-supervisor.ts'
 import { type NetworkState, readNetworkState } from './cni-network.ts'
 import { type KubeletLog, messageOf } from './kubelet-log.ts'
@@ -49,14 +49,14 @@ class Kubelet {
   readonly #pods: Reflector<PodManifest>
   readonly #self: Reflector<boolean>
   readonly #workers = new Map<string, PodWorker>()
-  readonly #events: EventRecorder
+  readonly #events: LabEventRecorder
   #network: NetworkState = { ready: false, message: 'not checked yet', config: undefined }
 
   constructor(settings: KubeletSettings) {
     const { api, node, agent, log } = settings
     this.#settings = settings
     this.#agent = new AgentSupervisor(agent, log)
-    this.#events = new EventRecorder({ api, component: 'kubelet', host: node, log })
+    this.#events = new LabEventRecorder({ api, component: 'kubelet', host: node, log })
     this.#pods = new Reflector({
       api,
       path: '/api/v1/pods',

@@ -1,15 +1,15 @@
 // Reports what happens to a pod on its node as Events.
-import type { EventRecorder, EventSubject, EventWords } from '../event-recorder.ts'
+import type { LabEventRecorder, EventSubject, EventDetails } from '../event-recorder.ts'
 import type { ContainerState } from './container.ts'
 import type { PodManifest } from './pod-manifest.ts'
 
 export class PodEvents {
-  readonly #recorder: EventRecorder
+  readonly #recorder: LabEventRecorder
   readonly #subject: EventSubject
   /** The last reported state of each container. */
   readonly #reported = new Map<string, string>()
 
-  constructor(recorder: EventRecorder, { namespace, name, uid }: PodManifest) {
+  constructor(recorder: LabEventRecorder, { namespace, name, uid }: PodManifest) {
     this.#recorder = recorder
     this.#subject = { apiVersion: 'v1', kind: 'Pod', namespace, name, uid }
   }
@@ -49,11 +49,11 @@ export class PodEvents {
         this.#container(name, { type: 'Normal', reason: 'Killing', message: `Stopping container ${name}` })
   }
 
-  #pod(words: EventWords): void {
-    this.#recorder.record(this.#subject, words)
+  #pod(details: EventDetails): void {
+    this.#recorder.record(this.#subject, details)
   }
 
-  #container(name: string, words: EventWords): void {
-    this.#recorder.record({ ...this.#subject, fieldPath: `spec.containers{${name}}` }, words)
+  #container(name: string, details: EventDetails): void {
+    this.#recorder.record({ ...this.#subject, fieldPath: `spec.containers{${name}}` }, details)
   }
 }

@@ -4,7 +4,7 @@ import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
-import type { EventRecorder } from '../event-recorder.ts'
+import type { LabEventRecorder } from '../event-recorder.ts'
 import { podRecordFile } from '../pod-record.ts'
 import type { NetworkState } from './cni-network.ts'
 import { containerPath, ContainerRunner } from './container.ts'
@@ -26,7 +26,7 @@ export interface PodContext {
   /** The folder for the output of containers. */
   readonly logs: string
   readonly network: () => NetworkState
-  readonly events: EventRecorder
+  readonly events: LabEventRecorder
   readonly log: KubeletLog
 }
 

@@ -1,5 +1,5 @@
-// What the lab's users may do on a real API server: what they may on the lab's own, and what falls to the controllers
-// here alone.
+// Grants the lab's users their rights on a real API server: those that they have on the lab's own, and those of the
+// namespace controller, which only a real API server needs.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { userOf } from '../apiserver/authentication.ts'
 import { controllersAndAgents } from '../apiserver/bootstrap-roles.ts'
@@ -7,7 +7,7 @@ import { applyObject, type Manifest } from '../objects.ts'
 
 const apiGroup = 'rbac.authorization.k8s.io'
 
-/** The role that every cluster has for it: to list and delete whatever is in a namespace that ends. */
+/** Binds the role that every cluster has for this controller: to list and delete all objects in namespaces. */
 const namespaceController: Manifest = {
   apiVersion: `${apiGroup}/v1`,
   kind: 'ClusterRoleBinding',

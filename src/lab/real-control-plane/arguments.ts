@@ -1,11 +1,11 @@
-// How etcd and kube-apiserver are told to run: as Kubernetes' envtest starts them, but with the authorization of a real
+// The command line arguments of etcd and kube-apiserver: like Kubernetes' envtest, but with the authorization of a real
 // cluster.
 
 export interface ControlPlaneNetwork {
-  /** Where the API server listens. */
+  /** The address that the API server listens on. */
   readonly address: string
   readonly port: number
-  /** Of etcd, on loopback: for clients, and for other members, of which there are none. */
+  /** etcd's ports on the loopback device: for clients, and for other members, of which there are none. */
   readonly etcdPort: number
   readonly etcdPeerPort: number
   readonly serviceCidr: string
@@ -15,7 +15,7 @@ export function etcdUrl({ etcdPort }: ControlPlaneNetwork): string {
   return `http://127.0.0.1:${etcdPort}`
 }
 
-/** @param directory of its data. */
+/** @param directory the folder for etcd's data. */
 export function etcdArguments(directory: string, network: ControlPlaneNetwork): string[] {
   const [url, peerUrl] = [etcdUrl(network), `http://127.0.0.1:${network.etcdPeerPort}`]
   return [
@@ -33,9 +33,9 @@ export interface ApiServerFiles {
   readonly certificate: string
   readonly key: string
   readonly tokens: string
-  /** Signs the tokens of service accounts, and checks them. */
+  /** The key that signs and verifies service account tokens. */
   readonly serviceAccountKey: string
-  /** Where it writes what it makes by itself. */
+  /** The folder for files that kube-apiserver generates. */
   readonly directory: string
 }
 
@@ -55,8 +55,8 @@ export function apiServerArguments(files: ApiServerFiles, network: ControlPlaneN
     `--service-cluster-ip-range=${network.serviceCidr}`,
     '--authorization-mode=Node,RBAC',
     '--enable-admission-plugins=NodeRestriction',
-    // Both wait for a part of the controller manager that nobody plays here: one for the account that every namespace
-    // gets, which no pod of the lab uses, the other for taking a new node's not-ready taint off again.
+    // Both need parts of the controller manager that the lab does not have: ServiceAccount needs the default account of
+    // each namespace, TaintNodesByCondition needs the controller that removes a new node's not-ready taint.
     '--disable-admission-plugins=ServiceAccount,TaintNodesByCondition',
     '--allow-privileged=true',
   ]

@@ -8,7 +8,7 @@ import { findAssets } from './assets.ts'
 const folder = mkdtempSync(join(tmpdir(), 'fairlead-assets-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-test('both programs, or one sentence that says what is missing', () => {
+test('finds both programs, or says in one sentence what is missing', () => {
   expect(() => findAssets({})).toThrow(
     new ConfigError(
       '--control-plane envtest needs KUBEBUILDER_ASSETS: set it to a folder that holds etcd and kube-apiserver',

@@ -1,5 +1,4 @@
-// Where the real control plane's programs are, by the convention of Kubernetes' envtest: KUBEBUILDER_ASSETS names a
-// folder with etcd and kube-apiserver.
+// Finds etcd and kube-apiserver by the convention of Kubernetes' envtest: KUBEBUILDER_ASSETS names their folder.
 import { accessSync, constants } from 'node:fs'
 import { join } from 'node:path'
 import { ConfigError } from '../../agent/config.ts'
@@ -9,7 +8,7 @@ export interface Assets {
   readonly apiServer: string
 }
 
-/** @throws {ConfigError} when the variable is not set, or names a folder without them. */
+/** @throws {ConfigError} when the variable is not set, or its folder lacks a program. */
 export function findAssets(environment: NodeJS.ProcessEnv): Assets {
   const folder = environment['KUBEBUILDER_ASSETS'] ?? ''
   if (folder === '')

@@ -12,29 +12,29 @@ function shell(script: string): Program {
   return new Program({ name: 'server', file: '/bin/sh', args: ['-c', script], log })
 }
 
-async function refuse(): Promise<never> {
+async function notReady(): Promise<never> {
   throw new Error('not yet')
 }
 
-test('it is waited for until it answers, and its output is kept', async () => {
+test('waits until the program is ready, and keeps its output', async () => {
   await using program = shell('echo here; exec sleep 60')
-  const ask = vi.fn<() => Promise<void>>().mockRejectedValueOnce(new Error('not yet')).mockResolvedValue()
-  await program.untilReady(ask, 60_000)
-  expect(ask).toHaveBeenCalledTimes(2)
+  const probe = vi.fn<() => Promise<void>>().mockRejectedValueOnce(new Error('not yet')).mockResolvedValue()
+  await program.untilReady(probe, 60_000)
+  expect(probe).toHaveBeenCalledTimes(2)
   await vi.waitFor(() => expect(readFileSync(log, 'utf8')).toContain('here\n'), 20_000)
 })
 
-test('one that ends before is not waited for any longer', async () => {
+test('stops waiting when the program ends', async () => {
   await using program = shell('exit 3')
-  await expect(program.untilReady(refuse, 600_000)).rejects.toThrow(`server ended (exit code 3): see ${log}`)
+  await expect(program.untilReady(notReady, 600_000)).rejects.toThrow(`server ended (exit code 3): see ${log}`)
 })
 
-test('one that never answers is told of with what it said last', async () => {
+test('reports the last error of a program that does not become ready', async () => {
   await using program = shell('exec sleep 60')
-  await expect(program.untilReady(refuse, 0)).rejects.toThrow(`server was not ready within 0 s (not yet): see ${log}`)
+  await expect(program.untilReady(notReady, 0)).rejects.toThrow(`server was not ready within 0 s (not yet): see ${log}`)
 })
 
-test('it ends with its scope, and one that is not there says so', async () => {
+test('stops the program with its scope, and reports one that does not exist', async () => {
   const program = shell('exec sleep 60')
   await program[Symbol.asyncDispose]()
   expect((await program.ended).message).toContain('SIGTERM')

@@ -1,23 +1,23 @@
-// A program of the control plane that is not ours: started, watched over, stopped.
+// An external program of the control plane: starts, monitors and stops it.
 import { spawn } from 'node:child_process'
 import { closeSync, openSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 export interface ProgramSettings {
-  /** For sentences: "etcd". */
+  /** The name for messages: "etcd". */
   readonly name: string
   readonly file: string
   readonly args: readonly string[]
-  /** Takes what it prints. */
+  /** The file that receives the program's output. */
   readonly log: string
 }
 
 const pollMs = 100
-/** Between SIGTERM and SIGKILL. */
+/** ms between SIGTERM and SIGKILL. */
 const graceMs = 5000
 
 export class Program implements AsyncDisposable {
-  /** Why it is no longer there, as an error to throw: "etcd ended (exit code 1): see LOG". */
+  /** Resolves when the program has ended, with an error to throw: "etcd ended (exit code 1): see LOG". */
   readonly ended: Promise<Error>
   readonly #settings: ProgramSettings
   readonly #kill: (signal: NodeJS.Signals) => void
@@ -38,20 +38,23 @@ export class Program implements AsyncDisposable {
   }
 
   /**
-   * Returns when the question is answered without an error.
-   * @throws {Error} when it ended before, or is not ready in time.
+   * Waits until a probe succeeds.
+   * @param probe rejects as long as the program is not ready.
+   * @throws {Error} when the program ends first, or is not ready in time.
    */
-  async untilReady(ask: () => Promise<unknown>, withinMs: number): Promise<void> {
+  async untilReady(probe: () => Promise<unknown>, withinMs: number): Promise<void> {
     const deadline = Date.now() + withinMs
     for (;;) {
       try {
-        return void (await ask())
+        return void (await probe())
       } catch (error) {
-        if (Date.now() > deadline)
+        if (Date.now() > deadline) {
+          const reason = error instanceof Error ? error.message : String(error)
           throw new Error(
-            `${this.#settings.name} was not ready within ${withinMs / 1000} s (${error instanceof Error ? error.message : String(error)}): see ${this.#settings.log}`,
+            `${this.#settings.name} was not ready within ${withinMs / 1000} s (${reason}): see ${this.#settings.log}`,
             { cause: error },
           )
+        }
       }
       const ended = await Promise.race([this.ended, sleep(pollMs)])
       if (ended !== undefined) throw ended

@@ -1,8 +1,8 @@
-// The control plane with a real etcd and kube-apiserver in place of the lab's own API server. Certificates, users and
-// kubeconfigs are the lab's own, so that everything else in the lab is the same on either.
+// The control plane with a real etcd and kube-apiserver instead of the lab's own API server. It uses the lab's
+// certificates, users and kubeconfigs, so the rest of the lab is the same with both.
 import { join } from 'node:path'
 import { connectCluster } from '../../cluster/connect.ts'
-import { askReadiness } from '../admin.ts'
+import { checkReadiness } from '../admin.ts'
 import { kubeconfigPath, writeKubeconfig } from '../apiserver/kubeconfig.ts'
 import { grantAccess } from './access.ts'
 import {
@@ -19,20 +19,18 @@ import { Program } from './program.ts'
 export interface RealControlPlaneOptions {
   readonly assets: Assets
   readonly network: ControlPlaneNetwork
-  /** Kubeconfigs go here, and into folders below it what the two programs read and keep. */
+  /** The folder for kubeconfigs, with subfolders for the files of both programs. */
   readonly directory: string
   readonly logs: string
 }
 
-/**
- * The API server writes roles and namespaces into an empty etcd first; on a machine that is busy otherwise it takes
- * long.
- */
-const readyWithinMs = 120_000
+/** ms; the API server first writes roles and namespaces into an empty etcd, which takes long on a busy machine. */
+const readyTimeoutMs = 120_000
 
 /**
- * Resolves when the API server is ready and every user may do what they have to.
- * @param onFailure told once when one of the programs has ended. @throws {Error} with the log to look into.
+ * Resolves when the API server is ready and all users have their rights.
+ * @param onFailure called once when one of the programs has ended.
+ * @throws {Error} that names the log.
  */
 export async function startRealControlPlane(
   options: RealControlPlaneOptions,
@@ -60,7 +58,7 @@ export async function startEtcd({ assets, network, directory, logs }: RealContro
   return await whenReady(etcd, async () => await fetch(`${etcdUrl(network)}/health`))
 }
 
-/** Needs the administrator's kubeconfig, to ask whether it is ready. */
+/** Starts the API server. The administrator's kubeconfig must exist, because it is used for the readiness check. */
 export async function startKubeApiServer(
   { assets, network, directory, logs }: RealControlPlaneOptions,
   files: ApiServerFiles,
@@ -72,12 +70,12 @@ export async function startKubeApiServer(
     log: join(logs, 'kube-apiserver.log'),
   })
   const api = connectCluster({ kubeconfig: kubeconfigPath(directory, 'admin') })
-  return await whenReady(apiServer, async () => await askReadiness(api))
+  return await whenReady(apiServer, async () => await checkReadiness(api))
 }
 
-async function whenReady(program: Program, ask: () => Promise<unknown>): Promise<Program> {
+async function whenReady(program: Program, probe: () => Promise<unknown>): Promise<Program> {
   try {
-    await program.untilReady(ask, readyWithinMs)
+    await program.untilReady(probe, readyTimeoutMs)
     return program
   } catch (error) {
     await program[Symbol.asyncDispose]()

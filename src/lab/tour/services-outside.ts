@@ -128,5 +128,5 @@ function seenFrom({ answers }: ManyAnswers, address: string): boolean {
 
 /** Nothing came, not even a refusal. */
 export function isDropped({ answers, failures }: ManyAnswers): boolean {
-  return answers.length === 0 && failures.every(({ reason }) => reason.startsWith('nothing came'))
+  return answers.length === 0 && failures.every(({ reason }) => reason.startsWith('no answer within'))
 }

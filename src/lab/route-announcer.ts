@@ -1,5 +1,5 @@
-// Load balancer addresses made known beyond the cluster: routes of the outside client, one per address, shared by all
-// nodes that announce it. On a real network a router would have learnt them by BGP.
+// Announces load balancer addresses outside the cluster: one route of the outside client for each address, with all
+// announcing nodes as next hops. In a real network a router would learn these routes by BGP.
 import { isDeepStrictEqual } from 'node:util'
 import { execa } from 'execa'
 import type { Logger } from 'pino'
@@ -17,8 +17,8 @@ export class RouteAnnouncer {
   }
 
   /**
-   * Makes the outside client's routes these.
-   * @throws {Error} when it could not; the next call tries all of it again.
+   * Replaces the routes of the outside client.
+   * @throws {Error} when `ip` failed; the next call tries all changes again.
    */
   async announce(routes: LoadBalancerRoutes): Promise<void> {
     if (isDeepStrictEqual(routes, this.#announced)) return
@@ -30,14 +30,14 @@ export class RouteAnnouncer {
         reject: false,
         env: { LC_ALL: 'C' },
       })
-      this.#log.debug({ lines }, 'routes of the outside client')
+      this.#log.debug({ lines }, 'routes of the outside client changed')
       if (failed) throw new Error(`ip ${args.join(' ')}: ${stderr} (${lines.join('; ')})`)
     }
     this.#announced = routes
   }
 }
 
-/** Lines for `ip -batch`; flush, unlike del, takes a route that is not there for gone. */
+/** Returns lines for `ip -batch`. `flush`, unlike `del`, accepts that a route does not exist. */
 export function routeChanges(before: LoadBalancerRoutes, after: LoadBalancerRoutes): string[] {
   const gone = [...before.keys()].filter(
     (address) => (before.get(address)?.length ?? 0) > 0 && (after.get(address)?.length ?? 0) === 0,

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
 import { authenticate } from '../apiserver/authentication.ts'
-import { tokenFile } from './tokens.ts'
+import { tokenFile } from './files.ts'
 
-test('every user that can ever be is there with the token and groups that the lab knows them by', () => {
+test('lists every possible user with the token and groups of the lab', () => {
   const lines = tokenFile('key').trim().split('\n')
   const users = lines.map((line) => {
     const [, token = '', name, uid, groups = ''] = /^([^,]+),([^,]+),([^,]+),"([^"]+)"$/.exec(line) ?? []
