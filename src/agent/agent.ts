@@ -36,6 +36,7 @@ import { lookUp } from './lookup.ts'
 import { Metrics } from '../runtime/metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
+import { reportFailures } from './node-events.ts'
 import { NodeLock } from '../host/node-lock.ts'
 import { openLog } from './open-log.ts'
 import { patrol } from './patrol.ts'
@@ -50,7 +51,7 @@ import { Repairs } from '../runtime/repairs.ts'
 import { serviceBlocks } from './service-blocks.ts'
 import { ServiceProxy } from './service-proxy.ts'
 import { saveMemoryAfterStart } from './small-heap.ts'
-import { notReady, type Sources } from './sources.ts'
+import { failures, notReady, type Sources } from './sources.ts'
 import { StandingEvents } from './standing-events.ts'
 import { guardState } from './state-guard.ts'
 import { describeAgent } from './status.ts'
@@ -269,6 +270,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     recorder.run(stop),
     places.run(stop),
     rescue.run(stop),
+    reportFailures({ events, own: () => nodes.snapshot.get(config.nodeName), failing: () => failures(sources) }, stop),
     saveMemoryAfterStart(stop),
     watch,
   ])

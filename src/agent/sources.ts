@@ -26,8 +26,13 @@ export interface Sources {
  * Names what keeps pods of this node from being served as the cluster says, once the agent knows the cluster.
  * @returns a sentence each; none when the agent is ready
  */
-export function notReady({ pass, policy, serviceProxy }: Sources): readonly string[] {
-  return [...new Set([...pass.missing, ...pass.failing, ...(policy?.failing ?? []), ...(serviceProxy?.failing ?? [])])]
+export function notReady(sources: Sources): readonly string[] {
+  return [...new Set([...sources.pass.missing, ...failures(sources)])]
+}
+
+/** Names what is not in force as the cluster says, a sentence each. */
+export function failures({ pass, policy, serviceProxy }: Sources): readonly string[] {
+  return [...pass.failing, ...(policy?.failing ?? []), ...(serviceProxy?.failing ?? [])]
 }
 
 /** By resource. */

@@ -33,6 +33,15 @@ describeKernel('an agent whose tools crash', () => {
     return await machine.cni('ADD', { containerId: name, netns: name })
   }
 
+  const ofNode = async (): Promise<string[]> => {
+    const { items } = (await machine.api('GET', '/apis/events.k8s.io/v1/events')) as {
+      items: { note: string; reason: string; regarding: { kind: string } }[]
+    }
+    return items
+      .filter(({ reason, regarding }) => reason === 'NetworkNotInForce' && regarding.kind === 'Node')
+      .map(({ note }) => note)
+  }
+
   /** The agent says so wherever it is asked, and has logged it once. */
   async function expectUnready(sentence: string): Promise<void> {
     await vi.waitFor(async () => expect(await readyz()).toContain(sentence), eventually)
@@ -42,6 +51,7 @@ describeKernel('an agent whose tools crash', () => {
     expect(stdout).toContain(sentence)
     expect(await metric('fairlead_ready')).toBe(0)
     expect(said(sentence)).toBe(1)
+    await vi.waitFor(async () => expect((await ofNode()).join('\n')).toContain(sentence), eventually)
   }
 
   async function expectReady(): Promise<void> {

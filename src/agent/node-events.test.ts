@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { projectNode } from '../cluster/project-node.ts'
 import { parseCidr } from '../net/cidr.ts'
-import { poolProblems } from './node-problems.ts'
+import { failureProblems, poolProblems } from './node-events.ts'
 
 const node = projectNode({ metadata: { name: 'n1', uid: 'u1' } }, () => undefined)[1]
 const pool = (size: number, used: number) => ({ podCidr: parseCidr('10.244.1.0/26'), size, used, resting: 0 })
@@ -29,6 +29,20 @@ test('says the same of a pool for as long as it is nearly full', () => {
         regarding: { apiVersion: 'v1', kind: 'Node', name: 'n1', uid: 'u1' },
         reason: 'PodAddressesNearlyExhausted',
         action: 'AllocatePodAddress',
+      },
+    },
+  ])
+})
+
+test('what fails is an Event of the Node', () => {
+  expect(failureProblems(node, ['rules could not be written'])).toEqual([
+    {
+      sentence: 'rules could not be written',
+      reason: 'not-in-force',
+      event: {
+        regarding: { apiVersion: 'v1', kind: 'Node', name: 'n1', uid: 'u1' },
+        reason: 'NetworkNotInForce',
+        action: 'ProgramNode',
       },
     },
   ])

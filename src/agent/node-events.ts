@@ -1,10 +1,12 @@
 // What is wrong with a node as its own agent sees it, as Events of the Node object. Sentences hold no number that
 // changes from pass to pass: each new one would be another Event.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { EventRegarding } from '../cluster/event.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { PoolStatus } from '../pods/ipam.ts'
+import type { StandingEvents } from './standing-events.ts'
 
 /** Of its addresses in use, a pool is called nearly full. */
 const nearlyFull = 0.9
@@ -28,6 +30,34 @@ export function poolProblems(node: ClusterNode, pools: readonly PoolStatus[]): P
     })
 }
 
+/**
+ * Makes problems of what is not in force on a node as the cluster has it.
+ * @param failing sentences: rules that could not be written, and why
+ */
+export function failureProblems(node: ClusterNode, failing: readonly string[]): Problem[] {
+  const event = { regarding: regardingNode(node), reason: 'NetworkNotInForce', action: 'ProgramNode' }
+  return failing.map((sentence) => ({ sentence, reason: 'not-in-force', event }))
+}
+
 function regardingNode({ name, uid }: ClusterNode): EventRegarding {
   return { apiVersion: 'v1', kind: 'Node', name, uid }
+}
+
+export interface NodeEventsParts {
+  readonly events: StandingEvents
+  /** Undefined until the Node is known. */
+  readonly own: () => ClusterNode | undefined
+  /** Sentences: what is not in force. */
+  readonly failing: () => readonly string[]
+}
+
+const lookEveryMs = 5000
+
+/** Reports what fails on this node, from wherever it fails, until the signal. Never rejects. */
+export async function reportFailures({ events, own, failing }: NodeEventsParts, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    const node = own()
+    if (node !== undefined) events.say('node', failureProblems(node, failing()))
+    await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined)
+  }
 }
