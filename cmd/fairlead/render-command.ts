@@ -4,6 +4,7 @@ import { Command, InvalidArgumentError, Option } from 'commander'
 import { type AgentConfig, loadConfig } from '../../src/agent/config.ts'
 import { protectedIn } from '../../src/agent/protected-ports.ts'
 import { servicesOptions } from '../../src/agent/services-options.ts'
+import { type Chains, formatRule } from '../../src/iptables/rule.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import type { Manifest } from '../../src/services/manifests.ts'
 import type { ServicesOptions } from '../../src/services/options.ts'
@@ -71,8 +72,8 @@ async function printRules(manifests: readonly Manifest[], options: RenderOptions
     return printJson({
       families: families.map(({ family, rules: { filter, nat } }) => ({
         family,
-        filter: Object.fromEntries(filter),
-        nat: Object.fromEntries(nat),
+        filter: ruleTexts(filter),
+        nat: ruleTexts(nat),
       })),
       problems,
     })
@@ -90,6 +91,10 @@ async function printDiff(manifests: readonly Manifest[], options: RenderOptions)
   if (options.output === 'json') return printJson({ backend, families: diffs, problems })
   printProblems(problems)
   for (const diff of diffs) process.stdout.write(diffText(diff))
+}
+
+function ruleTexts(chains: Chains): Record<string, readonly string[]> {
+  return Object.fromEntries([...chains].map(([chain, rules]) => [chain, rules.map(formatRule)]))
 }
 
 /** Of the agent whose rules they are. */

@@ -4,12 +4,13 @@
 import type { Logger } from 'pino'
 import type { Recovery } from '../cluster/recovery.ts'
 import type { Iptables } from '../iptables/iptables.ts'
+import { deletionOf, restoreText } from '../iptables/restore-text.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { type Clock, systemClock } from '../runtime/clock.ts'
 import type { ApiServerPlaces } from './api-server-places.ts'
 import type { LiveConfig } from './live-config.ts'
 import { interfaceAddresses } from './protected-ports.ts'
-import { rulesInTheWay, type TakingRule } from './rules-in-the-way.ts'
+import { rulesInTheWay } from './rules-in-the-way.ts'
 
 export interface ApiServerRescueParts {
   readonly live: Pick<LiveConfig, 'current'>
@@ -65,7 +66,10 @@ export class ApiServerRescue {
         await this.#parts.iptables.readTable(family, table, (line) => lines.push(line))
         const found = rulesInTheWay(table, lines, here, options)
         if (found.length === 0) continue
-        await this.#parts.iptables.restore(family, deletionOf(table, found))
+        await this.#parts.iptables.restore(
+          family,
+          restoreText([{ table, declare: [], lines: found.map(({ rule }) => deletionOf(rule)) }]),
+        )
         removed.push(...found.map(({ rule }) => rule))
       }
     }
@@ -73,8 +77,4 @@ export class ApiServerRescue {
     log.warn({ rules: removed }, 'rules that led the address of the API server elsewhere are removed')
     recovery.announce()
   }
-}
-
-function deletionOf(table: TakingRule['table'], found: readonly TakingRule[]): string {
-  return `*${table}\n${found.map(({ rule }) => rule.replace(/^-A /, '-D ')).join('\n')}\nCOMMIT\n`
 }

@@ -8,7 +8,7 @@ import { quoteWord } from '../kernel/shell-words.ts'
 import { decodeAttachment } from '../pods/attachment-codec.ts'
 import { configsSetAside, conflistName, otherConfigs } from '../pods/cni/conflist.ts'
 import { netnsIsGone } from '../pods/netns-identity.ts'
-import { withdrawnFiles } from '../services/sync/withdrawn-store.ts'
+import { withdrawnFiles } from '../services/withdrawn-store.ts'
 import { cniBinaryName, isOurLoopback, loopbackName } from './install.ts'
 
 export interface Directories {

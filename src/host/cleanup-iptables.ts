@@ -7,6 +7,7 @@ import {
   type IptablesTable,
   type TableRule,
 } from '../iptables/iptables.ts'
+import { restoreCommands } from '../iptables/restore-text.ts'
 import type { Family } from '../net/address.ts'
 
 export class AccountedIptables implements Iptables {
@@ -55,21 +56,4 @@ export class AccountedIptables implements Iptables {
   async isInOtherBackend(family: Family, table: IptablesTable, chain: string): Promise<boolean> {
     return this.#iptables.isInOtherBackend(family, table, chain)
   }
-}
-
-/**
- * Text for iptables-restore as one command a line: `:CHAIN`, which empties a chain there, is -F. Order is kept, so they
- * can be run one after the other.
- */
-export function restoreCommands(program: string, text: string): string[] {
-  let table = ''
-  return text.split('\n').flatMap((line) => {
-    if (line.startsWith('*')) table = line.slice(1)
-    if (line === '' || line === 'COMMIT' || line.startsWith('*')) return []
-    const emptied = /^:(\S+)/.exec(line)?.[1]
-    // Within the double quotes that the tools write, these two mean something to a shell.
-    return [
-      `${program} -t ${table} ${emptied === undefined ? line.replaceAll(/[$`]/g, String.raw`\$&`) : `-F ${emptied}`}`,
-    ]
-  })
 }

@@ -9,6 +9,7 @@ import type { Iptables, IptablesBackend } from '../iptables/iptables.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
+import { removes, restoreText } from '../iptables/restore-text.ts'
 import { deleteRoute } from '../kernel/route-changes.ts'
 import type { Change } from '../kernel/change.ts'
 import type { Family } from '../net/address.ts'
@@ -16,7 +17,7 @@ import { ourChains } from '../pods/rules/rule-set.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { Policies } from '../policy/policies.ts'
 import { Services } from '../services/services.ts'
-import { marker, shared } from '../services/sync/ours.ts'
+import { marker, shared } from '../services/owner.ts'
 import { type Directories, fileRemovals, removalCommand, removePath } from './cleanup-files.ts'
 import { AccountedIptables } from './cleanup-iptables.ts'
 import { AccountedKernel } from './cleanup-kernel.ts'
@@ -145,7 +146,7 @@ class Cleanup {
   /** Without the marker they are no longer ours, and no later cleanup takes them from under a kube-proxy. */
   async #release(iptables: Iptables, family: Family): Promise<void> {
     if ((await iptables.rulesOf(family, 'mangle', marker)) === undefined) return
-    await iptables.restore(family, `*mangle\n:${marker} - [0:0]\n-X ${marker}\nCOMMIT\n`)
+    await iptables.restore(family, restoreText([{ table: 'mangle', declare: [marker], lines: [removes(marker)] }]))
     this.#kept.push(
       `the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`,
     )

@@ -298,6 +298,8 @@ function blockTest(text: string): (address: Address) => number {
   const network = canonicalAddress(head)
   if (network === undefined) return () => 0
   const family = familyOf(network)
-  const block = cidrOf(network, prefix === undefined ? addressBits(family) : Number(prefix))
-  return (address) => Number(familyOf(address) === family && cidrContains(block, address))
+  const length = prefix === undefined ? addressBits(family) : Number(prefix)
+  if (length === addressBits(family)) return (address) => Number(address === network)
+  const block = cidrOf(network, length)
+  return (address) => Number(cidrContains(block, address))
 }

@@ -8,6 +8,7 @@ import { runInShell, type ShellCommandOptions } from '../kernel/shell-command.ts
 import type { Family } from '../net/address.ts'
 import { chooseBackend, isInOtherBackend } from './backend.ts'
 import { ForeignWrites } from './foreign-writes.ts'
+import { checkOf, restoreText } from './restore-text.ts'
 import { backendProgram, type Iptables, type IptablesBackend, type IptablesTable, type TableRule } from './iptables.ts'
 
 // A restore of 10,000 Services in one piece takes minutes on nft: a slow restore is not a hanging one.
@@ -103,9 +104,9 @@ class LinuxIptables implements Iptables {
   async hasRules(family: Family, rules: readonly TableRule[]): Promise<boolean> {
     const backend = await this.backend()
     const tables = Map.groupBy(rules, ({ table }) => table)
-    const input = [...tables]
-      .map(([table, held]) => `*${table}\n${held.map(({ rule }) => rule.replace(/^-A /, '-C ')).join('\n')}\nCOMMIT\n`)
-      .join('')
+    const input = restoreText(
+      [...tables].map(([table, held]) => ({ table, declare: [], lines: held.map(({ rule }) => checkOf(rule)) })),
+    )
     try {
       await runInShell(this.#shell.slow, [`${backendProgram(family, backend)}-restore`, '--noflush', '-w', '5'], {
         ...this.#inside,

@@ -92,7 +92,7 @@ function parse(text: string): { rule: Rule; packets: number | undefined } {
  * Brings a rule into the form in which two prints of the same rule are equal: versions of iptables differ in the order
  * of matches, in quotes and in the prefix of single addresses.
  */
-function normalForm({ matches, target }: Rule): string {
+export function normalForm({ matches, target }: Rule): string {
   const conditions = matches.map(({ module, options }) =>
     [module, ...options.map(normalOption)].filter(Boolean).join(' '),
   )

@@ -38,6 +38,18 @@ export interface Rule {
 /** The rules of a table: chain name -> its rules in order. */
 export type Chains = ReadonlyMap<string, readonly Rule[]>
 
+/** Makes a rule from its parts in the order in which iptables-save prints them; undefined parts are left out. */
+export function rule(...parts: readonly (Match | Target | undefined)[]): Rule {
+  const matches: Match[] = []
+  let target: Target | undefined
+  for (const part of parts) {
+    if (part === undefined) continue
+    if ('verb' in part) target = part
+    else matches.push(part)
+  }
+  return { matches, target }
+}
+
 /** Formats a rule as iptables-save prints it behind `-A CHAIN `. */
 export function formatRule({ matches, target }: Rule): string {
   let text = ''
@@ -77,4 +89,9 @@ export function optionOf({ matches, target }: Rule, name: string): string | unde
 /** Returns the text of the rule's comment; empty where it has none. */
 export function commentOf(of: Rule): string {
   return unquoteWord(optionOf(of, '--comment') ?? '')
+}
+
+/** Compares two rules word by word. */
+export function equalRules(a: Rule, b: Rule | undefined): boolean {
+  return a === b || (b !== undefined && formatRule(a) === formatRule(b))
 }

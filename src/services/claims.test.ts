@@ -91,7 +91,7 @@ test('Services are laid out anew when a port that one of them claims is protecte
   const wanted: string[] = []
   const rules = new FamilyRules({
     target: {
-      found: [],
+      held: () => [],
       want: (table, chains) => wanted.push(...Array.from(chains, ([chain]) => `${table} ${chain}`)),
       unwant: () => undefined,
     },

@@ -31,7 +31,7 @@ test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every 
     const targets = new Set(
       [...chains.values()]
         .flat()
-        .flatMap((rule) => /-[jg] (\S+)/.exec(rule)?.[1] ?? [])
+        .flatMap(({ target }) => target?.name ?? [])
         .filter((target) => !builtIn.has(target)),
     )
     for (const target of targets) expect([...chains.keys()]).toContain(target)

@@ -1,5 +1,6 @@
 // What iptables should hold for one family: pure. A sync calls the parts, so as to render again only what changed; here
 // they are in one piece.
+import type { Rule } from '../iptables/rule.ts'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
 import type { ProtectedPorts } from '../cluster/protected-ports.ts'
@@ -10,15 +11,7 @@ import { nodePortJumps } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { isLargeCluster } from './render-context.ts'
 import { renderServicePort } from './render-service-port.ts'
-import type {
-  DesiredRules,
-  EndpointLayout,
-  FilterChain,
-  Frontend,
-  FrontendLayout,
-  RenderedPort,
-  Rules,
-} from './rendered.ts'
+import type { DesiredRules, EndpointLayout, FilterChain, Frontend, FrontendLayout, RenderedPort } from './rendered.ts'
 import { servicePortsOf } from './service-ports.ts'
 import { staticFilterChains, staticNatChains, unassignedRules } from './static-chains.ts'
 
@@ -65,12 +58,13 @@ export function assembleRules(
 ): Desired {
   const ports = rendered.toSorted((a, b) => byPrecedence(a.port, b.port))
   const { frontends, filter, problems } = settleClaims(ports, needed)
-  const nat = new Map<string, Rules>(staticNatChains(options))
+  const nat = new Map<string, readonly Rule[]>(staticNatChains(options))
   for (const { chains } of ports) for (const [name, rules] of chains) nat.set(name, rules)
   for (const [name, rules] of layoutFrontends(frontends, options)) nat.set(name, rules)
   nat.set('KUBE-SERVICES', [...(nat.get('KUBE-SERVICES') ?? []), ...nodePortJumps(options, node)])
-  const rulesIn = (name: FilterChain): Rules => filter.filter(({ chain }) => chain === name).map(({ rule }) => rule)
-  const filters = new Map<string, Rules>(staticFilterChains(options, node))
+  const rulesIn = (name: FilterChain): readonly Rule[] =>
+    filter.filter(({ chain }) => chain === name).map(({ rule }) => rule)
+  const filters = new Map<string, readonly Rule[]>(staticFilterChains(options, node))
   for (const name of ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'] as const)
     filters.set(name, rulesIn(name))
   filters.set('KUBE-SERVICES', [...rulesIn('KUBE-SERVICES'), ...unassignedRules(options, node)])

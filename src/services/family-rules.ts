@@ -1,4 +1,8 @@
 // What the tables of one family should hold, kept up to date by rendering again what has changed and that alone.
+import type { IptablesTable } from '../iptables/iptables.ts'
+import { parseRule } from '../iptables/parse-rule.ts'
+import { type Chains, equalRules, type Rule } from '../iptables/rule.ts'
+import type { Lines } from '../iptables/table-state.ts'
 import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { ProtectedPorts } from '../cluster/protected-ports.ts'
@@ -9,14 +13,15 @@ import { endpointsOf } from './endpoints.ts'
 import { flatEndpoints, flatFrontends } from './flat-layout.ts'
 import { dispatchTree, dividedChains } from './layout/dispatch-tree.ts'
 import { endpointTree } from './layout/endpoint-tree.ts'
+import { isDispatchChain } from './layout/tree-names.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
 import { isLargeCluster, type RenderContext } from './render-context.ts'
 import { renderServicePort } from './render-service-port.ts'
-import type { Chains, RenderedPort, Rules } from './rendered.ts'
+import { isSameFrontend } from './render-frontends.ts'
+import type { RenderedPort } from './rendered.ts'
 import { portKey } from './service-port.ts'
 import { servicePortsOf } from './service-ports.ts'
 import { staticNatChains } from './static-chains.ts'
-import type { Table } from './sync/ours.ts'
 import { UdpFlows } from './udp-flows.ts'
 
 export interface Sources {
@@ -26,10 +31,10 @@ export interface Sources {
 
 /** Where the chains go. */
 export interface Target {
-  /** Chains of table nat that were there before us: a layout that exists is kept as far as it can be. */
-  readonly found: Iterable<readonly [chain: string, rules: Rules]>
-  want(table: Table, chains: Iterable<readonly [chain: string, rules: readonly string[]]>): void
-  unwant(table: Table, chains: Iterable<string>): void
+  /** Returns what chains hold that are not as wanted: at the start, what was there before us. */
+  held(table: IptablesTable): Iterable<readonly [chain: string, lines: Lines]>
+  want(table: IptablesTable, chains: Iterable<readonly [chain: string, rules: readonly Rule[]]>): void
+  unwant(table: IptablesTable, chains: Iterable<string>): void
 }
 
 /**
@@ -104,8 +109,9 @@ export class FamilyRules {
    */
   *update(dirty: Iterable<string>, options: ServicesOptions, node: NodeFacts): Generator<void> {
     if (this.#divided === undefined) {
-      this.#divided = dividedChains(this.#target.found)
-      this.flows.adopt(this.#target.found)
+      // A layout that exists is kept as far as it can be.
+      this.#divided = dividedChains(dispatchChains(this.#target.held('nat')))
+      this.flows.adopt(this.#target.held('nat'))
     }
     const same = this.#context !== undefined && this.#context.options === options && this.#context.node === node
     let laidOut = same && !this.#unsettled
@@ -139,7 +145,7 @@ export class FamilyRules {
 
   /** Chains of table nat as they should be, rendered again. */
   rendered(chains: ReadonlySet<string>): Chains {
-    const found = new Map<string, Rules>()
+    const found = new Map<string, readonly Rule[]>()
     const take = (some: Chains): void => {
       for (const [chain, rules] of some) if (chains.has(chain)) found.set(chain, rules)
     }
@@ -230,6 +236,13 @@ export class FamilyRules {
   }
 }
 
+/** Of a hundred thousand rules these few alone are parsed. */
+function* dispatchChains(
+  held: Iterable<readonly [chain: string, lines: Lines]>,
+): Generator<readonly [chain: string, rules: readonly Rule[]]> {
+  for (const [chain, lines] of held) if (isDispatchChain(chain)) yield [chain, lines.map(parseRule)]
+}
+
 /** Pure: what was rendered before comes out the same. */
 function renderPorts(
   service: ClusterService,
@@ -257,13 +270,17 @@ function sameEntrances(before: readonly RenderedPort[], after: readonly Rendered
         other !== undefined &&
         portKey(port.port) === portKey(other.port) &&
         port.port.createdAt === other.port.createdAt &&
-        sameRulesOf(port.frontends, other.frontends) &&
-        sameRulesOf(port.filter, other.filter)
+        port.frontends.length === other.frontends.length &&
+        port.frontends.every((frontend, i) => isSameFrontend(frontend, other.frontends[i])) &&
+        sameRules(
+          port.filter.map(({ rule }) => rule),
+          other.filter.map(({ rule }) => rule),
+        )
       )
     })
   )
 }
 
-function sameRulesOf(a: readonly { rule: string }[], b: readonly { rule: string }[]): boolean {
-  return a.length === b.length && a.every(({ rule }, i) => rule === b[i]?.rule)
+function sameRules(a: readonly Rule[], b: readonly Rule[]): boolean {
+  return a.length === b.length && a.every((rule, i) => equalRules(rule, b[i]))
 }

@@ -1,17 +1,16 @@
 // How the rules of one family tell a packet of a local pod from others. It decides two things: which traffic to a
 // ClusterIP is masqueraded, and whose traffic to an external address takes the short way to all endpoints where
 // externalTrafficPolicy is Local.
+import { from, fromDevice, not } from '../iptables/matches.ts'
+import type { Match } from '../iptables/rule.ts'
 import type { Family } from '../net/address.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
-import { fromCidr } from './rule-text.ts'
 
-/**
- * One match, as two parts of a rule: one stands before the destination, the other after it. The unused one is empty.
- */
+/** One match, as two parts of a rule: one stands before the destination, the other after it. One is undefined. */
 export interface LocalMatch {
-  readonly source: string
-  readonly device: string
+  readonly source?: Match
+  readonly device?: Match
 }
 
 export interface LocalDetector {
@@ -38,14 +37,9 @@ export function localDetector(
 
 function bySource(cidrs: readonly Cidr[], family: Family): LocalDetector | undefined {
   const cidr = cidrs.find((each) => each.family === family)
-  return (
-    cidr && {
-      ifLocal: { source: fromCidr(cidr), device: '' },
-      ifNotLocal: { source: `! ${fromCidr(cidr)}`, device: '' },
-    }
-  )
+  return cidr && { ifLocal: { source: from(cidr) }, ifNotLocal: { source: not(from(cidr)) } }
 }
 
 function byDevice(name: string): LocalDetector {
-  return { ifLocal: { source: '', device: `-i ${name}` }, ifNotLocal: { source: '', device: `! -i ${name}` } }
+  return { ifLocal: { device: fromDevice(name) }, ifNotLocal: { device: not(fromDevice(name)) } }
 }

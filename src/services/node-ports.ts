@@ -1,9 +1,9 @@
 // On which addresses of the node its node ports answer.
+import { comment, jump, not, to, toLocal } from '../iptables/matches.ts'
+import { type Rule, rule } from '../iptables/rule.ts'
 import type { Address, Family } from '../net/address.ts'
 import { cidrContains, cidrsOverlap, parseCidr } from '../net/cidr.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
-import type { Rules } from './rendered.ts'
-import { comment, jump, rule, to } from './rule-text.ts'
 
 const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
 const why = comment('kubernetes service nodeports; NOTE: this must be the last rule in this chain')
@@ -12,14 +12,12 @@ const why = comment('kubernetes service nodeports; NOTE: this must be the last r
  * The end of KUBE-SERVICES: one rule for all of the node's addresses, or one for each that node ports are restricted
  * to.
  */
-export function nodePortJumps(options: ServicesOptions, node: NodeFacts): Rules {
+export function nodePortJumps(options: ServicesOptions, node: NodeFacts): readonly Rule[] {
   const addresses = nodePortAddresses(options, node)
   if (addresses === 'all') {
     // Node ports never work on ::1; on 127.0.0.1 they need route_localnet.
-    const except = hasLocalhostNodePorts(options, node.family)
-      ? ''
-      : `! -d ${node.family === 4 ? '127.0.0.0/8' : '::1/128'}`
-    return [rule(except, why, '-m addrtype --dst-type LOCAL', jump('KUBE-NODEPORTS'))]
+    const except = hasLocalhostNodePorts(options, node.family) ? undefined : not(to(loopback[node.family]))
+    return [rule(except, why, toLocal(), jump('KUBE-NODEPORTS'))]
   }
   const reachable = addresses.filter(
     (address) => !cidrContains(loopback[node.family], address) || hasLocalhostNodePorts(options, node.family),

@@ -3,10 +3,10 @@
 import type { Protocol } from '../cluster/service.ts'
 import { type RuleEnd, type RuleWay, walkRules } from '../iptables/interpreter.ts'
 import type { Address } from '../net/address.ts'
-import { parseRule } from '../iptables/parse-rule.ts'
-import type { Rule } from '../iptables/rule.ts'
-import type { Chains, DesiredRules } from './rendered.ts'
-import { type BaseJump, baseJumps } from './static-chains.ts'
+import type { Jump } from '../iptables/jumps.ts'
+import type { Chains } from '../iptables/rule.ts'
+import type { DesiredRules } from './rendered.ts'
+import { baseJumps } from './static-chains.ts'
 
 export interface Packet {
   readonly source: Address
@@ -29,13 +29,11 @@ export interface Fate {
 /** Each possible fate with its probability. */
 export function fatesOf(rules: DesiredRules, packet: Packet): ReadonlyMap<string, { fate: Fate; chance: number }> {
   const fates = new Map<string, { fate: Fate; chance: number }>()
-  const chains = { filter: parsed(rules.filter), nat: parsed(rules.nat), mangle: new Map(), raw: new Map() }
-  const through = (table: BaseJump['table'], base: BaseJump['base'], mark: number): readonly RuleWay[] => {
-    const jumps = baseJumps
-      .filter((jump) => jump.table === table && jump.base === base)
-      .map(({ rule }) => parseRule(rule))
+  const chains: Readonly<Record<string, Chains>> = { filter: rules.filter, nat: rules.nat }
+  const through = (table: 'filter' | 'nat', base: Jump['base'], mark: number): readonly RuleWay[] => {
+    const jumps = baseJumps.filter((jump) => jump.table === table && jump.base === base).map(({ rule }) => rule)
     const { source, destination, protocol, port, device, own } = packet
-    const { ways, missing } = walkRules(new Map([...chains[table], [base, jumps]]), base, {
+    const { ways, missing } = walkRules(new Map([...(chains[table] ?? []), [base, jumps]]), base, {
       source,
       destination,
       protocol,
@@ -68,8 +66,4 @@ export function fatesOf(rules: DesiredRules, packet: Packet): ReadonlyMap<string
 function endText(end: RuleEnd): string {
   if ('to' in end) return end.to
   return end.kind === 'through' ? 'untouched' : end.kind.toUpperCase()
-}
-
-function parsed(chains: Chains): ReadonlyMap<string, readonly Rule[]> {
-  return new Map([...chains].map(([name, rules]) => [name, rules.map(parseRule)]))
 }

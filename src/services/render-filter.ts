@@ -1,9 +1,10 @@
 // What a service port asks of table filter: it sees packets that table nat has left as they were, because nobody is
 // there to answer them.
+import { accept, comment, drop, protocolIs, reject, to, toLocal, toPort } from '../iptables/matches.ts'
+import { type Match, rule, type Target } from '../iptables/rule.ts'
 import type { Address } from '../net/address.ts'
 import type { FilterChain, FilterRule } from './rendered.ts'
 import { isGated, type Routing } from './routing.ts'
-import { comment, jump, protocolIs, reject, rule, to, toPort } from './rule-text.ts'
 import type { ServicePort } from './service-port.ts'
 
 export function renderFilter(
@@ -12,14 +13,14 @@ export function renderFilter(
 ): readonly FilterRule[] {
   // Nobody anywhere: clients are told. Nobody on this node: silence, so that they try another one.
   const [what, target] = choice.exists
-    ? ['has no local endpoints', jump('DROP')]
-    : ['has no endpoints', reject(port.family)]
+    ? (['has no local endpoints', drop] as const)
+    : (['has no endpoints', reject(port.family)] as const)
   const at = (
     chain: FilterChain,
     kind: FilterRule['kind'],
     address: Address,
     why: string,
-    verdict: string,
+    verdict: Target,
   ): FilterRule => ({
     chain,
     kind,
@@ -40,7 +41,7 @@ export function renderFilter(
     kind: FilterRule['kind'],
     protocol: 'tcp' | 'udp' | 'sctp',
     number: number,
-    ...parts: readonly string[]
+    ...parts: readonly (Match | Target)[]
   ): FilterRule => ({
     chain,
     kind,
@@ -59,7 +60,7 @@ export function renderFilter(
       ? port.externalIps.map((address) => at('KUBE-EXTERNAL-SERVICES', 'external-ip', address, what, target))
       : []),
     ...(gated
-      ? port.loadBalancerIps.map((address) => at('KUBE-PROXY-FIREWALL', 'load-balancer', address, gate, jump('DROP')))
+      ? port.loadBalancerIps.map((address) => at('KUBE-PROXY-FIREWALL', 'load-balancer', address, gate, drop))
       : []),
     ...(turnedAway
       ? port.loadBalancerIps.map((address) => at('KUBE-EXTERNAL-SERVICES', 'load-balancer', address, what, target))
@@ -72,7 +73,7 @@ export function renderFilter(
             port.protocol,
             port.nodePort,
             comment(`${port.id} ${what}`),
-            '-m addrtype --dst-type LOCAL',
+            toLocal(),
             toPort(port.protocol, port.nodePort),
             target,
           ),
@@ -87,7 +88,7 @@ export function renderFilter(
             port.healthCheckNodePort,
             comment(`${port.id} health check node port`),
             toPort('tcp', port.healthCheckNodePort),
-            jump('ACCEPT'),
+            accept,
           ),
         ]
       : []),

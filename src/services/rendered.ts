@@ -1,15 +1,9 @@
-// What rendering answers: rules as text, and what a layout needs to know of them.
-//
-// A rule is the text after `-A CHAIN `, word for word as iptables-save prints it: iptables-restore takes that too, and
-// what the kernel holds is compared as text.
+// What rendering returns: rules, and what a layout needs to know of them.
 import type { Protocol } from '../cluster/service.ts'
+import type { Chains, Match, Rule } from '../iptables/rule.ts'
 import type { Address } from '../net/address.ts'
 import type { ServicesOptions } from './options.ts'
 import type { ServicePort } from './service-port.ts'
-
-export type Rules = readonly string[]
-/** Chain name -> its rules. */
-export type Chains = ReadonlyMap<string, Rules>
 
 /** An address, port and protocol that a service port answers on. */
 export interface Frontend {
@@ -18,8 +12,10 @@ export interface Frontend {
   readonly address: Address | undefined
   readonly port: number
   readonly protocol: Protocol
-  /** The rule in table nat. */
-  readonly rule: string
+  /** The chain that its packets go to. */
+  readonly target: string
+  /** Of a node port on loopback addresses: kube-proxy's object that counts who still uses it. */
+  readonly countedBy?: string
   readonly owner: ServicePort
 }
 
@@ -36,7 +32,7 @@ export interface FilterRule {
   readonly address: Address | undefined
   readonly port: number
   readonly protocol: Protocol
-  readonly rule: string
+  readonly rule: Rule
   readonly owner: ServicePort
 }
 
@@ -61,8 +57,8 @@ export interface RenderedPort {
 export interface EndpointLink {
   /** The endpoint's KUBE-SEP chain. */
   readonly target: string
-  /** `-m comment --comment "..."`; empty in a large cluster. */
-  readonly comment: string
+  /** Undefined in a large cluster. */
+  readonly comment: Match | undefined
 }
 
 /** Spreads connections evenly over the links: the rules of `chain` itself, and of whatever chains it calls. */

@@ -1,9 +1,10 @@
 // What a sync would change in one family, for people and programs: pure.
+import type { IptablesTable } from '../iptables/iptables.ts'
+import type { TableInput } from '../iptables/plan.ts'
+import { appends } from '../iptables/restore-text.ts'
+import type { Lines } from '../iptables/table-state.ts'
 import type { Family } from '../net/address.ts'
 import { type DiffLine, diffLines } from './line-diff.ts'
-import type { Rules } from './rendered.ts'
-import type { Table } from './sync/ours.ts'
-import type { TableInput } from './sync/plan.ts'
 
 export interface RulesDiff {
   readonly family: Family
@@ -11,7 +12,7 @@ export interface RulesDiff {
 }
 
 export interface TableDiff {
-  readonly table: Table
+  readonly table: IptablesTable
   readonly chains: readonly ChainDiff[]
   /** Rules that built-in chains lack, as iptables takes them: "-I FORWARD 1 ... -j KUBE-FORWARD". */
   readonly jumps: readonly string[]
@@ -20,22 +21,30 @@ export interface TableDiff {
 export interface ChainDiff {
   readonly chain: string
   /** Undefined where there is none. */
-  readonly before: Rules | undefined
-  readonly after: Rules | undefined
+  readonly before: Lines | undefined
+  readonly after: Lines | undefined
 }
 
 /** Tables and chains in which nothing differs are left out. */
-export function rulesDiff(family: Family, inputs: Readonly<Record<Table, TableInput>>): RulesDiff {
-  const tables = (['mangle', 'filter', 'nat'] as const).map((table) => tableDiff(table, inputs[table]))
+export function rulesDiff(family: Family, inputs: ReadonlyMap<IptablesTable, TableInput>): RulesDiff {
+  const tables = [...inputs].map(([table, input]) => tableDiff(table, input))
   return { family, tables: tables.filter(({ chains, jumps }) => chains.length + jumps.length > 0) }
 }
 
-function tableDiff(table: Table, { write, remove, applied, jumps }: TableInput): TableDiff {
+function tableDiff(table: IptablesTable, { write, edit, remove, applied, jumps }: TableInput): TableDiff {
   const chains = [
-    ...[...write].map(([chain, after]) => ({ chain, before: applied.get(chain), after })),
+    ...[...write].map(([chain, { lines }]) => ({ chain, before: applied.get(chain), after: lines })),
+    ...[...edit].map(([chain, { deletes, appends }]) => {
+      const before = applied.get(chain) ?? []
+      return { chain, before, after: [...before.filter((rule) => !deletes.includes(rule)), ...appends] }
+    }),
     ...remove.map((chain) => ({ chain, before: applied.get(chain), after: undefined })),
   ]
-  return { table, chains: chains.toSorted((a, b) => (a.chain < b.chain ? -1 : 1)), jumps }
+  return {
+    table,
+    chains: chains.toSorted((a, b) => (a.chain < b.chain ? -1 : 1)),
+    jumps: [...jumps.deletes, ...jumps.inserts],
+  }
 }
 
 /** Rules that stay, on either side of one that does not. */
@@ -65,11 +74,11 @@ function chainLines({ chain, before, after }: ChainDiff): string[] {
   return [`${chainMark(before, after)} :${chain}`, ...shown]
 }
 
-function chainMark(before: Rules | undefined, after: Rules | undefined): DiffLine['mark'] {
+function chainMark(before: Lines | undefined, after: Lines | undefined): DiffLine['mark'] {
   if (before === undefined) return '+'
   return after === undefined ? '-' : ' '
 }
 
 function ruleLine(chain: string, { mark, text }: DiffLine): string {
-  return `${mark} -A ${chain} ${text}`
+  return `${mark} ${appends(chain, text)}`
 }

@@ -11,19 +11,21 @@ import { settleAll } from '../runtime/settle-all.ts'
 import { type FlowAudit, FlowCleaner } from '../runtime/flow-cleaner.ts'
 import { settleSysctls } from '../kernel/settle-sysctls.ts'
 import type { Kernel } from '../kernel/kernel.ts'
+import { FamilyTables, type Render } from '../iptables/family-tables.ts'
 import type { Iptables } from '../iptables/iptables.ts'
+import type { Written } from '../iptables/written.ts'
 import type { Address, Family } from '../net/address.ts'
 import { withinAny } from '../net/cidr.ts'
+import { checkedTables, DriftSchedule } from './drift-schedule.ts'
 import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
 import { hasLocalhostNodePorts, nodePortAddresses } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
+import { canary, marker, servicesOwner } from './owner.ts'
 import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
-import { FamilyTables } from './sync/apply.ts'
-import { Audit } from './sync/audit.ts'
-import { WithdrawnStore } from './sync/withdrawn-store.ts'
-import type { Written } from './sync/written.ts'
+import { baseJumps } from './static-chains.ts'
+import { WithdrawnStore } from './withdrawn-store.ts'
 
 /** Told of what happens, for metrics. It must not throw. */
 export interface ServicesObserver {
@@ -59,15 +61,18 @@ export interface FamilyStatus {
   readonly nodePortAddresses: 'all' | readonly Address[]
 }
 
-interface Lane {
+/** One address family's part. */
+interface FamilyState {
   readonly family: Family
   readonly tables: FamilyTables
   readonly rules: FamilyRules
   readonly flows: FlowCleaner
   /** Undefined where nothing is to be kept on disk. */
   readonly withdrawn: WithdrawnStore | undefined
+  /** Renders chains of table nat again. */
+  readonly render: Render
   facts: NodeFacts | undefined
-  audit: Audit | undefined
+  drift: DriftSchedule | undefined
   lastSyncAt: number | undefined
   repaired: number
 }
@@ -79,7 +84,7 @@ export class Services {
   readonly #log: Logger
   readonly #observe: ServicesObserver | undefined
   readonly #changes = new SnapshotChanges()
-  readonly #lanes: readonly Lane[]
+  readonly #families: readonly FamilyState[]
   #options: ServicesOptions | undefined
   /** What is protected, as text. */
   #needed = ''
@@ -107,8 +112,11 @@ export class Services {
     this.#iptables = parts.iptables
     this.#log = parts.log
     this.#observe = parts.observe
-    this.#lanes = parts.families.map((family): Lane => {
-      const tables = new FamilyTables({ family, ...parts, rendered: (chains) => rules.rendered(chains) })
+    this.#families = parts.families.map((family): FamilyState => {
+      const tables = new FamilyTables({ family, owner: servicesOwner, ...parts })
+      for (const table of servicesOwner.tables) tables.want(table, [[canary, []]])
+      tables.want('mangle', [[marker, []]])
+      tables.wantJumps(baseJumps)
       const rules = new FamilyRules({ target: tables, sources: this.#changes })
       const { stateDir } = parts
       const withdrawn = stateDir === undefined ? undefined : new WithdrawnStore({ ...parts, stateDir, family })
@@ -118,20 +126,21 @@ export class Services {
         kernel: parts.kernel,
         log: parts.log,
         observe: (...cleaned) => parts.observe?.conntrackCleaned(...cleaned),
-        begin: async () => this.#audit(lane),
+        begin: async () => this.#flowAudit(state),
       })
-      const lane: Lane = {
+      const state: FamilyState = {
         family,
         tables,
         rules,
+        render: (_, chains) => new Map([[canary, []], ...rules.rendered(chains)]),
         flows,
         withdrawn,
         facts: undefined,
-        audit: undefined,
+        drift: undefined,
         lastSyncAt: undefined,
         repaired: 0,
       }
-      return lane
+      return state
     })
   }
 
@@ -144,7 +153,7 @@ export class Services {
   protect(needed: ProtectedPorts): void {
     if (JSON.stringify(needed) === this.#needed) return
     this.#needed = JSON.stringify(needed)
-    for (const { rules } of this.#lanes) rules.protect(needed)
+    for (const { rules } of this.#families) rules.protect(needed)
   }
 
   /** The cluster as it is now, for the next {@link sync}. Costs nothing: what has changed is found then. */
@@ -162,13 +171,13 @@ export class Services {
    * @throws what the first to fail threw, {@link CommandError} as a rule; the next call makes it good.
    */
   async sync(): Promise<SyncResult> {
-    const options = await this.#render(async (lane) => lane.tables.writeAhead())
+    const options = await this.#render(async ({ tables }) => tables.prewrite())
     if (options === undefined) return { families: [], chains: 0, restores: 0, problems: [] }
-    const written = await settleAll(this.#lanes.map(async (lane) => this.#syncLane(lane)))
+    const written = await settleAll(this.#families.map(async (family) => this.#syncFamily(family)))
     await this.#allowLocalhostNodePorts(options)
     const sum = (of: (each: Written) => number) => written.reduce((total, each) => total + of(each), 0)
     return {
-      families: this.#lanes.map(({ family }) => family),
+      families: this.#families.map(({ family }) => family),
       chains: sum(({ chains }) => chains),
       restores: sum(({ restores }) => restores),
       problems: this.#problems,
@@ -180,13 +189,15 @@ export class Services {
     const diffs =
       (await this.#render(async () => undefined)) === undefined
         ? []
-        : await Promise.all(this.#lanes.map(async ({ family, tables }) => rulesDiff(family, await tables.preview())))
+        : await Promise.all(
+            this.#families.map(async ({ family, tables, render }) => rulesDiff(family, await tables.preview(render))),
+          )
     return { diffs, problems: this.#problems }
   }
 
   /** When {@link audit} has something to do, in ms since the epoch; undefined before the first sync. */
   get auditDue(): number | undefined {
-    const due = this.#lanes.flatMap(({ audit }) => audit?.due ?? [])
+    const due = this.#families.flatMap(({ drift }) => drift?.due ?? [])
     return due.length === 0 ? undefined : Math.min(...due)
   }
 
@@ -197,13 +208,13 @@ export class Services {
    */
   async audit({ whole = false } = {}): Promise<readonly string[]> {
     const repaired: string[] = []
-    for (const lane of this.#lanes) {
-      const result = await lane.audit?.run(whole)
+    for (const state of this.#families) {
+      const result = await state.drift?.run(whole)
       if (result === undefined || result.repaired.length === 0) continue
-      lane.repaired += result.repaired.length
-      this.#observe?.repaired(lane.family, result.repaired.length)
+      state.repaired += result.repaired.length
+      this.#observe?.repaired(state.family, result.repaired.length)
       // While rules were missing, clients have gone past their frontend.
-      void lane.flows.clean()
+      void state.flows.clean()
       repaired.push(...result.repaired)
     }
     return repaired
@@ -216,22 +227,24 @@ export class Services {
    */
   async clean(): Promise<number> {
     let removed = 0
-    for (const lane of this.#lanes) {
-      lane.audit = undefined
-      removed += (await lane.tables.clean()).chains
+    for (const state of this.#families) {
+      state.drift = undefined
+      // Without the marker a kube-proxy has written the chains.
+      if ((await this.#iptables.rulesOf(state.family, 'mangle', marker)) === undefined) continue
+      removed += (await state.tables.clean()).chains
     }
     return removed
   }
 
   status(): readonly FamilyStatus[] {
     const options = this.#options
-    return this.#lanes.map(({ family, tables, rules, facts, audit, lastSyncAt, repaired }) => ({
+    return this.#families.map(({ family, tables, rules, facts, drift, lastSyncAt, repaired }) => ({
       family,
       ...rules.size,
       chains: { filter: tables.size('filter'), nat: tables.size('nat') },
       rules: rules.count,
       lastSyncAt,
-      auditPeriod: audit?.period,
+      auditPeriod: drift?.period,
       repaired,
       nodePortAddresses: options === undefined || facts === undefined ? [] : nodePortAddresses(options, facts),
     }))
@@ -239,14 +252,14 @@ export class Services {
 
   /** Settles when no audit of UDP flows is under way any more. */
   async idle(): Promise<void> {
-    await Promise.all(this.#lanes.map(async ({ flows }) => flows.idle()))
+    await Promise.all(this.#families.map(async ({ flows }) => flows.idle()))
   }
 
   /** A claim of both families is told of once. */
   get #problems(): readonly Problem[] {
     return [
       ...new Map(
-        this.#lanes.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem])),
+        this.#families.flatMap(({ rules }) => rules.problems.map((problem) => [problem.sentence, problem])),
       ).values(),
     ]
   }
@@ -256,40 +269,44 @@ export class Services {
    * @param between called again and again while many are rendered.
    * @returns what was rendered with; undefined before there is anything to render.
    */
-  async #render(between: (lane: Lane) => Promise<void>): Promise<ServicesOptions | undefined> {
+  async #render(between: (family: FamilyState) => Promise<void>): Promise<ServicesOptions | undefined> {
     const [options, snapshots] = [this.#options, this.#snapshots]
     if (options === undefined || snapshots === undefined) return undefined
     await this.#refuseToMix()
     const { services, slices, node } = snapshots
     const addresses = await localAddresses(this.#kernel, options)
-    for (const { tables } of this.#lanes) await tables.adopt()
+    for (const { tables, render } of this.#families) await tables.adopt(render)
     const dirty = this.#changes.take(services, slices)
-    for (const lane of this.#lanes) {
-      const facts = nodeFacts(node, lane.family, addresses)
-      if (!isDeepStrictEqual(facts, lane.facts)) lane.facts = facts
-      for (const _ of lane.rules.update(dirty, options, lane.facts ?? facts)) await between(lane)
+    for (const state of this.#families) {
+      const facts = nodeFacts(node, state.family, addresses)
+      if (!isDeepStrictEqual(facts, state.facts)) state.facts = facts
+      for (const _ of state.rules.update(dirty, options, state.facts ?? facts)) await between(state)
     }
     return options
   }
 
-  async #syncLane(lane: Lane): Promise<Written> {
+  async #syncFamily(state: FamilyState): Promise<Written> {
     const begin = performance.now()
     let written: Written | undefined
     try {
-      lane.withdrawn?.save(lane.rules.flows.withdrawn)
-      written = await lane.tables.sync()
+      state.withdrawn?.save(state.rules.flows.withdrawn)
+      written = await state.tables.sync(state.render)
       // Beside the syncs: rules must not wait for a walk through the conntrack table.
-      if (lane.rules.flows.inForce()) void lane.flows.clean()
-      lane.lastSyncAt = Date.now()
-      lane.audit ??= new Audit({ tables: lane.tables, now: Date.now, syncCost: performance.now() - begin })
+      if (state.rules.flows.inForce()) void state.flows.clean()
+      state.lastSyncAt = Date.now()
+      state.drift ??= new DriftSchedule({
+        tables: checkedTables(state, this.#iptables),
+        now: Date.now,
+        syncCost: performance.now() - begin,
+      })
       return written
     } finally {
-      this.#observe?.synced(lane.family, (performance.now() - begin) / 1000, written)
+      this.#observe?.synced(state.family, (performance.now() - begin) / 1000, written)
     }
   }
 
   /** The questions of one walk through the conntrack table. */
-  async #audit({ family, rules, facts, withdrawn }: Lane): Promise<FlowAudit | undefined> {
+  async #flowAudit({ family, rules, facts, withdrawn }: FamilyState): Promise<FlowAudit | undefined> {
     const options = this.#options
     if (options === undefined || facts === undefined || rules.flows.isIdle) return undefined
     const isLocal = rules.flows.hasNodePorts ? withinAny(await this.#kernel.localNetworks(family)) : () => false
@@ -310,7 +327,7 @@ export class Services {
   async #allowLocalhostNodePorts(options: ServicesOptions): Promise<void> {
     if (options === this.#settledOptions) return
     const key = 'net/ipv4/conf/all/route_localnet'
-    const wanted = this.#lanes.some(({ family }) => hasLocalhostNodePorts(options, family))
+    const wanted = this.#families.some(({ family }) => hasLocalhostNodePorts(options, family))
     const problems = wanted ? await settleSysctls(this.#kernel, [{ key, value: '1' }]) : []
     // No Service is worse off for it than by node ports on 127.0.0.1.
     for (const { sentence } of problems)
@@ -325,7 +342,7 @@ export class Services {
   async #refuseToMix(): Promise<void> {
     if (this.#settledBackend) return
     const backend = await this.#iptables.backend()
-    for (const { family } of this.#lanes) {
+    for (const { family } of this.#families) {
       if (!(await this.#iptables.isInOtherBackend(family, 'nat', 'KUBE-SERVICES'))) continue
       const [here, there] = backend === 'nft' ? ['nft', 'legacy'] : ['legacy', 'nft']
       throw new Error(

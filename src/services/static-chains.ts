@@ -1,25 +1,43 @@
 // The chains that depend on no Service, and the jumps from the built-in chains: kube-proxy's, word for word.
 import type { IptablesTable } from '../iptables/iptables.ts'
-import { formatCidr } from '../net/cidr.ts'
+import type { Jump } from '../iptables/jumps.ts'
+import {
+  accept,
+  comment,
+  countedBy,
+  drop,
+  from,
+  jump,
+  markIs,
+  masquerade,
+  not,
+  reject,
+  returns,
+  setMark,
+  stateIs,
+  to,
+} from '../iptables/matches.ts'
+import { type Chains, type Rule, rule } from '../iptables/rule.ts'
+import { formatCidr, parseCidr } from '../net/cidr.ts'
 import { hasLocalhostNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
-import type { Chains, Rules } from './rendered.ts'
-import { comment, jump, markOf, reject, rule } from './rule-text.ts'
+
+const loopback = parseCidr('127.0.0.0/8')
 
 /** Table nat: the mark that asks for the node's address, and what honours it. */
 export function staticNatChains({ masqueradeBit }: ServicesOptions): Chains {
   const mark = markOf(masqueradeBit)
   const [value = ''] = mark.split('/')
   return new Map([
-    ['KUBE-MARK-MASQ', [`-j MARK --set-xmark ${mark}`]],
+    ['KUBE-MARK-MASQ', [rule(setMark(mark))]],
     [
       'KUBE-POSTROUTING',
       [
-        `-m mark ! --mark ${mark} -j RETURN`,
+        rule(not(markIs(mark)), returns),
         // The bit is set here: this takes it off, so that a packet which passes again (out of a tunnel) is not
         // masqueraded twice.
-        `-j MARK --set-xmark ${value}/0x0`,
-        rule(comment('kubernetes service traffic requiring SNAT'), '-j MASQUERADE --random-fully'),
+        rule(setMark(`${value}/0x0`)),
+        rule(comment('kubernetes service traffic requiring SNAT'), masquerade),
       ],
     ],
   ])
@@ -27,14 +45,15 @@ export function staticNatChains({ masqueradeBit }: ServicesOptions): Chains {
 
 /** Table filter. KUBE-FIREWALL is kubelet's too: the rule is word for word the same. */
 export function staticFilterChains(options: ServicesOptions, { family }: Pick<NodeFacts, 'family'>): Chains {
-  const counted = options.nfacct ? '-m nfacct --nfacct-name ct_state_invalid_dropped_pkts' : ''
+  const counted = options.nfacct ? countedBy('ct_state_invalid_dropped_pkts') : undefined
   const martians = rule(
-    '! -s 127.0.0.0/8 -d 127.0.0.0/8',
+    not(from(loopback)),
+    to(loopback),
     comment('block incoming localnet connections'),
-    '-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT',
-    jump('DROP'),
+    not(stateIs('RELATED', 'ESTABLISHED', 'DNAT')),
+    drop,
   )
-  return new Map<string, Rules>([
+  return new Map<string, readonly Rule[]>([
     // route_localnet, which node ports on 127.0.0.1 need, lets neighbours send to 127.0.0.1 (CVE-2020-8558).
     ['KUBE-FIREWALL', hasLocalhostNodePorts(options, family) ? [martians] : []],
     [
@@ -42,13 +61,9 @@ export function staticFilterChains(options: ServicesOptions, { family }: Pick<No
       [
         // Such a packet would not be un-NATed and reach the client from an address that it does not know: the client
         // would reset the connection.
-        ...(options.tcpBeLiberal ? [] : [rule('-m conntrack --ctstate INVALID', counted, jump('DROP'))]),
-        rule(comment('kubernetes forwarding rules'), `-m mark --mark ${markOf(options.masqueradeBit)}`, jump('ACCEPT')),
-        rule(
-          comment('kubernetes forwarding conntrack rule'),
-          '-m conntrack --ctstate RELATED,ESTABLISHED',
-          jump('ACCEPT'),
-        ),
+        ...(options.tcpBeLiberal ? [] : [rule(stateIs('INVALID'), counted, drop)]),
+        rule(comment('kubernetes forwarding rules'), markIs(markOf(options.masqueradeBit)), accept),
+        rule(comment('kubernetes forwarding conntrack rule'), stateIs('RELATED', 'ESTABLISHED'), accept),
       ],
     ],
   ])
@@ -58,27 +73,25 @@ export function staticFilterChains(options: ServicesOptions, { family }: Pick<No
  * The end of KUBE-SERVICES in table filter: what table nat has sent nowhere would leave by the default route, and its
  * sender wait for an answer.
  */
-export function unassignedRules({ refusedBlocks }: ServicesOptions, { family }: Pick<NodeFacts, 'family'>): Rules {
+export function unassignedRules(
+  { refusedBlocks }: ServicesOptions,
+  { family }: Pick<NodeFacts, 'family'>,
+): readonly Rule[] {
   const own = refusedBlocks.filter((block) => block.family === family)
   return own
-    .map(formatCidr)
-    .toSorted()
-    .map((block) => rule(`-d ${block}`, comment('no Service has this address and port'), reject(family)))
-}
-
-export interface BaseJump {
-  readonly table: IptablesTable
-  readonly base: 'INPUT' | 'FORWARD' | 'OUTPUT' | 'PREROUTING' | 'POSTROUTING'
-  /** After `-A BASE `, as iptables-save prints it. */
-  readonly rule: string
-  readonly target: string
+    .toSorted((a, b) => (formatCidr(a) < formatCidr(b) ? -1 : 1))
+    .map((block) => rule(to(block), comment('no Service has this address and port'), reject(family)))
 }
 
 /**
- * Top down, as they stand on a node that nobody else has changed. kube-proxy inserts them one by one at the top, in the
- * reverse order.
+ * The jumps from built-in chains, top down as they stand on a node that nobody else has changed. kube-proxy inserts them
+ * one by one at the top, in the reverse order.
+ *
+ * They stand first. KUBE-PROXY-FIREWALL drops what source ranges exclude, KUBE-SERVICES refuses what has no endpoint,
+ * and a rule of another program before them (FAIRLEAD-FORWARD, a firewall's ACCEPT) would let such a packet pass; table
+ * nat must choose the endpoint before a host port can take the connection.
  */
-export const baseJumps: readonly BaseJump[] = [
+export const baseJumps: readonly Jump[] = [
   baseJump('filter', 'INPUT', 'KUBE-FIREWALL'),
   baseJump('filter', 'INPUT', 'KUBE-PROXY-FIREWALL', 'kubernetes load balancer firewall', 'new'),
   baseJump('filter', 'INPUT', 'KUBE-NODEPORTS', 'kubernetes health check service ports'),
@@ -97,15 +110,17 @@ export const baseJumps: readonly BaseJump[] = [
 
 function baseJump(
   table: IptablesTable,
-  base: BaseJump['base'],
+  base: Jump['base'],
   target: string,
   why = '',
   connections: 'all' | 'new' = 'all',
-): BaseJump {
-  return {
-    table,
-    base,
-    target,
-    rule: rule(connections === 'new' ? '-m conntrack --ctstate NEW' : '', why === '' ? '' : comment(why), jump(target)),
-  }
+): Jump {
+  const parts = [connections === 'new' ? stateIs('NEW') : undefined, why === '' ? undefined : comment(why)]
+  return { table, base, rule: rule(...parts, jump(target)), place: 'first' }
+}
+
+/** Returns the bit of the packet mark as VALUE/MASK. @param bit 0 to 31 */
+function markOf(bit: number): string {
+  const hex = `0x${(2 ** bit).toString(16)}`
+  return `${hex}/${hex}`
 }

@@ -1,10 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { formatRule } from '../iptables/rule.ts'
+import type { Lines } from '../iptables/table-state.ts'
 import type { FlowVerdict, UdpFlow } from '../kernel/udp-flow.ts'
 import { type Address, parseAddress } from '../net/address.ts'
 import { FamilyRules } from './family-rules.ts'
 import type { ServicesOptions } from './options.ts'
-import type { Rules } from './rendered.ts'
 import { at, service, slice, snapshotOf } from './scenarios.ts'
 
 type Objects = readonly Readonly<Record<string, unknown>>[]
@@ -15,20 +16,20 @@ const localAddresses = new Set([node, '192.168.0.22', '127.0.0.1', '10.244.1.1']
 /** One agent's rules, without a kernel. */
 class Agent {
   /** Chains of table nat that are in force, for the next agent to find. */
-  readonly chains = new Map<string, Rules>()
+  readonly chains = new Map<string, Lines>()
   readonly rules: FamilyRules
   #options: ServicesOptions | undefined
   #node = snapshotOf({ objects: [] }).node
   #services: ConstructorParameters<typeof FamilyRules>[0]['sources']['services'] = new Map()
   #slices: ReturnType<typeof snapshotOf>['slices'] = []
 
-  constructor(found: ReadonlyMap<string, Rules> = new Map()) {
+  constructor(found: ReadonlyMap<string, Lines> = new Map()) {
     const services = () => this.#services
     this.rules = new FamilyRules({
       target: {
-        found,
+        held: () => found,
         want: (table, chains) => {
-          if (table === 'nat') for (const [chain, rules] of chains) this.chains.set(chain, rules)
+          if (table === 'nat') for (const [chain, rules] of chains) this.chains.set(chain, rules.map(formatRule))
         },
         unwant: (_, chains) => {
           for (const chain of chains) this.chains.delete(chain)

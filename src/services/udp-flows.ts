@@ -7,6 +7,7 @@
 // flows that have only the number of a node port in common with it.
 import { parseRule } from '../iptables/parse-rule.ts'
 import { optionOf } from '../iptables/rule.ts'
+import type { Lines } from '../iptables/table-state.ts'
 import { type FlowVerdict, isTranslated, type UdpFlow } from '../kernel/udp-flow.ts'
 import { type Address, canonicalAddress } from '../net/address.ts'
 import { withinAny } from '../net/cidr.ts'
@@ -14,7 +15,8 @@ import type { FlowAudit } from '../runtime/flow-cleaner.ts'
 import { endpointText } from './endpoint.ts'
 import { answersNodePorts } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
-import type { Frontend, RenderedPort, Rules } from './rendered.ts'
+import { isSameFrontend } from './render-frontends.ts'
+import type { Frontend, RenderedPort } from './rendered.ts'
 import { admittedSources } from './routing.ts'
 import { portKey, type ServicePort } from './service-port.ts'
 
@@ -70,7 +72,8 @@ export class UdpFlows {
     const after = new Map(frontends.filter(isUdpFrontend).map((frontend) => [placeOf(frontend), frontend]))
     this.#frontends = after
     for (const place of before.keys()) if (!after.has(place)) this.#pending.places.add(place)
-    const isKnown = ([place, { rule }]: readonly [string, Frontend]): boolean => before.get(place)?.rule === rule
+    const isKnown = ([place, frontend]: readonly [string, Frontend]): boolean =>
+      isSameFrontend(frontend, before.get(place))
     this.#due ||= scopeChanged || before.size !== after.size || ![...after].every(isKnown)
   }
 
@@ -78,10 +81,10 @@ export class UdpFlows {
    * Takes note of what the rules led to that stood in the kernel before the first sync, whoever wrote them: what is not
    * laid out by then was withdrawn meanwhile.
    */
-  adopt(found: Iterable<readonly [chain: string, rules: Rules]>): void {
-    for (const [chain, rules] of found) {
+  adopt(found: Iterable<readonly [chain: string, lines: Lines]>): void {
+    for (const [chain, lines] of found) {
       if (!chain.startsWith('KUBE-')) continue
-      for (const rule of rules) {
+      for (const rule of lines) {
         const { place, target } = readUdpRule(rule)
         if (place !== undefined) this.#pending.places.add(place)
         if (target !== undefined) this.#pending.targets.add(target)

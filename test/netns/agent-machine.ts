@@ -211,7 +211,8 @@ export class AgentMachine implements AsyncDisposable {
   }
 
   async metrics(): Promise<string> {
-    return (await this.run('socat', ['-', 'TCP:127.0.0.1:10249'], { input: 'GET /metrics HTTP/1.0\r\n\r\n' })).stdout
+    return (await this.run('socat', ['-t10', '-', 'TCP:127.0.0.1:10249'], { input: 'GET /metrics HTTP/1.0\r\n\r\n' }))
+      .stdout
   }
 
   async addPodNamespace(name: string): Promise<void> {

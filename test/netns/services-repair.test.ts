@@ -190,7 +190,7 @@ describeKernel('rules of Services that another program damages', () => {
         few: rewritten.length <= most,
       }).toEqual({ what, others: [], few: true })
     }
-    const repairs = machine.log.filter(({ msg }) => msg.startsWith('service rules had been changed by another program'))
+    const repairs = machine.log.filter(({ msg }) => msg.startsWith('rules had been changed by another program'))
     expect(repairs.length).toBeGreaterThanOrEqual(damages.length)
     const [, repaired] =
       /^fairlead_reconcile_changes_total\{room="services",kind="chain"\} (\d+)/m.exec(await machine.metrics()) ?? []

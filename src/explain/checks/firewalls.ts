@@ -1,10 +1,10 @@
 // Rules of others that stand between pods: in iptables' FORWARD, in the backend that this node does not use, and in
 // tables of nftables. A packet passes all of them, and one drop is final whatever another has accepted.
 import type { Family } from '../../net/address.ts'
+import { parseLine } from '../../iptables/parse-rule.ts'
+import { deletionOf } from '../../iptables/restore-text.ts'
 import type { Check, Finding } from '../check.ts'
 import type { ForwardChain, NodeFacts } from '../node-facts.ts'
-
-const ourJump = / -j FAIRLEAD-FORWARD$/
 
 export function examineForward({ agent, backend, forwardChains, families }: NodeFacts): Check {
   const base = { name: 'FORWARD', seenAs: 'pods that lose everything once Docker or a firewall has started' }
@@ -25,7 +25,7 @@ function findingsInOwn({ family, backend, lines }: ForwardChain): Finding[] {
         remedy: `nft list table ${family === 4 ? 'ip' : 'ip6'} filter shows what another program wrote there without iptables: have it use a table of its own`,
       },
     ]
-  const at = lines.findIndex((line) => ourJump.test(line))
+  const at = lines.findIndex((line) => parseLine(line)?.rule.target?.name === 'FAIRLEAD-FORWARD')
   if (at < 0) {
     const drops = lines[0] === '-P FORWARD DROP' ? ', and its policy is DROP' : ''
     return [
@@ -41,14 +41,16 @@ function findingsInOwn({ family, backend, lines }: ForwardChain): Finding[] {
     .filter(isDrop)
     .map((line) => ({
       problem: `FORWARD of ${program} has \`${line}\` before FAIRLEAD-FORWARD`,
-      remedy: `${program} ${line.replace('-A', '-D')}, and have whoever makes it append it, or put it into a chain that Fairlead's comes before`,
+      remedy: `${program} ${deletionOf(line)}, and have whoever makes it append it, or put it into a chain that Fairlead's comes before`,
     }))
 }
 
 /** FAIRLEAD-FORWARD does not stand there, so what is dropped is dropped. */
 function findingsInOther({ family, backend, lines }: ForwardChain): Finding[] {
   const program = programOf(family, backend)
-  const drops = lines.filter((line) => line === '-P FORWARD DROP' || (isDrop(line) && line.split(' ').length === 4))
+  const drops = lines.filter(
+    (line) => line === '-P FORWARD DROP' || (isDrop(line) && parseLine(line)?.rule.matches.length === 0),
+  )
   return drops.map((line) => ({
     problem: `FORWARD of ${program} has \`${line}\`, and this node's rules are in the other backend`,
     remedy: `${program} -P FORWARD ACCEPT; ${program} -F FORWARD, and have whoever makes it use the other backend (update-alternatives --config iptables)`,
@@ -56,7 +58,7 @@ function findingsInOther({ family, backend, lines }: ForwardChain): Finding[] {
 }
 
 function isDrop(line: string): boolean {
-  return / -j (DROP|REJECT)( |$)/.test(line)
+  return ['DROP', 'REJECT'].includes(parseLine(line)?.rule.target?.name ?? '')
 }
 
 function programOf(family: Family, backend: 'nft' | 'legacy'): string {

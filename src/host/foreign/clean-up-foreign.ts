@@ -5,7 +5,8 @@ import { existsSync, readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { CommandError } from '../../kernel/command-error.ts'
 import { readIpSets } from '../../kernel/ip-sets.ts'
-import type { Iptables, IptablesBackend } from '../../iptables/iptables.ts'
+import type { Iptables, IptablesBackend, IptablesTable } from '../../iptables/iptables.ts'
+import { legacyTables } from '../../iptables/legacy-tables.ts'
 import { ourGroup, retiredGroup, type Kernel } from '../../kernel/kernel.ts'
 import { openIptables } from '../../iptables/linux-iptables.ts'
 import { openKernel } from '../../kernel/linux-kernel.ts'
@@ -15,7 +16,6 @@ import type { Link } from '../../kernel/observed.ts'
 import { hasRoutes, readPolicyRules } from '../../kernel/routing-rules.ts'
 import { runProgram } from '../../kernel/run.ts'
 import type { Family } from '../../net/address.ts'
-import type { Table } from '../../services/sync/ours.ts'
 import type { CleanupReport } from '../cleanup.ts'
 import { removePath } from '../cleanup-files.ts'
 import { fileRemovals, flannelNetworks, type ForeignDirectories } from './files.ts'
@@ -36,7 +36,7 @@ type Backends = Readonly<Record<IptablesBackend, Iptables>>
 
 const backends = ['nft', 'legacy'] as const
 const families = [4, 6] as const
-const tableNames: readonly Table[] = ['nat', 'filter', 'mangle']
+const tableNames: readonly IptablesTable[] = ['nat', 'filter', 'mangle']
 
 /** @throws {CommandError} when what there is cannot be read: then nothing has been removed. */
 export async function cleanUpForeign(options: ForeignCleanupOptions): Promise<CleanupReport> {
@@ -117,7 +117,8 @@ async function readTables(iptables: Backends): Promise<TableLines[]> {
   const tables: TableLines[] = []
   for (const backend of backends) {
     for (const family of families) {
-      const there = backend === 'nft' ? tableNames : legacyTables(family)
+      const legacy = legacyTables(family)
+      const there = backend === 'nft' ? tableNames : tableNames.filter((table) => legacy.includes(table))
       for (const table of there) {
         const lines: string[] = []
         try {
@@ -131,12 +132,6 @@ async function readTables(iptables: Backends): Promise<TableLines[]> {
     }
   }
   return tables
-}
-
-function legacyTables(family: Family): Table[] {
-  const path = `/proc/net/${family === 4 ? 'ip' : 'ip6'}_tables_names`
-  const there = existsSync(path) ? readFileSync(path, 'utf8').split('\n') : []
-  return tableNames.filter((table) => there.includes(table))
 }
 
 /** As the reference plugins and kindnet name theirs. */

@@ -3,7 +3,9 @@
 import { ourGroup } from '../../kernel/kernel.ts'
 import type { NftTable } from '../../kernel/nft-tables.ts'
 import type { Link } from '../../kernel/observed.ts'
-import { isOurs, type Table } from '../../services/sync/ours.ts'
+import type { IptablesTable } from '../../iptables/iptables.ts'
+import { commentOf, optionOf, type Rule } from '../../iptables/rule.ts'
+import { isOurs } from '../../services/owner.ts'
 
 /** `plugins`: the reference CNI plugins, which flannel and others have make their bridge, addresses and host ports. */
 export type Owner = 'flannel' | 'kindnet' | 'kube-router' | 'kube-proxy' | 'plugins'
@@ -43,17 +45,18 @@ const chainPatterns: readonly (readonly [RegExp, Owner])[] = [
   [/^CNI-([0-9a-f]{24}|DN-[0-9a-f]{21}|HOSTPORT-(DNAT|SETMARK|MASQ)|FORWARD|ADMIN|ISOLATION-STAGE-[12])$/, 'plugins'],
 ]
 
-export function chainOwner(table: Table, chain: string): Owner | undefined {
+export function chainOwner(table: IptablesTable, chain: string): Owner | undefined {
   if (chain.startsWith('KUBE-') && (isOurs(table, chain) || ipvsChains.includes(chain))) return 'kube-proxy'
   return chainPatterns.find(([pattern]) => pattern.test(chain))?.[1]
 }
 
 /** Rules that kube-router puts into built-in chains without a chain of its own. */
-export function isKubeRouterRule(rule: string): boolean {
+export function isKubeRouterRule(rule: Rule): boolean {
   return (
-    / --match-set (inet6:)?kube-router-/.test(rule) ||
-    / -[io] kube-bridge /.test(rule) ||
-    rule.includes('"allow outbound node port traffic on node interface with which node ip is associated"')
+    /^(inet6:)?kube-router-/.test(optionOf(rule, '--match-set') ?? '') ||
+    optionOf(rule, '-i') === 'kube-bridge' ||
+    optionOf(rule, '-o') === 'kube-bridge' ||
+    commentOf(rule) === 'allow outbound node port traffic on node interface with which node ip is associated'
   )
 }
 

@@ -1,8 +1,8 @@
 // What a plan of removals is made of. Each part of the plan answers one, and they are carried out in their order.
 import { quoteWord } from '../../kernel/shell-words.ts'
-import type { IptablesBackend } from '../../iptables/iptables.ts'
+import { backendProgram, type IptablesBackend } from '../../iptables/iptables.ts'
+import { restoreCommands } from '../../iptables/restore-text.ts'
 import type { Family } from '../../net/address.ts'
-import { restoreCommands } from '../cleanup-iptables.ts'
 import { removalCommand } from '../cleanup-files.ts'
 import type { Owner } from './owners.ts'
 
@@ -30,11 +30,6 @@ export function together(parts: readonly Removals[]): Removals {
 
 /** As a person would type it. */
 export function stepCommands(step: Step): string[] {
-  if (step.by === 'restore') return restoreCommands(programOf(step), step.text)
+  if (step.by === 'restore') return restoreCommands(backendProgram(step.family, step.backend), step.text)
   return [step.by === 'path' ? removalCommand(step.path) : step.words.map(quoteWord).join(' ')]
-}
-
-/** "iptables-nft", "ip6tables-legacy" */
-export function programOf({ backend, family }: { backend: IptablesBackend; family: Family }): string {
-  return `${family === 4 ? 'iptables' : 'ip6tables'}-${backend}`
 }

@@ -1,17 +1,20 @@
 // Which chains of others can go, and which rules lead to them. Pure. A chain that a rule of somebody else's leads to
 // stays, with all that it leads to: without it that rule could not be; and one that serves a pod which lives stays
 // until that pod is deleted.
-import type { IptablesBackend } from '../../iptables/iptables.ts'
+import { backendProgram, type IptablesBackend, type IptablesTable } from '../../iptables/iptables.ts'
+import { parseRule, splitLine } from '../../iptables/parse-rule.ts'
+import { deletes, removes, restoreText } from '../../iptables/restore-text.ts'
+import { commentOf, type Rule } from '../../iptables/rule.ts'
 import type { Family } from '../../net/address.ts'
-import { marker, type Table } from '../../services/sync/ours.ts'
+import { marker } from '../../services/owner.ts'
 import { chainOwner, isKubeRouterRule, isUnknownChain, type Owner } from './owners.ts'
-import { programOf, type Removals, together } from './removals.ts'
+import { type Removals, together } from './removals.ts'
 
 /** One table as iptables-save prints it: ":CHAIN ..." and "-A CHAIN ...". */
 export interface TableLines {
   readonly backend: IptablesBackend
   readonly family: Family
-  readonly table: Table
+  readonly table: IptablesTable
   readonly lines: readonly string[]
 }
 
@@ -31,9 +34,15 @@ export function ruleRemovals(tables: readonly TableLines[], context: RulesContex
   )
 }
 
-interface Rule {
-  readonly text: string
+function programOf({ family, backend }: Pick<TableLines, 'family' | 'backend'>): string {
+  return backendProgram(family, backend)
+}
+
+interface HeldRule {
   readonly chain: string
+  /** Behind `-A CHAIN `. */
+  readonly text: string
+  readonly rule: Rule
   readonly target: string | undefined
 }
 
@@ -43,9 +52,9 @@ const shared = ['CNI-HOSTPORT-DNAT', 'CNI-FORWARD']
 const hostPortChains = ['CNI-HOSTPORT-DNAT', 'CNI-HOSTPORT-SETMARK', 'CNI-HOSTPORT-MASQ']
 
 function tableRemovals(of: TableLines, context: RulesContext & { servicesAreOurs: boolean }): Removals {
-  const { table, lines } = of
-  const chains = lines.flatMap((line) => /^:(\S+) -/.exec(line)?.[1] ?? [])
-  const rules = lines.filter((line) => line.startsWith('-A ')).map(ruleOf)
+  const { table, lines: printed } = of
+  const chains = printed.flatMap((line) => /^:(\S+) -/.exec(line)?.[1] ?? [])
+  const rules = printed.flatMap(heldRule)
   const held = new Set<Owner>()
   const kept: string[] = []
   const stay = (names: readonly string[], why: string): void =>
@@ -78,43 +87,49 @@ function tableRemovals(of: TableLines, context: RulesContext & { servicesAreOurs
     "it looks like a network's, but of none that is known here",
   )
 
-  const single = rules.filter(({ text, target }) => isKubeRouterRule(text) && !going.has(target ?? ''))
+  const single = rules.filter(({ rule, target }) => isKubeRouterRule(rule) && !going.has(target ?? ''))
   if (single.length > 0 && context.running.has('kube-router')) held.add('kube-router')
   const alone = context.running.has('kube-router') ? [] : single
   const leading = rules.filter(({ chain, target }) => target !== undefined && going.has(target) && !going.has(chain))
-  const text = restoreText(
-    table,
-    [...going],
-    [...leading, ...alone].filter(({ chain }) => !going.has(chain)),
-  )
+  // Emptied, then nothing leads to them, then they go: chains of one table may lead to one another.
+  const lines = [
+    ...[...leading, ...alone].filter(({ chain }) => !going.has(chain)).map(({ chain, text }) => deletes(chain, text)),
+    ...[...going].map(removes),
+  ]
+  const { backend, family } = of
   return {
-    steps: text === undefined ? [] : [{ by: 'restore', backend: of.backend, family: of.family, text }],
+    steps:
+      lines.length === 0
+        ? []
+        : [{ by: 'restore', backend, family, text: restoreText([{ table, declare: [...going], lines }]) }],
     kept,
     held: [...held],
   }
 }
 
-function ruleOf(text: string): Rule {
-  const plain = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""')
-  return { text, chain: plain.split(' ')[1] ?? '', target: / -[jg] (\S+)/.exec(plain)?.[1] }
+function heldRule(line: string): HeldRule[] {
+  const { chain = '', rule: text } = splitLine(line) ?? {}
+  if (text === undefined) return []
+  const rule = parseRule(text)
+  return [{ chain, text, rule, target: rule.target?.name }]
 }
 
 /**
  * The plugins name network and container in the comment of the rule that leads to a pod's chain; a chain that no rule
  * leads to serves nobody.
  */
-function servesPod(chain: string, rules: readonly Rule[], { podLives, anyPodLives }: RulesContext): boolean {
+function servesPod(chain: string, rules: readonly HeldRule[], { podLives, anyPodLives }: RulesContext): boolean {
   if (/^CNI-(FORWARD|ISOLATION-STAGE-[12])$/.test(chain)) return anyPodLives
   if (!/^CNI-(DN-)?[0-9a-f]{21,24}$/.test(chain)) return false
   const leading = rules.filter(({ target }) => target === chain)
-  return leading.some(({ text }) => {
-    const [, network, containerId] = /name: \\?"([^"\\]+)\\?" id: \\?"([^"\\]+)\\?"/.exec(text) ?? []
+  return leading.some(({ rule }) => {
+    const [, network, containerId] = /name: "([^"]+)" id: "([^"]+)"/.exec(commentOf(rule)) ?? []
     return network === undefined || containerId === undefined || podLives(network, containerId)
   })
 }
 
 /** Takes out of `going` what a chain that stays leads to, again and again. @returns what it took. */
-function keepNeeded(going: Set<string>, rules: readonly Rule[], mayLose: (chain: string) => boolean): string[] {
+function keepNeeded(going: Set<string>, rules: readonly HeldRule[], mayLose: (chain: string) => boolean): string[] {
   const needed: string[] = []
   for (;;) {
     const next = rules.find(
@@ -124,19 +139,6 @@ function keepNeeded(going: Set<string>, rules: readonly Rule[], mayLose: (chain:
     going.delete(next)
     needed.push(next)
   }
-}
-
-/** Emptied, then nothing leads to them, then they go: chains of one table may lead to one another. */
-function restoreText(table: Table, chains: readonly string[], rules: readonly Rule[]): string | undefined {
-  if (chains.length === 0 && rules.length === 0) return undefined
-  return [
-    `*${table}`,
-    ...chains.map((chain) => `:${chain} - [0:0]`),
-    ...rules.map(({ text }) => text.replace(/^-A /, '-D ')),
-    ...chains.map((chain) => `-X ${chain}`),
-    'COMMIT',
-    '',
-  ].join('\n')
 }
 
 /** A node may have one for each pod. */

@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Iptables } from '../../iptables/iptables.ts'
+import { parseLine } from '../../iptables/parse-rule.ts'
 import type { ServicePort } from '../service-port.ts'
 
 export interface CountedChain {
@@ -94,11 +95,12 @@ export class ConnectionCounters {
 }
 
 /** The packets that left the chain for an endpoint: those that a rule only marked go on to the next one. */
-export function connectionsIn(rules: readonly string[]): number {
+export function connectionsIn(lines: readonly string[]): number {
   let connections = 0
-  for (const rule of rules) {
-    const [, packets, target] = / -c (\d+) \d+(?: -[jg] (\S+).*)?$/.exec(rule) ?? []
-    if (packets !== undefined && target !== undefined && target !== 'KUBE-MARK-MASQ') connections += Number(packets)
+  for (const line of lines) {
+    const { packets, rule } = parseLine(line) ?? {}
+    const target = rule?.target?.name
+    if (packets !== undefined && target !== undefined && target !== 'KUBE-MARK-MASQ') connections += packets
   }
   return connections
 }

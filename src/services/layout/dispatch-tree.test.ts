@@ -1,29 +1,56 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Protocol } from '../../cluster/service.ts'
-import { addressBits, addressFromBigInt, type Family, familyOf } from '../../net/address.ts'
+import { walkRules } from '../../iptables/interpreter.ts'
+import { jump, toLocal } from '../../iptables/matches.ts'
+import { type Chains, formatRule, rule } from '../../iptables/rule.ts'
+import { type Address, addressFromBigInt, type Family, parseAddress } from '../../net/address.ts'
 import { flatFrontends } from '../flat-layout.ts'
 import { defaultOptions } from '../options.ts'
-import type { Chains, Frontend } from '../rendered.ts'
+import type { Frontend } from '../rendered.ts'
 import type { ServicePort } from '../service-port.ts'
-import { calledBy } from '../sync/plan.ts'
 import { dispatchTree, dividedChains } from './dispatch-tree.ts'
-import { type Packet, walk } from './walk.ts'
 
 const protocols: readonly Protocol[] = ['tcp', 'udp', 'sctp']
 const owner = { id: 'ns/svc' } as ServicePort
 
 function frontend(kind: Frontend['kind'], address: bigint, family: Family, protocol: Protocol, port: number): Frontend {
   const to = kind === 'node-port' ? undefined : addressFromBigInt(address, family)
-  const match = to === undefined ? '' : `-d ${to}/${addressBits(familyOf(to))} `
-  const target = `TO-${kind}-${to ?? ''}-${protocol}-${port}`
-  return {
-    kind,
-    address: to,
-    protocol,
-    port,
-    owner,
-    rule: `${match}-p ${protocol} -m comment --comment "ns/svc: x" -m ${protocol} --dport ${port} -j ${target}`,
+  return { kind, address: to, protocol, port, owner, target: `TO-${kind}-${to ?? ''}-${protocol}-${port}` }
+}
+
+interface Packet {
+  readonly destination: Address
+  readonly protocol: Protocol
+  readonly port: number
+  /** The destination is an address of the node. */
+  readonly local: boolean
+}
+
+interface Walked {
+  /** The frontends' chains that the packet reaches; each of them sends it back. */
+  readonly reached: readonly string[]
+  /** The number of rules that it meets. */
+  readonly rules: number
+}
+
+/** Walks packets through a layout of these frontends. */
+function walker(chains: Chains, all: readonly Frontend[]): (packet: Packet) => Walked {
+  const targets = new Map(all.map(({ target }) => [target, []]))
+  const given: Chains = new Map([...chains, ...targets])
+  return ({ destination, protocol, port, local }) => {
+    const { entered, compared, missing } = walkRules(given, 'KUBE-SERVICES', {
+      source: parseAddress('203.0.113.9'),
+      destination,
+      protocol,
+      port,
+      inDevice: 'eth0',
+      isOwn: (address) => local && address === destination,
+      mark: 0,
+      translated: false,
+    })
+    expect(missing.size).toBe(0)
+    return { reached: entered.filter((chain) => targets.has(chain)), rules: compared }
   }
 }
 
@@ -83,7 +110,7 @@ function packetsAt(all: readonly Frontend[], family: Family): Packet[] {
 function withTail(chains: Chains): Chains {
   return new Map([
     ...chains,
-    ['KUBE-SERVICES', [...(chains.get('KUBE-SERVICES') ?? []), '-m addrtype --dst-type LOCAL -j KUBE-NODEPORTS']],
+    ['KUBE-SERVICES', [...(chains.get('KUBE-SERVICES') ?? []), rule(toLocal(), jump('KUBE-NODEPORTS'))]],
   ])
 }
 
@@ -100,11 +127,10 @@ test.each([
   (family, treeFrom, size) => {
     fc.assert(
       fc.property(frontends(family, size), (all) => {
-        const [flat, tree] = [withTail(flatFrontends(all)), withTail(lay(all, undefined, treeFrom))]
-        return packetsAt(all, family).every((packet) => {
-          const [one, other] = [walk(flat, 'KUBE-SERVICES', packet), walk(tree, 'KUBE-SERVICES', packet)]
-          return one.reached.join() === other.reached.join()
-        })
+        const [flat, tree] = [flatFrontends(all), lay(all, undefined, treeFrom)].map((chains) =>
+          walker(withTail(chains), all),
+        )
+        return packetsAt(all, family).every((packet) => flat?.(packet).reached.join() === tree?.(packet).reached.join())
       }),
       { numRuns: 25 },
     )
@@ -117,7 +143,8 @@ test.each([4, 6] as const)('names fit, every step leads to a chain, and no chain
       const chains = lay(all)
       const inner = [...chains.values()]
         .flat()
-        .flatMap((rule) => (rule.includes('-j TO-') ? [] : [calledBy(rule) ?? 'none']))
+        .map(({ target }) => target?.name ?? 'none')
+        .filter((name) => !name.startsWith('TO-'))
       return (
         [...chains.keys()].every((name) => name.length <= 28 && /^KUBE-(SERVICES|NODEPORTS|SVC-)/.test(name)) &&
         inner.every((name) => chains.has(name)) &&
@@ -128,6 +155,8 @@ test.each([4, 6] as const)('names fit, every step leads to a chain, and no chain
     { numRuns: 40 },
   )
 })
+
+const textOf = (chains: Chains, name: string): string | undefined => chains.get(name)?.map(formatRule).join('\n')
 
 test('the order in which frontends are known makes no difference', () => {
   fc.assert(
@@ -152,8 +181,7 @@ test('one frontend more or less touches a handful of chains, and a leaf at the l
       const [full, less] = [lay(all), lay(fewer, lay(all))]
       const again = lay(all, less)
       const different = (a: Chains, b: Chains) =>
-        [...new Set([...a.keys(), ...b.keys()])].filter((name) => a.get(name)?.join('\n') !== b.get(name)?.join('\n'))
-          .length
+        [...new Set([...a.keys(), ...b.keys()])].filter((name) => textOf(a, name) !== textOf(b, name)).length
       // A leaf that comes together takes its branches with it; a leaf and the step to it otherwise.
       return different(full, less) <= 10 && different(less, again) <= 4
     }),
@@ -166,14 +194,11 @@ test('10,000 Services are found within 64 rules, and what is no Service is let g
   const all = Array.from({ length: 10_000 }, (_, n) =>
     frontend('cluster-ip', 0x0a60_0000n + BigInt(Math.imul(n, 2_654_435_761) >>> 12), 4, 'tcp', 80),
   )
-  const tree = withTail(lay(all))
-  const costs = all.map(
-    ({ address }) =>
-      walk(tree, 'KUBE-SERVICES', { destination: address!, protocol: 'tcp', port: 80, local: false }).rules,
-  )
+  const walk = walker(withTail(lay(all)), all)
+  const costs = all.map(({ address }) => walk({ destination: address!, protocol: 'tcp', port: 80, local: false }).rules)
   expect(Math.max(...costs)).toBeLessThanOrEqual(66)
   expect(
-    walk(tree, 'KUBE-SERVICES', {
+    walk({
       destination: addressFromBigInt(0x0af4_0105n, 4),
       protocol: 'tcp',
       port: 80,

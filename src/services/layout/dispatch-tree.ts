@@ -8,9 +8,12 @@
 // frontends have in common.
 import type { Protocol } from '../../cluster/service.ts'
 import { addressBits, addressFromBigInt, addressToBigInt, familyOf } from '../../net/address.ts'
-import { cidrOf, formatCidr } from '../../net/cidr.ts'
-import type { Frontend, FrontendLayout, Rules } from '../rendered.ts'
-import { prefixChainName } from './tree-names.ts'
+import { type Cidr, cidrOf } from '../../net/cidr.ts'
+import { goTo, jump, protocolIs, to, toPort } from '../../iptables/matches.ts'
+import { type Match, type Rule, rule } from '../../iptables/rule.ts'
+import { frontendRule } from '../render-frontends.ts'
+import type { Frontend, FrontendLayout } from '../rendered.ts'
+import { isTreeChain, prefixChainName } from './tree-names.ts'
 
 /**
  * A tree stays one until so few are left of what made it one, so that a Service that comes and goes does not turn
@@ -29,14 +32,14 @@ interface Entry {
    * port.
    */
   readonly key: string
-  readonly rule: string
+  readonly frontend: Frontend
 }
 
 /** Of these chains, those that lead on into a tree: what {@link dispatchTree} has to know of the layout in force. */
-export function dividedChains(chains: Iterable<readonly [chain: string, rules: Rules]>): ReadonlySet<string> {
+export function dividedChains(chains: Iterable<readonly [chain: string, rules: readonly Rule[]]>): ReadonlySet<string> {
   return new Set(
     [...chains]
-      .filter(([, rules]) => rules.some((rule) => / -[gj] KUBE-SVC-(?:CIP|VIP|NPT)-/.test(rule)))
+      .filter(([, rules]) => rules.some(({ target }) => isTreeChain(target?.name ?? '')))
       .map(([chain]) => chain),
   )
 }
@@ -49,7 +52,7 @@ export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendL
   return (frontends, { treeFrom }) => {
     const byAddress = frontends.filter(({ kind }) => kind !== 'node-port')
     const nodePorts = frontends.filter(({ kind }) => kind === 'node-port')
-    const chains = new Map<string, Rules>()
+    const chains = new Map<string, readonly Rule[]>()
     const isTree = (count: number, wasTree: boolean) => count > (wasTree ? treeFrom * keptBy : treeFrom)
 
     if (isTree(nodePorts.length, before.has('KUBE-NODEPORTS'))) {
@@ -58,11 +61,7 @@ export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendL
         '',
         nodePorts.map(entryOf).toSorted(byKey),
       )
-    } else
-      chains.set(
-        'KUBE-NODEPORTS',
-        nodePorts.map(({ rule }) => rule),
-      )
+    } else chains.set('KUBE-NODEPORTS', nodePorts.map(frontendRule))
 
     if (isTree(byAddress.length, before.has('KUBE-SERVICES'))) {
       const roots = Object.entries(Object.groupBy(byAddress, treeOf)).map(([name, members]) =>
@@ -71,11 +70,7 @@ export function dispatchTree(before: ReadonlySet<string> = new Set()): FrontendL
         ),
       )
       chains.set('KUBE-SERVICES', roots)
-    } else
-      chains.set(
-        'KUBE-SERVICES',
-        byAddress.map(({ rule }) => rule),
-      )
+    } else chains.set('KUBE-SERVICES', byAddress.map(frontendRule))
     return chains
   }
 }
@@ -85,9 +80,14 @@ class Tree {
   /** Of an address; 0 where the keys have none. */
   readonly #bits: number
   readonly #before: ReadonlySet<string>
-  readonly #chains: Map<string, Rules>
+  readonly #chains: Map<string, readonly Rule[]>
 
-  constructor(parts: { name: TreeName; bits: number; before: ReadonlySet<string>; chains: Map<string, Rules> }) {
+  constructor(parts: {
+    name: TreeName
+    bits: number
+    before: ReadonlySet<string>
+    chains: Map<string, readonly Rule[]>
+  }) {
     this.#name = parts.name
     this.#bits = parts.bits
     this.#before = parts.before
@@ -98,8 +98,8 @@ class Tree {
    * The rule that enters the tree. It is a jump, not a goto: the address may be the node's own, and then the node ports
    * come after a miss.
    */
-  root(entries: readonly Entry[]): string {
-    return this.#branch('', entries, '-j')
+  root(entries: readonly Entry[]): Rule {
+    return this.#branch('', entries, jump)
   }
 
   /** Writes the chain for all entries whose keys begin with the prefix. @param entries in the order of their keys. */
@@ -109,34 +109,37 @@ class Tree {
     if (!divisible || entries.length <= (divided ? fewestDivided : mostInLeaf)) {
       this.#chains.set(
         chain,
-        entries.map(({ rule }) => rule),
+        entries.map(({ frontend }) => frontendRule(frontend)),
       )
       return
     }
     const branches = Map.groupBy(entries, ({ key }) => key[prefix.length])
     this.#chains.set(
       chain,
-      [...branches.values()].map((members) =>
-        members.length === 1 ? (members[0]?.rule ?? '') : this.#branch(prefix, members, '-g'),
-      ),
+      [...branches.values()].map((members) => {
+        const [first] = members
+        return first !== undefined && members.length === 1
+          ? frontendRule(first.frontend)
+          : this.#branch(prefix, members, goTo)
+      }),
     )
   }
 
   /** The rule that leads to a chain for these entries, and the chain. */
-  #branch(from: string, entries: readonly Entry[], verb: '-j' | '-g'): string {
+  #branch(from: string, entries: readonly Entry[], lead: typeof jump | typeof goTo): Rule {
     const prefix = commonPrefix(entries[0]?.key ?? '', entries.at(-1)?.key ?? '')
     const chain = prefixChainName(this.#name, prefix)
     this.grow(chain, prefix, entries)
-    return [...this.#matches(from, prefix), verb, chain].join(' ')
+    return rule(...this.#matches(from, prefix), lead(chain))
   }
 
-  /** What tells packets that reach the prefix from those that only reach `from`, as iptables-save prints it. */
-  #matches(from: string, prefix: string): string[] {
+  /** What tells packets that reach the prefix from those that only reach `from`. */
+  #matches(from: string, prefix: string): (Match | undefined)[] {
     const digits = prefix.slice(0, this.#bits / 4)
     const [letter, port] = [prefix.slice(digits.length, digits.length + 1), prefix.slice(digits.length + 1)]
-    const address = digits.length > 0 && from.length < digits.length ? ['-d', blockOf(digits, this.#bits)] : []
+    const address = digits.length > 0 && from.length < digits.length ? to(blockOf(digits, this.#bits)) : undefined
     const protocol = protocols[letter]
-    return protocol === undefined ? address : [...address, '-p', protocol, ...portMatch(protocol, port)]
+    return protocol === undefined ? [address] : [address, protocolIs(protocol), portMatch(protocol, port)]
   }
 }
 
@@ -151,7 +154,8 @@ function bitsOf([first]: readonly Frontend[]): number {
 const letters: Record<Protocol, string> = { tcp: 'T', udp: 'U', sctp: 'S' }
 const protocols: Readonly<Record<string, Protocol>> = { T: 'tcp', U: 'udp', S: 'sctp' }
 
-function entryOf({ address, protocol, port, rule }: Frontend): Entry {
+function entryOf(frontend: Frontend): Entry {
+  const { address, protocol, port } = frontend
   const digits =
     address === undefined
       ? ''
@@ -159,7 +163,7 @@ function entryOf({ address, protocol, port, rule }: Frontend): Entry {
           .toString(16)
           .toUpperCase()
           .padStart(addressBits(familyOf(address)) / 4, '0')
-  return { key: `${digits}${letters[protocol]}${port.toString(16).toUpperCase().padStart(4, '0')}`, rule }
+  return { key: `${digits}${letters[protocol]}${port.toString(16).toUpperCase().padStart(4, '0')}`, frontend }
 }
 
 function byKey(a: Entry, b: Entry): number {
@@ -175,13 +179,13 @@ function commonPrefix(first: string, last: string): string {
 }
 
 /** The block of the addresses that begin with these hex digits. */
-function blockOf(digits: string, bits: number): string {
+function blockOf(digits: string, bits: number): Cidr {
   const network = addressFromBigInt(BigInt(`0x${digits.padEnd(bits / 4, '0')}`), bits === 32 ? 4 : 6)
-  return formatCidr(cidrOf(network, digits.length * 4))
+  return cidrOf(network, digits.length * 4)
 }
 
-function portMatch(protocol: Protocol, digits: string): string[] {
-  if (digits === '') return []
+function portMatch(protocol: Protocol, digits: string): Match | undefined {
+  if (digits === '') return undefined
   const [low = 0, high = 0] = ['0', 'F'].map((filler) => Number.parseInt(digits.padEnd(4, filler), 16))
-  return ['-m', protocol, '--dport', low === high ? String(low) : `${low}:${high}`]
+  return toPort(protocol, low, high)
 }

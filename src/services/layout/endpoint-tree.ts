@@ -5,9 +5,10 @@
 // probability s/(endpoints in it and in the groups after it), then one endpoint in it as kube-proxy does. The product
 // is 1/n for each of them. Which group an endpoint is in follows from its own name alone, so one that comes or goes
 // changes its group and the weights in the chain above, and nothing else.
-import { chance, flatEndpoints } from '../flat-layout.ts'
-import type { EndpointLayout, EndpointLink, Rules } from '../rendered.ts'
-import { jump, rule } from '../rule-text.ts'
+import { chance, jump } from '../../iptables/matches.ts'
+import { type Rule, rule } from '../../iptables/rule.ts'
+import { flatEndpoints } from '../flat-layout.ts'
+import type { EndpointLayout, EndpointLink } from '../rendered.ts'
 import { groupChainName } from './tree-names.ts'
 
 /** Up to so many endpoints are asked one after the other, as kube-proxy does. */
@@ -16,7 +17,7 @@ const mostLinear = 64
 const deepest = 2
 
 export const endpointTree: EndpointLayout = (chain, links) => {
-  const chains = new Map<string, Rules>()
+  const chains = new Map<string, readonly Rule[]>()
   spread({ chain, links, level: 0, chains })
   return chains
 }
@@ -30,7 +31,7 @@ function spread({
   chain: string
   links: readonly EndpointLink[]
   level: number
-  chains: Map<string, Rules>
+  chains: Map<string, readonly Rule[]>
 }): void {
   if (links.length <= mostLinear || level === deepest) {
     for (const [name, rules] of flatEndpoints(chain, links)) chains.set(name, rules)
@@ -40,7 +41,7 @@ function spread({
     ([a], [b]) => (a < b ? -1 : 1),
   )
   let remaining = links.length
-  const rules: string[] = []
+  const rules: Rule[] = []
   for (const [letter, members] of groups) {
     const group = groupChainName(chain, letter)
     spread({ chain: group, links: members, level: level + 1, chains })

@@ -14,6 +14,16 @@ export function prefixChainName(tree: string, prefix: string): string {
   return `KUBE-SVC-${tree}-${createHash('sha256').update(prefix).digest('hex').slice(0, roomForPrefix)}`
 }
 
+/** Tells whether the chain may lead into a dispatch tree. */
+export function isDispatchChain(chain: string): boolean {
+  return chain === 'KUBE-SERVICES' || chain === 'KUBE-NODEPORTS' || isTreeChain(chain)
+}
+
+/** Tells whether the chain is a step of a dispatch tree. */
+export function isTreeChain(chain: string): boolean {
+  return /^KUBE-SVC-(?:CIP|VIP|NPT)-/.test(chain)
+}
+
 /**
  * A group of a Service's endpoints: `KUBE-SVC-NPX46M4PTMTKRN6Y-7` below `KUBE-SVC-NPX46M4PTMTKRN6Y`, and one level
  * further `...-7Q`.

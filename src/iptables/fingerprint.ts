@@ -1,15 +1,14 @@
-// A chain's rules as one number: with ten thousand Services their text is 12 MB, and all that a sync or an audit asks
-// of most of it is whether it is still the same.
-import type { Rules } from '../rendered.ts'
+// The rules of a chain as one number: with 10,000 Services their text is 12 MB, and a reconcile only asks of most of it
+// whether it is still the same.
 
-/** 53 bits: by chance, two that differ have the same once in 10^16. */
-export function fingerprint(rules: Rules): number {
+/** 53 bits: two chains that differ have the same once in 10^16. @param rules as text */
+export function fingerprint(rules: readonly string[]): number {
   const print = new Fingerprint()
   for (const rule of rules) print.add(rule)
   return print.value
 }
 
-/** The same, of rules that come one by one. */
+/** Computes {@link fingerprint} of rules that come one by one. */
 export class Fingerprint {
   #low = 0x2545_f491
   #high = 0x4f6c_dd1d
@@ -23,7 +22,7 @@ export class Fingerprint {
       low ^= low >>> 15
       high ^= high >>> 13
     }
-    // Where a rule ends counts too.
+    // The end of a rule counts too.
     this.#low = Math.imul(low ^ 10, 0x27d4_eb2f)
     this.#high = Math.imul(high ^ 10, 0x1656_67b1)
   }

@@ -4,9 +4,9 @@ import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import * as z from 'zod'
-import { writeDurably } from '../../kernel/durable-file.ts'
-import type { Family } from '../../net/address.ts'
-import type { Withdrawn } from '../udp-flows.ts'
+import { writeDurably } from '../kernel/durable-file.ts'
+import type { Family } from '../net/address.ts'
+import type { Withdrawn } from './udp-flows.ts'
 
 const fileName = (family: Family): string => `withdrawn-udp-ipv${family}.json`
 /** Names of the files in the state directory, also of those that a write left that was cut off. */
