@@ -1,6 +1,6 @@
-// What crosses the underlay: between pods of two nodes, and from nodes to pods.
+// Steps about traffic over the underlay: between pods of two nodes, and from nodes to pods.
 import * as z from 'zod'
-import { wayToPeer } from './exhibits.ts'
+import { stateForPeer } from './exhibits.ts'
 import { allOf, type Evidence, type Step } from './step.ts'
 import { describe, nodeOf, type Tour } from './tour.ts'
 import type { PodView } from '../views.ts'
@@ -12,7 +12,7 @@ export const acrossNodes: Step = {
   },
 }
 
-/** One pod asks another on another node; shows the way there and the way back. */
+/** One pod sends requests to a pod of another node. The exhibits show the routes in both directions. */
 export async function askAcross(tour: Tour, client: PodView, server: PodView): Promise<Evidence> {
   const [overTcp, overUdp] = [
     await tour.ask(client, server.address, 8080),
@@ -24,8 +24,8 @@ export async function askAcross(tour: Tour, client: PodView, server: PodView): P
     tried: `${describe(client)} asks ${describe(server)} over TCP and UDP`,
     happened: `${overTcp.pod} answered, and saw ${overTcp.client} over TCP and ${overUdp.client} over UDP`,
     exhibits: [
-      ...(await wayToPeer(tour, from, await tour.node(to))),
-      ...(await wayToPeer(tour, to, await tour.node(from))),
+      ...(await stateForPeer(tour, from, await tour.node(to))),
+      ...(await stateForPeer(tour, to, await tour.node(from))),
     ],
   }
 }
@@ -33,14 +33,14 @@ export async function askAcross(tour: Tour, client: PodView, server: PodView): P
 export const nodeToPod: Step = {
   title: 'Node to pod, on its own node and across, without NAT',
   async run(tour) {
-    const [near, far] = [tour.pod('tour-a'), tour.pod('tour-c')]
-    return allOf([await askFromNode(tour, near), await askFromNode(tour, far)])
+    const [local, remote] = [tour.pod('tour-a'), tour.pod('tour-c')]
+    return allOf([await askFromNode(tour, local), await askFromNode(tour, remote)])
   },
 }
 
 const routeSchema = z.tuple([z.object({ prefsrc: z.string() })])
 
-/** A node has an address on each of its networks; the route to the pod says which of them is to be seen. */
+/** Checks the client address that a pod sees. A node has several; the route to the pod has the expected one. */
 async function askFromNode(tour: Tour, server: PodView): Promise<Evidence> {
   const node = nodeOf(tour.pod('tour-a'))
   const [{ prefsrc }] = routeSchema.parse(

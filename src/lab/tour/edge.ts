@@ -1,4 +1,4 @@
-// Where the cluster ends: pods that ask beyond it, and clients beyond it that ask a pod.
+// Steps about the edge of the cluster: pods that connect to the outside, and outside clients that connect to pods.
 import { underlay, outsidePort } from '../layout.ts'
 import { connections, natRules } from './exhibits.ts'
 import type { Step } from './step.ts'
@@ -34,7 +34,9 @@ export const hostPort: Step = {
     const answer = await tour.ask('outside', address, tourHostPort)
     return {
       ok: answer.pod === server.name && answer.client === underlay.outside,
-      tried: `the client outside (${underlay.outside}) asks ${address}:${tourHostPort}, a host port of ${describe(server)}`,
+      tried:
+        `the client outside (${underlay.outside}) asks ${address}:${tourHostPort}, ` +
+        `a host port of ${describe(server)}`,
       happened: `${answer.pod} answered, and saw ${answer.client}`,
       exhibits: [
         await natRules(

@@ -1,4 +1,4 @@
-// The kernel state that carries pod traffic, as the tools print it.
+// Shows the kernel state that carries pod traffic, as the tools print it.
 import type { NodeName } from '../layout.ts'
 import type { PodView } from '../views.ts'
 import type { Exhibit } from './step.ts'
@@ -7,10 +7,10 @@ import type { Tour } from './tour.ts'
 const overlayDevice = 'fairlead.1'
 
 /**
- * How a node reaches the pods of a peer: the route, and where it leads through the tunnel, the neighbour and FDB entry
- * that it needs.
+ * Shows the state with which a node reaches the pods of a peer: the route, and with a tunnel also the neighbour and FDB
+ * entries.
  */
-export async function wayToPeer(
+export async function stateForPeer(
   tour: Tour,
   from: NodeName,
   peer: { podCidr: string; address: string },
@@ -27,8 +27,8 @@ export async function wayToPeer(
   return [route, neighbour, fdb]
 }
 
-/** A pod's wire: its own routes, and its port of the node's bridge with the MAC learnt there. */
-export async function wireOf(tour: Tour, pod: PodView, node: NodeName): Promise<Exhibit[]> {
+/** Shows a pod's address and routes, and the FDB entry of its port on the bridge. */
+export async function podInterfaceOf(tour: Tour, pod: PodView, node: NodeName): Promise<Exhibit[]> {
   const address = await tour.show(pod, ['ip', '-brief', 'address', 'show', 'eth0'])
   const routes = await tour.show(pod, ['ip', 'route', 'show'])
   const mac = (await tour.run(pod, ['cat', '/sys/class/net/eth0/address'])).trim()
@@ -40,12 +40,12 @@ export async function bridgePorts(tour: Tour, node: NodeName): Promise<Exhibit> 
   return await tour.show(node, ['bridge', 'link', 'show'], /master cni0/)
 }
 
-/** Rules of the nat table that match. */
+/** Shows the rules of the nat table that match. */
 export async function natRules(tour: Tour, node: NodeName, match: RegExp): Promise<Exhibit> {
   return await tour.show(node, ['iptables', '-w', '-t', 'nat', '-S'], match)
 }
 
-/** The connection as the node's conntrack has it, translations included. */
+/** Shows the last matching connection of the node's conntrack table, with its translations. */
 export async function connections(tour: Tour, node: NodeName, filter: readonly string[]): Promise<Exhibit> {
   const { lines, ...exhibit } = await tour.show(node, ['conntrack', '-L', ...filter], /src=/)
   return { ...exhibit, lines: lines.slice(-1) }

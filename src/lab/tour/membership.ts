@@ -1,25 +1,25 @@
-// Nodes that come and go while the cluster runs.
+// Steps about nodes that join and leave a running cluster.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { maxNodes, nodeIndex, type NodeName, nodeNumbered } from '../layout.ts'
 import { nodesOf } from '../nodes.ts'
 import { retireNode, scaleNodes } from '../up.ts'
 import { askAcross } from './across-nodes.ts'
-import { wayToPeer } from './exhibits.ts'
+import { stateForPeer } from './exhibits.ts'
 import type { Step } from './step.ts'
 import { nodeOf, type Tour } from './tour.ts'
 
-/** A node that leaves is to be forgotten within this. */
-const forgottenWithinMs = 2000
-/** How long the tour looks for it all the same, to say how long it took. */
-const lookedForMs = 15_000
+/** ms within which other nodes must remove their state for a node that left. */
+const removalLimitMs = 2000
+/** ms that the step waits for it nevertheless, to report how long it took. */
+const removalTimeoutMs = 15_000
 
 export const nodeAdded: Step = {
   title: 'A node joins, and its pods are reached',
   async run(tour) {
     const count = Math.max(...nodesOf(tour.lab).map(nodeIndex)) + 1
-    if (count > maxNodes) throw new Error(`the lab has ${maxNodes} nodes already: no other can join`)
+    if (count > maxNodes) throw new Error(`the lab has ${maxNodes} nodes, which is the maximum: no other can join`)
     const node = nodeNumbered(count)
-    tour.guest = node
+    tour.addedNode = node
     await scaleNodes(tour.lab, count, () => undefined)
     const server = await tour.createPod('tour-guest', node)
     const evidence = await askAcross(tour, tour.pod('tour-a'), server)
@@ -28,42 +28,48 @@ export const nodeAdded: Step = {
 }
 
 export const nodeRemoved: Step = {
-  title: 'A node leaves, and what led to it goes',
+  title: 'A node leaves, and the state that led to it is removed',
   async run(tour) {
-    const { guest } = tour
-    if (guest === undefined) throw new Error('no node has joined that could leave')
+    const { addedNode: leaving } = tour
+    if (leaving === undefined) throw new Error('no node has joined that could leave')
     const watcher = nodeOf(tour.pod('tour-a'))
-    const peer = await tour.node(guest)
-    const before = await wayToPeer(tour, watcher, peer)
-    const left = Date.now()
-    const gone = await tour.api
-      .request('DELETE', `/api/v1/nodes/${guest}`)
-      .then(async () => await timeUntilForgotten(tour, watcher, peer, left))
-    await retireNode(tour.lab, guest, tour.api, () => undefined)
-    tour.guest = undefined
-    const after = await wayToPeer(tour, watcher, peer)
+    const peer = await tour.node(leaving)
+    const before = await stateForPeer(tour, watcher, peer)
+    const deletedAt = Date.now()
+    const removedAfterMs = await tour.api
+      .request('DELETE', `/api/v1/nodes/${leaving}`)
+      .then(async () => await timeUntilRemoved(tour, watcher, peer, deletedAt))
+    await retireNode(tour.lab, leaving, tour.api, () => undefined)
+    tour.addedNode = undefined
+    const after = await stateForPeer(tour, watcher, peer)
     return {
-      ok: gone !== undefined && gone <= forgottenWithinMs,
-      tried: `Node ${guest} (${peer.podCidr}) is deleted; what ${watcher} holds for it is looked at again and again`,
+      ok: removedAfterMs !== undefined && removedAfterMs <= removalLimitMs,
+      tried:
+        `Node ${leaving} (${peer.podCidr}) is deleted, ` +
+        `and ${watcher} is checked repeatedly for state that leads to it`,
       happened:
-        gone === undefined
-          ? `it was still there after ${lookedForMs} ms`
-          : `route, neighbour and FDB entry were gone after ${gone} ms`,
+        removedAfterMs === undefined
+          ? `it was still there after ${removalTimeoutMs} ms`
+          : `route, neighbour and FDB entry were gone after ${removedAfterMs} ms`,
       exhibits: [...before, ...after],
     }
   },
 }
 
-async function timeUntilForgotten(
+async function timeUntilRemoved(
   tour: Tour,
   watcher: NodeName,
   peer: { podCidr: string; address: string },
   since: number,
 ): Promise<number | undefined> {
   const [network = ''] = peer.podCidr.split('/')
-  const look = `ip route show ${peer.podCidr}; ip neighbour show ${network}; bridge fdb show | grep -F "dst ${peer.address} " || true`
-  while (Date.now() - since < lookedForMs) {
-    if ((await tour.run(watcher, ['sh', '-c', look])).trim() === '') return Date.now() - since
+  const commands = [
+    `ip route show ${peer.podCidr}`,
+    `ip neighbour show ${network}`,
+    `bridge fdb show | grep -F "dst ${peer.address} " || true`,
+  ]
+  while (Date.now() - since < removalTimeoutMs) {
+    if ((await tour.run(watcher, ['sh', '-c', commands.join('; ')])).trim() === '') return Date.now() - since
     await sleep(20)
   }
   return undefined

@@ -1,5 +1,5 @@
-// What stays on one node: between containers of a pod, between pods on the bridge.
-import { bridgePorts, wireOf } from './exhibits.ts'
+// Steps about traffic within one node: between containers of a pod, and between pods on the bridge.
+import { bridgePorts, podInterfaceOf } from './exhibits.ts'
 import type { Step } from './step.ts'
 import { describe, nodeOf } from './tour.ts'
 
@@ -10,7 +10,7 @@ export const localhost: Step = {
     const answers = [await tour.ask(pod, '127.0.0.1', 8080), await tour.ask(pod, '127.0.0.1', 8081)]
     return {
       ok: answers.every(({ pod, client }) => pod === 'tour-pair' && client === '127.0.0.1'),
-      tried: `in ${describe(pod)}, 127.0.0.1 is asked at port 8080 (container one) and 8081 (container two)`,
+      tried: `in ${describe(pod)}, requests go to 127.0.0.1:8080 (container one) and 127.0.0.1:8081 (container two)`,
       happened: `both answered, and saw ${answers.map(({ client }) => client).join(' and ')}`,
       exhibits: [await tour.show(pod, ['ip', '-brief', 'address']), await tour.show(pod, ['ss', '-Htln'])],
     }
@@ -31,10 +31,27 @@ export const sameNode: Step = {
       tried: `${describe(client)} asks ${describe(server)} over TCP and UDP`,
       happened: `${overTcp.pod} answered, and saw ${overTcp.client} over TCP and ${overUdp.client} over UDP`,
       exhibits: [
-        ...(await wireOf(tour, client, node)),
-        ...(await wireOf(tour, server, node)),
+        ...(await podInterfaceOf(tour, client, node)),
+        ...(await podInterfaceOf(tour, server, node)),
         await bridgePorts(tour, node),
       ],
+    }
+  },
+}
+
+export const addressRest: Step = {
+  title: "A deleted pod's address rests before another pod gets it",
+  async run(tour) {
+    const node = nodeOf(tour.pod('tour-a'))
+    const gone = await tour.createPod('tour-gone', node)
+    await tour.deletePod(gone.name)
+    const next = []
+    for (const name of ['tour-next-1', 'tour-next-2', 'tour-next-3']) next.push(await tour.createPod(name, node))
+    return {
+      ok: next.every(({ address }) => address !== gone.address),
+      tried: `${describe(gone)} is deleted, and three pods start on its node`,
+      happened: `they got ${next.map(({ address }) => address).join(', ')}`,
+      exhibits: [await tour.show(node, ['sh', '-c', 'grep -rs . /run/fairlead/rest*'])],
     }
   },
 }

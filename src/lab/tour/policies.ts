@@ -1,18 +1,17 @@
-// Network policies: who may still talk to whom, and the nftables rules that say so.
+// Steps about NetworkPolicies: which connections they allow, and the nftables state that enforces them.
 import { outsidePort, underlay } from '../layout.ts'
 import { denialsOf, verdictsOf, withPolicies } from './policy-rules.ts'
-import { said } from './services-inside.ts'
+import { answerSummary, isDropped } from './answers.ts'
 import { settledService } from './service-rules.ts'
-import { isDropped } from './services-outside.ts'
 import { allOf, type Evidence, type Step } from './step.ts'
 import { describe, nodeOf, type Place, type Tour } from './tour.ts'
 
-/** What is denied is dropped: nobody says so, and it is given up after this. */
-const patienceMs = 700
-/** The underlay, where the client outside is, and a part of it, where its second address is. */
-const [admitted, excepted, secondAddress] = ['192.168.0.0/24', '192.168.0.144/28', '192.168.0.150']
+/** ms to wait for an answer. Denied packets are dropped, so a denied client gets none. */
+const answerTimeoutMs = 700
+/** The underlay, with the outside client in it, and the part of it with the client's second address. */
+const [allowed, excepted, secondAddress] = ['192.168.0.0/24', '192.168.0.144/28', '192.168.0.150']
 
-/** The pods that only the third part needs; its other clients are the first part's. */
+/** Creates the pods that only these steps need. Their other clients are pods of the pod network's steps. */
 export async function createPolicyPods(tour: Tour): Promise<void> {
   const dns = {
     name: 'dns',
@@ -49,12 +48,12 @@ export const databaseForDataTier: Step = {
         await answered(tour, data, describe(data), database.address, 8080),
         await denied(tour, front, describe(front), database.address, 8080),
       ]
-      const why = await tour.show(
+      const trace = await tour.show(
         nodeOf(database),
         ['fairlead', 'trace', '--from', `${front.namespace}/${front.name}`, '--to', `${database.address}:8080`],
         /denied by/,
       )
-      return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, database, 'ingress'), why] }
+      return { ...allOf(parts), exhibits: [...verdicts, await denialsOf(tour, database, 'ingress'), trace] }
     })
   },
 }
@@ -77,9 +76,9 @@ export const defaultDeny: Step = {
       'serve-dns': { podSelector: dnsPods, ingress: [{ ports }] },
     }
     return await withPolicies(tour, policies, async () => {
-      const leaving = await verdictsOf(tour, client, 'egress', ['allow-dns', 'default-deny'])
-      const entering = await verdictsOf(tour, dns, 'ingress', ['default-deny', 'serve-dns'])
-      // The Service's address is translated before policies are asked: they see the pod's.
+      const egress = await verdictsOf(tour, client, 'egress', ['allow-dns', 'default-deny'])
+      const ingress = await verdictsOf(tour, dns, 'ingress', ['default-deny', 'serve-dns'])
+      // The Service's address is translated before the policies are evaluated, so they see that of the pod.
       const resolved = await tour.ask(client, clusterIp, 53, 'UDP')
       const asked: Evidence = {
         ok: resolved.pod === dns.name,
@@ -89,7 +88,7 @@ export const defaultDeny: Step = {
       }
       return {
         ...allOf([asked, await denied(tour, client, describe(client), database.address, 8080)]),
-        exhibits: [...leaving, ...entering, await denialsOf(tour, client, 'egress')],
+        exhibits: [...egress, ...ingress, await denialsOf(tour, client, 'egress')],
       }
     })
   },
@@ -103,7 +102,7 @@ export const blockWithExcept: Step = {
     const { address: node } = await tour.node('node2')
     const spec = {
       podSelector: { matchLabels: { place: 'node2' } },
-      ingress: [{ from: [{ ipBlock: { cidr: admitted, except: [excepted] } }] }],
+      ingress: [{ from: [{ ipBlock: { cidr: allowed, except: [excepted] } }] }],
     }
     await tour.run('outside', ['ip', 'address', 'replace', `${secondAddress}/32`, 'dev', 'eth0'])
     try {
@@ -146,12 +145,22 @@ export const egressLimits: Step = {
   },
 }
 
-async function answered(tour: Tour, from: Place, who: string, address: string, port: number): Promise<Evidence> {
-  const many = await tour.askMany(from, address, port, 3)
-  return { ok: many.failures.length === 0, tried: `${who} asks ${address}:${port}`, happened: said(many), exhibits: [] }
+async function answered(tour: Tour, from: Place, client: string, address: string, port: number): Promise<Evidence> {
+  const counts = await tour.askMany(from, address, port, 3)
+  return {
+    ok: counts.failures.length === 0,
+    tried: `${client} asks ${address}:${port}`,
+    happened: answerSummary(counts),
+    exhibits: [],
+  }
 }
 
-async function denied(tour: Tour, from: Place, who: string, address: string, port: number): Promise<Evidence> {
-  const many = await tour.askMany(from, address, port, 1, patienceMs)
-  return { ok: isDropped(many), tried: `${who} asks ${address}:${port}`, happened: said(many), exhibits: [] }
+async function denied(tour: Tour, from: Place, client: string, address: string, port: number): Promise<Evidence> {
+  const counts = await tour.askMany(from, address, port, 1, answerTimeoutMs)
+  return {
+    ok: isDropped(counts),
+    tried: `${client} asks ${address}:${port}`,
+    happened: answerSummary(counts),
+    exhibits: [],
+  }
 }

@@ -1,5 +1,5 @@
-// A NetworkPolicy in the tour's namespace, and what a node's nftables have of it: from the pod's address to a chain,
-// and on to the sets that its rules name.
+// Creates NetworkPolicies in the tour's namespace, and shows the nftables state of a node for them: the element that
+// leads from a pod's address to a chain, the chain, and the sets of its rules.
 import type { Manifest } from '../objects.ts'
 import type { PodView } from '../views.ts'
 import type { Exhibit } from './step.ts'
@@ -7,7 +7,7 @@ import { namespace, nodeOf, type Tour } from './tour.ts'
 
 export type Direction = 'ingress' | 'egress'
 
-/** The policies are there while the body runs, and gone when it ends. */
+/** Creates policies, runs the body, and deletes them. */
 export async function withPolicies<T>(
   tour: Tour,
   specs: Readonly<Record<string, object>>,
@@ -28,8 +28,8 @@ export async function withPolicies<T>(
 }
 
 /**
- * The pod's verdicts in this direction, once they are of exactly these policies.
- * @throws {Error} when they are not within 10 s.
+ * Shows the rules for a pod in one direction, once they come from exactly these policies.
+ * @throws {Error} when they do not within 10 s.
  */
 export async function verdictsOf(
   tour: Tour,
@@ -37,7 +37,7 @@ export async function verdictsOf(
   direction: Direction,
   policies: readonly string[],
 ): Promise<Exhibit[]> {
-  return await tour.eventually(`${direction} of ${pod.name} is judged by ${policies.join(' and ')}`, async () => {
+  return await tour.eventually(`${direction} of ${pod.name} is filtered by ${policies.join(' and ')}`, async () => {
     const element = await lookUp(tour, pod, direction)
     const chain = / : jump (\S+)/.exec(element.lines[0] ?? '')?.[1]
     if (chain === undefined) return undefined
@@ -58,17 +58,17 @@ export async function verdictsOf(
   })
 }
 
-/** The element that leads from the pod's address to its chain. */
+/** Shows the map element that leads from the pod's address to its chain. */
 async function lookUp(tour: Tour, pod: PodView, direction: Direction): Promise<Exhibit> {
   return oneElement(await show(tour, pod, ['map', 'inet', 'fairlead', `${direction}4`]), pod)
 }
 
-/** How many packets to or from the pod were denied. */
+/** Shows how many packets to or from the pod were denied. */
 export async function denialsOf(tour: Tour, pod: PodView, direction: Direction): Promise<Exhibit> {
   return oneElement(await show(tour, pod, ['set', 'inet', 'fairlead', `denied-${direction}4`]), pod)
 }
 
-/** nft lists all elements as one list: of it, the pod's alone. */
+/** Keeps the pod's element of the list that nft prints. */
 function oneElement(exhibit: Exhibit, { address }: PodView): Exhibit {
   const elements = /elements = \{([^}]*)\}/.exec(exhibit.lines.join(' '))?.[1] ?? ''
   return {

@@ -1,15 +1,13 @@
-// `lab tour`: makes its pods, takes the steps in order, and leaves the lab as it found it.
+// `lab tour`: creates pods and Services, runs the steps in order, and leaves the lab as it was.
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import type { Lab } from '../layout.ts'
 import { retireNode } from '../up.ts'
 import { listNodes } from '../views.ts'
 import { acrossNodes, nodeToPod } from './across-nodes.ts'
-import { addressRest } from './address-rest.ts'
 import { hostPort, podToOutside, tourHostPort } from './edge.ts'
 import { nodeAdded, nodeRemoved } from './membership.ts'
-import { localhost, sameNode } from './one-node.ts'
+import { addressRest, localhost, sameNode } from './one-node.ts'
 import { blockWithExcept, createPolicyPods, databaseForDataTier, defaultDeny, egressLimits } from './policies.ts'
-import { renderResult, renderSummary, type Result, resultAsJson, succeeded } from './render.ts'
 import { draining, udpEndpointDies } from './services-changing.ts'
 import {
   affinity,
@@ -21,7 +19,7 @@ import {
   podToClusterIp,
 } from './services-inside.ts'
 import { loadBalancer, localPolicy, nodePort, throughExternalIp } from './services-outside.ts'
-import type { Step } from './step.ts'
+import type { Evidence, Step } from './step.ts'
 import { createServicePods, createTourServices } from './tour-services.ts'
 import { Tour } from './tour.ts'
 
@@ -54,7 +52,11 @@ const services: readonly Step[] = [
 const policies: readonly Step[] = [databaseForDataTier, defaultDeny, blockWithExcept, egressLimits]
 const steps: readonly Step[] = [...podNetwork, ...services, ...policies]
 
-/** @returns whether every step went as it should. @throws {Error} when the lab is not fit for a tour. */
+/**
+ * Runs the tour.
+ * @returns whether every step succeeded.
+ * @throws {Error} when the lab is not ready for a tour.
+ */
 export async function runTour(
   lab: Lab,
   api: ApiConnection,
@@ -62,7 +64,7 @@ export async function runTour(
 ): Promise<boolean> {
   const ready = (await listNodes(api)).filter((node) => node.ready)
   if (!['node1', 'node2'].every((name) => ready.some((node) => node.name === name)))
-    throw new Error(`the tour needs node1 and node2 to be ready: 'fairlead lab up' makes them so`)
+    throw new Error("the tour needs node1 and node2 to be ready: 'fairlead lab up' starts them")
   const tour = new Tour(lab, api)
   const colour = process.stdout.isTTY && !output.json
   const results: Result[] = []
@@ -83,7 +85,7 @@ export async function runTour(
   return results.every(succeeded)
 }
 
-/** All pods at once, so that it takes no longer than the slowest. */
+/** Creates everything concurrently, which takes no longer than the slowest pod. */
 async function setUp(tour: Tour): Promise<void> {
   await tour.clean()
   await tour.createNamespace()
@@ -107,10 +109,45 @@ async function setUp(tour: Tour): Promise<void> {
 }
 
 async function leave(tour: Tour): Promise<void> {
-  if (tour.guest !== undefined) await retireNode(tour.lab, tour.guest, tour.api, () => undefined)
+  if (tour.addedNode !== undefined) await retireNode(tour.lab, tour.addedNode, tour.api, () => undefined)
   await tour.clean()
 }
 
 function errorOf(error: unknown): Error {
   return error instanceof Error ? error : new Error(String(error))
+}
+
+export interface Result {
+  readonly title: string
+  /** The evidence, or the error when the step could not be tried. */
+  readonly outcome: Evidence | Error
+}
+
+function succeeded({ outcome }: Result): boolean {
+  return !(outcome instanceof Error) && outcome.ok
+}
+
+export function renderResult(result: Result, number: number, colour: boolean): string {
+  const paint = (code: number, text: string): string => (colour ? `\u001B[${code}m${text}\u001B[0m` : text)
+  const heading = `${succeeded(result) ? paint(32, '✔') : paint(31, '✘')} ${number}. ${paint(1, result.title)}`
+  const { outcome } = result
+  if (outcome instanceof Error) return [heading, `    ${paint(31, outcome.message)}`].join('\n')
+  const exhibits = outcome.exhibits.flatMap(({ where, command, lines }) => [
+    `    ${paint(36, where)} $ ${command}`,
+    ...(lines.length === 0 ? ['        (nothing)'] : lines.map((line) => `        ${line.trim()}`)),
+  ])
+  return [heading, `    tried:    ${outcome.tried}`, `    happened: ${outcome.happened}`, ...exhibits].join('\n')
+}
+
+export function renderSummary(results: readonly Result[], colour: boolean): string {
+  const failed = results.filter((result) => !succeeded(result))
+  const [code, text] =
+    failed.length === 0
+      ? [32, `all ${results.length} steps succeeded`]
+      : [31, `${failed.length} of ${results.length} steps failed: ${failed.map(({ title }) => title).join('; ')}`]
+  return colour ? `\u001B[${code}m${text}\u001B[0m` : text
+}
+
+export function resultAsJson({ title, outcome }: Result): object {
+  return outcome instanceof Error ? { title, ok: false, error: outcome.message } : { title, ...outcome }
 }

@@ -1,4 +1,4 @@
-// A Service as the tour needs it, and the KUBE-* rules that a node has for it.
+// Reads a Service of the tour, and shows a node's KUBE-* rules for it.
 import * as z from 'zod'
 import type { NodeName } from '../layout.ts'
 import type { Exhibit } from './step.ts'
@@ -7,10 +7,10 @@ import { namespace, type Tour } from './tour.ts'
 export interface TourService {
   readonly name: string
   readonly clusterIp: string
-  /** Of its first port; 0 where it has none. */
+  /** The node port of its first port; 0 when there is none. */
   readonly nodePort: number
   readonly loadBalancerIp: string
-  /** "IP:PORT" of every endpoint that traffic may go to. */
+  /** "IP:PORT" of each ready endpoint. */
   readonly endpoints: readonly string[]
 }
 
@@ -36,7 +36,7 @@ const slicesSchema = z.object({
   ),
 })
 
-/** The Service as it is now. */
+/** Reads the current state of the Service. */
 export async function readService(tour: Tour, name: string): Promise<TourService> {
   const { spec, status } = serviceSchema.parse(
     await tour.api.request('GET', `/api/v1/namespaces/${namespace}/services/${name}`),
@@ -61,8 +61,8 @@ export async function readService(tour: Tour, name: string): Promise<TourService
 }
 
 /**
- * The Service, once it has so many endpoints and the nodes' rules send to each of them.
- * @throws {Error} when they do not within 10 s.
+ * Waits until the Service has this many endpoints, and the rules of the nodes lead to each of them.
+ * @throws {Error} when that is not the case within 10 s.
  */
 export async function settledService(
   tour: Tour,
@@ -75,14 +75,14 @@ export async function settledService(
     async () => {
       const service = await readService(tour, name)
       if (service.endpoints.length !== endpoints) return undefined
-      const followed = await Promise.all(nodes.map(async (node) => await hasFollowed(tour, service, node)))
-      return followed.every(Boolean) ? service : undefined
+      const programmed = await Promise.all(nodes.map(async (node) => await isProgrammed(tour, service, node)))
+      return programmed.every(Boolean) ? service : undefined
     },
   )
 }
 
-async function hasFollowed(tour: Tour, { name, endpoints, clusterIp }: TourService, node: NodeName): Promise<boolean> {
-  // Refused, or sent to its endpoints.
+async function isProgrammed(tour: Tour, { name, endpoints, clusterIp }: TourService, node: NodeName): Promise<boolean> {
+  // Without endpoints a filter rule rejects, otherwise nat rules lead to each endpoint.
   const [table, wanted] =
     endpoints.length === 0
       ? (['filter', [`-d ${clusterIp}/32`]] as const)
@@ -91,7 +91,10 @@ async function hasFollowed(tour: Tour, { name, endpoints, clusterIp }: TourServi
   return wanted.every((part) => lines.some((rule) => rule.endsWith(part) || rule.includes(`${part} `)))
 }
 
-/** The rules that say they are a Service's. @param match which of them. */
+/**
+ * Shows the rules whose comments name a Service.
+ * @param match keeps only matching rules.
+ */
 export async function serviceRules(
   tour: Tour,
   node: NodeName,
@@ -103,7 +106,7 @@ export async function serviceRules(
   return { ...exhibit, lines: exhibit.lines.filter((line) => match.test(line)) }
 }
 
-/** A rule whose comment names the Service: "tour/web", "tour/web:http cluster IP". */
+/** Matches a rule whose comment names the Service: "tour/web", "tour/web:http cluster IP". */
 function isOf(name: string): RegExp {
   return new RegExp(String.raw`(^|[ "])${namespace}/${name}[ :"]`)
 }

@@ -1,19 +1,19 @@
-// Services whose endpoints end while someone talks to them.
+// Steps about Services whose endpoints terminate while a client uses them.
+import { answerSummary, isRefused } from './answers.ts'
 import { connections } from './exhibits.ts'
-import { said } from './services-inside.ts'
 import { serviceRules, settledService } from './service-rules.ts'
 import type { Step } from './step.ts'
 import { describe, namespace, nodeOf } from './tour.ts'
 
 /**
- * UDP has no end of a connection: as long as a client goes on sending, the kernel goes on sending it to the endpoint
- * that has gone, unless told otherwise.
+ * UDP connections have no end: as long as a client keeps sending, the kernel sends its datagrams to the endpoint of its
+ * conntrack entry, even when that is gone. The service proxy must delete the entry.
  */
-const longestSilenceMs = 1000
+const maxSilenceMs = 1000
 const localPort = 40_000
 
 export const udpEndpointDies: Step = {
-  title: 'A UDP endpoint dies under a client that goes on sending: the other takes over within a second',
+  title: 'A UDP endpoint terminates while a client keeps sending: the other one takes over within a second',
   async run(tour) {
     const client = tour.pod('tour-pair')
     const service = await settledService(tour, 'udp', 2)
@@ -21,11 +21,13 @@ export const udpEndpointDies: Step = {
     const victim = await tour.eventually('an endpoint answers', async () => stream.pods[0])
     await tour.deletePod(victim)
     await tour.eventually('another endpoint answers', async () => stream.pods[1])
-    await tour.pause(longestSilenceMs)
+    await tour.pause(maxSilenceMs)
     const silenceMs = await stream.end()
     return {
-      ok: stream.pods.length === 2 && silenceMs <= longestSilenceMs,
-      tried: `${describe(client)} sends to ${service.clusterIp}:53 from port ${localPort} every 10 ms, and ${victim}, which answers, is deleted`,
+      ok: stream.pods.length === 2 && silenceMs <= maxSilenceMs,
+      tried:
+        `${describe(client)} sends to ${service.clusterIp}:53 from port ${localPort} every 10 ms, ` +
+        `and ${victim}, which answers, is deleted`,
       happened: `${stream.pods.join(', then ')} answered; the longest silence was ${silenceMs} ms`,
       exhibits: [
         await serviceRules(tour, nodeOf(client), 'udp', /KUBE-(SVC|SEP)/),
@@ -43,7 +45,7 @@ export const udpEndpointDies: Step = {
 }
 
 export const draining: Step = {
-  title: 'The last endpoint drains: it serves until it has ended, then the Service refuses',
+  title: 'The last endpoint drains: it serves until it has ended, then the Service refuses connections',
   async run(tour) {
     const client = tour.pod('tour-a')
     const { name } = tour.pod('tour-draining')
@@ -63,12 +65,11 @@ export const draining: Step = {
     await settledService(tour, 'draining', 0)
     const after = await tour.askMany(client, service.clusterIp, 80, 3)
     return {
-      ok:
-        during.failures.length === 0 &&
-        after.answers.length === 0 &&
-        after.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
-      tried: `${describe(client)} asks ${service.clusterIp}:80 while its only endpoint, ${name}, ends (it waits a second before it does), and after`,
-      happened: `while it ended ${said(during)}; after that ${said(after)}`,
+      ok: during.failures.length === 0 && isRefused(after),
+      tried:
+        `${describe(client)} asks ${service.clusterIp}:80 while its only endpoint, ${name}, terminates ` +
+        '(which takes a second), and afterwards',
+      happened: `while it terminated ${answerSummary(during)}; afterwards ${answerSummary(after)}`,
       exhibits: [rules, await serviceRules(tour, nodeOf(client), 'draining', /REJECT/, 'filter')],
     }
   },

@@ -1,30 +1,31 @@
-// Services seen from inside the cluster.
+// Steps about Services used from inside the cluster.
 import { outsidePort, underlay } from '../layout.ts'
+import { answerSummary, countsByPod, isRefused, minProbability, spreadOf } from './answers.ts'
 import { connections } from './exhibits.ts'
 import { serviceRules, settledService } from './service-rules.ts'
-import { believable, spreadOf } from './spread.ts'
 import { allOf, type Evidence, type Step } from './step.ts'
-import { describe, type ManyAnswers, nodeOf, type Tour } from './tour.ts'
+import { type AnswerCounts, describe, nodeOf, type Tour } from './tour.ts'
 
-/** Clients that share a table of connections take ports in turn: enough of them for a test that can tell. */
-const connectionsAsked = 3000
+/** Enough connections for the chi-square test to detect an uneven spread. */
+const spreadConnections = 3000
 
 export const podToClusterIp: Step = {
   title: 'Pod to ClusterIP: every endpoint gets its share, and sees the pod',
   async run(tour) {
     const client = tour.pod('tour-pair')
     const service = await settledService(tour, 'web', 3)
-    const many = await tour.askMany(client, service.clusterIp, 80, connectionsAsked)
-    const counts = countsByPod(many)
+    const result = await tour.askMany(client, service.clusterIp, 80, spreadConnections)
+    const counts = countsByPod(result)
     const { chiSquare, probability } = spreadOf([...counts.values()])
+    const likelihood = `probability ${probability.toPrecision(2)} (chi-square ${chiSquare.toFixed(2)})`
     return {
       ok:
         counts.size === 3 &&
-        many.failures.length === 0 &&
-        probability > believable &&
-        many.answers.every((answer) => answer.client === client.address),
-      tried: `${describe(client)} asks ${service.clusterIp}:80 on ${connectionsAsked} connections`,
-      happened: `${said(many)}; so uneven, or more so, by chance: probability ${probability.toPrecision(2)} (chi-square ${chiSquare.toFixed(2)})`,
+        result.failures.length === 0 &&
+        probability > minProbability &&
+        result.answers.every((answer) => answer.client === client.address),
+      tried: `${describe(client)} asks ${service.clusterIp}:80 on ${spreadConnections} connections`,
+      happened: `${answerSummary(result)}; so uneven, or more so, by chance: ${likelihood}`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'web', /-A KUBE-(SERVICES.*cluster IP|SVC|SEP)/)],
     }
   },
@@ -37,12 +38,12 @@ export const hairpin: Step = {
     const service = await settledService(tour, 'local', 1)
     const many = await tour.askMany(client, service.clusterIp, 80, 5)
     return {
-      // Its own address as source would make the answer never leave the pod: it is given the bridge's.
+      // With the pod's own address as source the answer would not leave the pod, so it is masqueraded.
       ok:
         many.failures.length === 0 &&
         many.answers.every((answer) => answer.pod === client.name && answer.client !== client.address),
       tried: `${describe(client)}, the only endpoint of ${service.clusterIp}:80, asks it`,
-      happened: said(many),
+      happened: answerSummary(many),
       exhibits: [
         await serviceRules(tour, nodeOf(client), 'local', /-A KUBE-SEP/),
         await connections(tour, nodeOf(client), [
@@ -66,7 +67,7 @@ export const nodeToClusterIp: Step = {
     return {
       ok: many.failures.length === 0 && countsByPod(many).size === 3,
       tried: `node1 asks ${service.clusterIp}:80 thirty times`,
-      happened: said(many),
+      happened: answerSummary(many),
       exhibits: [
         await tour.show('node1', ['ip', 'route', 'get', service.clusterIp], /src/),
         await serviceRules(tour, 'node1', 'web', /-A KUBE-SVC.*MARK-MASQ/),
@@ -76,7 +77,7 @@ export const nodeToClusterIp: Step = {
 }
 
 export const noEndpoints: Step = {
-  title: 'A Service without endpoints refuses at once',
+  title: 'A Service without endpoints refuses connections at once',
   async run(tour) {
     const service = await settledService(tour, 'empty', 0)
     const client = tour.pod('tour-a')
@@ -85,16 +86,13 @@ export const noEndpoints: Step = {
       from: Parameters<Tour['askMany']>[0],
       address: string,
       port: number,
-      who: string,
+      client: string,
     ): Promise<Evidence> => {
-      const many = await tour.askMany(from, address, port, 3, 3000)
+      const counts = await tour.askMany(from, address, port, 3, 3000)
       return {
-        ok:
-          many.failures.length > 0 &&
-          many.answers.length === 0 &&
-          many.failures.every(({ reason }) => reason.includes('ECONNREFUSED')),
-        tried: `${who} asks ${address}:${port}`,
-        happened: said(many),
+        ok: isRefused(counts),
+        tried: `${client} asks ${address}:${port}`,
+        happened: answerSummary(counts),
         exhibits: [],
       }
     }
@@ -111,7 +109,7 @@ export const noEndpoints: Step = {
 }
 
 export const namedPorts: Step = {
-  title: 'Two ports, each named, with other numbers in each pod',
+  title: 'Two named ports, with different numbers in each pod',
   async run(tour) {
     const client = tour.pod('tour-a')
     const service = await settledService(tour, 'named', 4)
@@ -119,43 +117,50 @@ export const namedPorts: Step = {
       await tour.askMany(client, service.clusterIp, 80, 40),
       await tour.askMany(client, service.clusterIp, 81, 40),
     ]
-    const listened = (many: ManyAnswers) =>
+    const listeners = (many: AnswerCounts) =>
       many.answers
         .map(({ pod, port }) => `${pod}:${port}`)
         .toSorted()
         .join(' ')
     return {
       ok:
-        listened(http) === 'tour-named-1:8080 tour-named-2:8081' &&
-        listened(admin) === 'tour-named-1:9090 tour-named-2:9091' &&
+        listeners(http) === 'tour-named-1:8080 tour-named-2:8081' &&
+        listeners(admin) === 'tour-named-1:9090 tour-named-2:9091' &&
         [http, admin].every(({ failures }) => failures.length === 0),
       tried: `${describe(client)} asks ${service.clusterIp} at ports 80 (web) and 81 (adm), forty times each`,
-      happened: `at 80 answered ${listened(http)}; at 81 ${listened(admin)}`,
+      happened: `at 80 answered ${listeners(http)}; at 81 ${listeners(admin)}`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'named', /-A KUBE-SERVICES|DNAT/)],
     }
   },
 }
 
-/** A third of all choices is the same again: in so many rounds it is never the same by chance. */
-const roundsToForget = 12
+/**
+ * The step pauses until another endpoint is chosen. Each choice is the same as before with probability 1/3, so this
+ * many in a row practically never are.
+ */
+const maxPauses = 12
 
 export const affinity: Step = {
-  title: 'ClientIP affinity: the same endpoint each time, until its time is over',
+  title: 'ClientIP affinity: the same endpoint each time, until the timeout',
   async run(tour) {
     const client = tour.pod('tour-pair')
     const service = await settledService(tour, 'sticky', 3)
-    const asked = async () => [...countsByPod(await tour.askMany(client, service.clusterIp, 80, 50)).keys()]
-    const first = await asked()
-    let [last, rounds] = [first, 0]
-    // Each connection within the second makes it last another one: pause for longer, then ask again.
-    for (; rounds < roundsToForget && last.length === 1 && last[0] === first[0]; rounds++) {
+    const ask = async () => [...countsByPod(await tour.askMany(client, service.clusterIp, 80, 50)).keys()]
+    const first = await ask()
+    let [last, pauses] = [first, 0]
+    // Each connection within the timeout of 1 s renews it, so pause for longer.
+    for (; pauses < maxPauses && last.length === 1 && last[0] === first[0]; pauses++) {
       await tour.pause(1200)
-      last = await asked()
+      last = await ask()
     }
     return {
       ok: first.length === 1 && last.length === 1 && last[0] !== first[0],
-      tried: `${describe(client)} asks ${service.clusterIp}:80 (affinity for 1 s) fifty times, and again after pauses of 1.2 s`,
-      happened: `first ${first.join(', ')} answered all; after ${rounds} ${rounds === 1 ? 'pause' : 'pauses'} ${last.join(', ')} did`,
+      tried:
+        `${describe(client)} asks ${service.clusterIp}:80 (affinity for 1 s) fifty times, ` +
+        'and again after pauses of 1.2 s',
+      happened:
+        `first ${first.join(', ')} answered all; ` +
+        `after ${pauses} ${pauses === 1 ? 'pause' : 'pauses'} ${last.join(', ')} did`,
       exhibits: [await serviceRules(tour, nodeOf(client), 'sticky', /recent/)],
     }
   },
@@ -178,18 +183,4 @@ export const externalDatabase: Step = {
       ],
     }
   },
-}
-
-export function countsByPod({ answers }: ManyAnswers): Map<string, number> {
-  const counts = new Map<string, number>()
-  for (const { pod, count } of answers) counts.set(pod, (counts.get(pod) ?? 0) + count)
-  return counts
-}
-
-/** "tour-a 1003, tour-b 997, seeing 172.30.1.2; 1 without an answer (connect ECONNREFUSED ...)" */
-export function said(many: ManyAnswers): string {
-  const counts = Array.from(countsByPod(many), ([pod, count]) => `${pod} ${count}`).toSorted()
-  const seen = new Set(many.answers.map(({ client }) => client))
-  const answered = counts.length === 0 ? [] : [`${counts.join(', ')} answered, seeing ${[...seen].join(', ')}`]
-  return [...answered, ...many.failures.map(({ reason, count }) => `${count} without an answer (${reason})`)].join('; ')
 }

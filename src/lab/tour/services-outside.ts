@@ -1,18 +1,18 @@
-// Services seen from beyond the cluster.
+// Steps about Services used from outside the cluster.
 import { type NodeName, underlay } from '../layout.ts'
+import { answerSummary, isAnsweredBy, isDropped } from './answers.ts'
 import { connections } from './exhibits.ts'
-import { said } from './services-inside.ts'
 import { readService, serviceRules, settledService } from './service-rules.ts'
 import { allOf, type Step } from './step.ts'
-import type { ManyAnswers, Tour } from './tour.ts'
 import { externalIp } from './tour-services.ts'
+import type { Tour } from './tour.ts'
 
 const nodes: readonly NodeName[] = ['node1', 'node2']
-/** What is dropped is given up after this. */
-const patienceMs = 700
+/** ms to wait for an answer to packets that are dropped. */
+const answerTimeoutMs = 700
 
 export const nodePort: Step = {
-  title: 'Outside to a node port: every node answers, with its own address before the client',
+  title: 'Outside to a node port: every node answers, and masquerades the client',
   async run(tour) {
     const service = await settledService(tour, 'web', 3)
     const parts = await Promise.all(
@@ -20,9 +20,9 @@ export const nodePort: Step = {
         const { address } = await tour.node(name)
         const many = await tour.askMany('outside', address, service.nodePort, 30)
         return {
-          ok: answeredBy(many, 3) && !seenFrom(many, underlay.outside),
+          ok: isAnsweredBy(many, 3) && many.answers.every(({ client }) => client !== underlay.outside),
           tried: `the client outside asks ${address}:${service.nodePort} thirty times`,
-          happened: said(many),
+          happened: answerSummary(many),
           exhibits: [await serviceRules(tour, name, 'web', /-A KUBE-(NODEPORTS|EXT)/)],
         }
       }),
@@ -32,18 +32,21 @@ export const nodePort: Step = {
 }
 
 export const localPolicy: Step = {
-  title: "externalTrafficPolicy Local: the client's address is kept, and a node without an endpoint drops",
+  title: "externalTrafficPolicy Local: the client's address is kept, and a node without an endpoint drops packets",
   async run(tour) {
     const service = await settledService(tour, 'local', 1)
-    const [without, having] = [await tour.node('node1'), await tour.node('node2')]
+    const [without, withEndpoint] = [await tour.node('node1'), await tour.node('node2')]
     const [kept, dropped] = await Promise.all([
-      tour.askMany('outside', having.address, service.nodePort, 5),
-      tour.askMany('outside', without.address, service.nodePort, 1, patienceMs),
+      tour.askMany('outside', withEndpoint.address, service.nodePort, 5),
+      tour.askMany('outside', without.address, service.nodePort, 1, answerTimeoutMs),
     ])
     return {
-      ok: answeredBy(kept, 1) && kept.answers.every(({ client }) => client === underlay.outside) && isDropped(dropped),
-      tried: `the client outside (${underlay.outside}) asks ${having.address}:${service.nodePort}, then ${without.address}:${service.nodePort}, a node without an endpoint`,
-      happened: `${said(kept)}; from node1 ${said(dropped)}`,
+      ok:
+        isAnsweredBy(kept, 1) && kept.answers.every(({ client }) => client === underlay.outside) && isDropped(dropped),
+      tried:
+        `the client outside (${underlay.outside}) asks ${withEndpoint.address}:${service.nodePort}, ` +
+        `then ${without.address}:${service.nodePort}, a node without an endpoint`,
+      happened: `${answerSummary(kept)}; from node1 ${answerSummary(dropped)}`,
       exhibits: [
         await serviceRules(tour, 'node2', 'local', /-A KUBE-(NODEPORTS|EXT|SVL)/),
         await connections(tour, 'node2', [
@@ -61,7 +64,7 @@ export const localPolicy: Step = {
 }
 
 export const throughExternalIp: Step = {
-  title: 'An external IP that a router leads to a node',
+  title: 'An external IP that a router routes to a node',
   async run(tour) {
     await settledService(tour, 'web', 3)
     const { address } = await tour.node('node1')
@@ -69,9 +72,9 @@ export const throughExternalIp: Step = {
     try {
       const many = await tour.askMany('outside', externalIp, 80, 30)
       return {
-        ok: answeredBy(many, 3),
+        ok: isAnsweredBy(many, 3),
         tried: `the client outside asks ${externalIp}:80 thirty times, with a route to it through node1`,
-        happened: said(many),
+        happened: answerSummary(many),
         exhibits: [
           await tour.show('outside', ['ip', 'route', 'show', externalIp]),
           await serviceRules(tour, 'node1', 'web', /external IP/),
@@ -84,17 +87,19 @@ export const throughExternalIp: Step = {
 }
 
 export const loadBalancer: Step = {
-  title: 'Load balancers: an address from the pool, and source ranges that let some in',
+  title: 'Load balancers: an address from the pool, and source ranges that admit some clients',
   async run(tour) {
     const [open, closed] = [await balanced(tour, 'open'), await balanced(tour, 'closed')]
     const [answered, dropped] = await Promise.all([
       tour.askMany('outside', open.loadBalancerIp, 80, 30),
-      tour.askMany('outside', closed.loadBalancerIp, 80, 1, patienceMs),
+      tour.askMany('outside', closed.loadBalancerIp, 80, 1, answerTimeoutMs),
     ])
     return {
-      ok: answeredBy(answered, 3) && isDropped(dropped),
-      tried: `the client outside asks ${open.loadBalancerIp}:80, open to it, thirty times, and ${closed.loadBalancerIp}:80, open to others`,
-      happened: `${said(answered)}; at the other ${said(dropped)}`,
+      ok: isAnsweredBy(answered, 3) && isDropped(dropped),
+      tried:
+        `the client outside asks ${open.loadBalancerIp}:80, open to it, thirty times, ` +
+        `and ${closed.loadBalancerIp}:80, open to others`,
+      happened: `${answerSummary(answered)}; at the other ${answerSummary(dropped)}`,
       exhibits: [
         await tour.show('outside', ['ip', 'route', 'show', open.loadBalancerIp]),
         await serviceRules(tour, 'node1', 'open', /KUBE-(SERVICES.*loadbalancer|FW)/),
@@ -105,7 +110,7 @@ export const loadBalancer: Step = {
   },
 }
 
-/** The Service, once it has its address and the nodes know it. */
+/** Returns the Service, once it has a load balancer address and the nodes have rules for it. */
 async function balanced(tour: Tour, name: string) {
   await settledService(tour, name, 3)
   return await tour.eventually(`Service ${name} has a load balancer address that the nodes know`, async () => {
@@ -116,17 +121,4 @@ async function balanced(tour: Tour, name: string) {
       ? service
       : undefined
   })
-}
-
-function answeredBy({ answers, failures }: ManyAnswers, pods: number): boolean {
-  return failures.length === 0 && new Set(answers.map(({ pod }) => pod)).size === pods
-}
-
-function seenFrom({ answers }: ManyAnswers, address: string): boolean {
-  return answers.some(({ client }) => client === address)
-}
-
-/** Nothing came, not even a refusal. */
-export function isDropped({ answers, failures }: ManyAnswers): boolean {
-  return answers.length === 0 && failures.every(({ reason }) => reason.startsWith('no answer within'))
 }

@@ -1,16 +1,13 @@
-// The Services of the tour's second part, and the pods behind them: what is in which step's hands.
+// The Services of the tour and the pods behind them.
 import { type NodeName, outsidePort, underlay } from '../layout.ts'
 import type { Tour } from './tour.ts'
 
-/**
- * The address of a Service's spec.externalIPs: the outside client is shown the way there by hand, as a network's
- * administrator would.
- */
+/** An address in spec.externalIPs. The tour adds a route to it on the outside client, as an administrator would. */
 export const externalIp = '192.168.0.230'
-/** A source range that no client of the lab is in. */
+/** A source range that contains no client of the lab. */
 const nobody = '203.0.113.0/24'
 
-/** Makes all of them at once. */
+/** Creates all Services concurrently. */
 export async function createTourServices(tour: Tour): Promise<void> {
   const tcp = { port: 80, targetPort: 8080 }
   const named = [
@@ -53,7 +50,7 @@ export async function createTourServices(tour: Tour): Promise<void> {
   ])
 }
 
-/** The pods that only the second part needs; the first part's own are the endpoints of `web`. */
+/** Creates the pods that only these steps need. The endpoints of `web` are pods of the pod network's steps. */
 export async function createServicePods(tour: Tour): Promise<void> {
   const ports = (web: number, adm: number) => [
     { name: 'web', containerPort: web },

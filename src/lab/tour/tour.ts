@@ -1,4 +1,4 @@
-// What the steps of the tour work with: pods of its own, commands anywhere in the lab, and questions to echo servers.
+// The tools of the steps: pods of the tour, commands anywhere in the lab, and requests to echo servers.
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { execa } from 'execa'
@@ -16,20 +16,18 @@ import { UdpStream } from './udp-stream.ts'
 export const namespace = 'tour'
 const echo = [process.execPath, join(dist, 'echo.mjs')]
 const podReadyWithinMs = 30_000
-/**
- * What the tour gives controllers and agents to follow a change. In a lab that idles they take a fraction of a second.
- */
-const followedWithinMs = 10_000
+/** ms for controllers and agents to apply a change. In an idle lab they need a fraction of a second. */
+const changeTimeoutMs = 10_000
 
-/** Where a command of the tour runs. */
+/** The place where a command of the tour runs. */
 export type Place = PodView | NodeName | 'outside'
 
 const answerSchema = z.object({ pod: z.string(), client: z.string() })
 
 export interface Answer {
-  /** The pod that answered; "outside" for the server beyond the cluster. */
+  /** The pod that answered; "outside" for the server outside the cluster. */
   readonly pod: string
-  /** The address, without port, that it saw the question come from. */
+  /** The source address that the pod saw, without port. */
   readonly client: string
 }
 
@@ -38,8 +36,8 @@ const manySchema = z.object({
   failures: z.array(z.object({ reason: z.string(), count: z.number() })),
 })
 
-/** What came of many questions: the same answers counted. `port` is the one that the pod listens on. */
-export type ManyAnswers = z.infer<typeof manySchema>
+/** The answers to many requests, counted. `port` is the one that the pod listens on. */
+export type AnswerCounts = z.infer<typeof manySchema>
 
 interface PodSettings {
   readonly containers?: readonly object[]
@@ -49,8 +47,8 @@ interface PodSettings {
 export class Tour {
   readonly lab: Lab
   readonly api: ApiConnection
-  /** The node that joined for the tour and has to leave with it. */
-  guest: NodeName | undefined
+  /** The node that the tour added and must remove at the end. */
+  addedNode: NodeName | undefined
   readonly #pods = new Map<string, PodView>()
 
   constructor(lab: Lab, api: ApiConnection) {
@@ -58,10 +56,10 @@ export class Tour {
     this.api = api
   }
 
-  /** A pod that the tour made before. */
+  /** Returns a pod that the tour created before. */
   pod(name: string): PodView {
     const pod = this.#pods.get(name)
-    if (pod === undefined) throw new Error(`the tour made no pod ${name}`)
+    if (pod === undefined) throw new Error(`the tour has created no pod ${name}`)
     return pod
   }
 
@@ -71,7 +69,7 @@ export class Tour {
     return node
   }
 
-  /** Makes a pod and returns it when it is ready. */
+  /** Creates a pod and waits until it is ready. */
   async createPod(
     name: string,
     node: NodeName,
@@ -103,7 +101,7 @@ export class Tour {
     await deleteObject(this.api, podNamed(name))
   }
 
-  /** Any other object, in the tour's namespace. */
+  /** Creates another object in the tour's namespace. */
   async create(manifest: Manifest): Promise<void> {
     await applyObject(this.api, { ...manifest, metadata: { ...manifest.metadata, namespace } })
   }
@@ -116,28 +114,33 @@ export class Tour {
     await applyObject(this.api, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
   }
 
-  /** Removes all that the tour made, also what an interrupted one left. */
+  /** Deletes everything that the tour created, including the leftovers of an interrupted one. */
   async clean(): Promise<void> {
     const pods = (await listPods(this.api)).filter((pod) => pod.namespace === namespace)
     await Promise.all(pods.map(async ({ name }) => await this.deletePod(name)))
     await deleteObject(this.api, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } })
   }
 
-  /** @returns what the echo server there answered. @throws {Error} when it did not. */
+  /**
+   * Sends one request to an echo server.
+   * @throws {Error} when there is no answer.
+   */
   async ask(from: Place, address: string, port: number, protocol: 'TCP' | 'UDP' = 'TCP'): Promise<Answer> {
     const text = await this.run(from, [...echo, 'ask', address, `${port}/${protocol}`])
     const { pod, client } = answerSchema.parse(JSON.parse(text))
     return { pod, client: client.replace(/:\d+$/, '') }
   }
 
-  /** Asks on so many connections of one process, a few dozen at a time, and counts what came. */
-  async askMany(from: Place, address: string, port: number, count: number, withinMs = 5000): Promise<ManyAnswers> {
+  /**
+   * Sends many requests from one process, each on its own connection and some dozens at a time, and counts the answers.
+   */
+  async askMany(from: Place, address: string, port: number, count: number, withinMs = 5000): Promise<AnswerCounts> {
     return manySchema.parse(
       JSON.parse(await this.run(from, [...echo, 'many', address, `${port}/TCP`, String(count), String(withinMs)])),
     )
   }
 
-  /** Sends datagrams from one port, without waiting for answers, until it is ended. */
+  /** Sends datagrams from one port until the stream is ended. */
   stream(from: Place, address: string, port: number, localPort: number): UdpStream {
     return new UdpStream(this.#enter(from, [...echo, 'stream', address, `${port}/UDP`, String(localPort)]))
   }
@@ -146,18 +149,25 @@ export class Tour {
     await sleep(ms)
   }
 
-  /** Looks again and again until there is something to see. @throws {Error} when there is nothing within 10 s. */
+  /**
+   * Calls `look` until it returns a value.
+   * @param what the expected condition, for the error.
+   * @throws {Error} when there is no value within 10 s.
+   */
   async eventually<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-    const deadline = Date.now() + followedWithinMs
+    const deadline = Date.now() + changeTimeoutMs
     for (;;) {
-      const seen = await look()
-      if (seen !== undefined) return seen
-      if (Date.now() > deadline) throw new Error(`${what}: not so after ${followedWithinMs / 1000} s`)
+      const value = await look()
+      if (value !== undefined) return value
+      if (Date.now() > deadline) throw new Error(`${what}: not so after ${changeTimeoutMs / 1000} s`)
       await sleep(50)
     }
   }
 
-  /** Stdout of a command; @throws {Error} with its stderr when it fails. */
+  /**
+   * Runs a command and returns its stdout.
+   * @throws {Error} with its stderr when it fails.
+   */
   async run(place: Place, command: readonly string[]): Promise<string> {
     const [file = '', ...args] = this.#enter(place, command)
     const { stdout, stderr, failed, exitCode } = await execa(file, args, { reject: false, env: { LC_ALL: 'C' } })
@@ -166,7 +176,7 @@ export class Tour {
     return stdout
   }
 
-  /** A command's lines, or those that match, as an exhibit. What fails is shown too: that, too, says something. */
+  /** Runs a command and returns its lines that match as an exhibit. If it fails, the exhibit is the error. */
   async show(place: Place, command: readonly string[], match = /./): Promise<Exhibit> {
     const text = await this.run(place, command).catch((error: unknown) =>
       error instanceof Error ? error.message : String(error),
@@ -188,12 +198,12 @@ export function nameOf(place: Place): string {
   return typeof place === 'string' ? place : place.name
 }
 
-/** "tour-a (172.30.1.2)" */
+/** Formats "tour-a (172.30.1.2, node1)". */
 export function describe(pod: PodView): string {
   return `${pod.name} (${pod.address}, ${pod.node})`
 }
 
-/** The node a pod runs on. */
+/** Returns the node that a pod runs on. */
 export function nodeOf(pod: PodView): NodeName {
   if (!isNodeName(pod.node))
     throw new Error(`Expected pod ${pod.name} to run on a node of the lab, got \`${pod.node}\``)

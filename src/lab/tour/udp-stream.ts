@@ -1,25 +1,29 @@
-// A client that goes on sending datagrams, seen while it does: who answers, and how long nobody did.
+// A client that keeps sending datagrams. It records which pods answer, and the longest gap between two answers.
 import { execa } from 'execa'
 import * as z from 'zod'
 
 const lineSchema = z.union([z.object({ pod: z.string() }), z.object({ silenceMs: z.number() })])
 
 export class UdpStream implements AsyncDisposable {
-  /** Who has answered, in order. */
+  /** The pods that have answered, in order. */
   readonly pods: string[] = []
   readonly #end: () => void
   readonly #silence: Promise<number>
 
-  /** @param command one that runs `echo.mjs stream` */
+  /** @param command runs `echo.mjs stream`. */
   constructor([file = '', ...args]: readonly string[]) {
     const child = execa(file, args)
     this.#end = () => child.stdin.end()
     this.#silence = this.#follow(child)
-    // It is told of where the end is asked for.
+    // The caller of end() gets the error.
     this.#silence.catch(() => undefined)
   }
 
-  /** @returns the longest time without an answer, ms. @throws {Error} where the client has failed. */
+  /**
+   * Ends the stream.
+   * @returns the longest time in ms without an answer.
+   * @throws {Error} when the client has failed.
+   */
   async end(): Promise<number> {
     this.#end()
     return await this.#silence

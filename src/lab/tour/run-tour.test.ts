@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { renderResult, renderSummary, type Result, resultAsJson } from './render.ts'
+import { renderResult, renderSummary, type Result, resultAsJson } from './run-tour.ts'
 
 const good: Result = {
   title: 'Pod to pod',
@@ -15,7 +15,7 @@ const good: Result = {
 }
 const bad: Result = { title: 'Pod to outside', outcome: new Error('no answer') }
 
-test('a step shows what was tried, what happened, and what each node said', () => {
+test('shows what was tried, what happened and the state of each node', () => {
   expect(renderResult(good, 1, false)).toMatchInlineSnapshot(`
     "✔ 1. Pod to pod
         tried:    a asks b
@@ -27,7 +27,7 @@ test('a step shows what was tried, what happened, and what each node said', () =
   `)
 })
 
-test('what could not be tried has failed, and the summary names it', () => {
+test('counts a step that could not be tried as failed, and names it in the summary', () => {
   expect(renderResult(bad, 2, false)).toBe('✘ 2. Pod to outside\n    no answer')
   expect(renderSummary([good, bad], false)).toBe('1 of 2 steps failed: Pod to outside')
   expect(resultAsJson(bad)).toEqual({ title: 'Pod to outside', ok: false, error: 'no answer' })
