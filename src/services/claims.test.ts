@@ -1,15 +1,12 @@
 import { describe, expect, test } from 'vitest'
 import { type ProtectedPort, ProtectedPorts } from '../cluster/protected-ports.ts'
 import { parseAddress } from '../net/address.ts'
-import { desiredRules } from './desired.ts'
 import { FamilyRules } from './family-rules.ts'
-import { flatEndpoints, flatFrontends } from './flat-layout.ts'
 import { defaultOptions } from './options.ts'
+import { renderSnapshot } from './render-snapshot.ts'
 import { exposed, local, nodes, type Scenario, service, slice, snapshotOf } from './scenarios.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
 import { tableText } from './table-text.ts'
-
-const flat = { endpoints: flatEndpoints, frontends: flatFrontends }
 
 function needs(address: string | undefined, port: number, protocol: ProtectedPort['protocol'] = 'tcp'): ProtectedPorts {
   const addresses = address === undefined ? [] : [parseAddress(address)]
@@ -17,7 +14,7 @@ function needs(address: string | undefined, port: number, protocol: ProtectedPor
 }
 
 function settled(scenario: Scenario, needed: ProtectedPorts) {
-  const { rules, problems } = desiredRules({ ...snapshotOf(scenario), needed }, flat)
+  const { rules, problems } = renderSnapshot({ ...snapshotOf(scenario), needed })
   return { text: tableText(rules), problems }
 }
 

@@ -114,7 +114,7 @@ const kinds: Record<Claim['kind'], { name: string; event: string }> = {
   'health-check': { name: 'health check port', event: 'HealthCheckPort' },
 }
 
-function order(a: string, b: string): number {
+export function order(a: string, b: string): number {
   if (a === b) return 0
   return a < b ? -1 : 1
 }

@@ -1,21 +1,22 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseAddress } from '../net/address.ts'
-import { desiredRules, type Layouts } from './desired.ts'
-import { flatEndpoints, flatFrontends } from './flat-layout.ts'
 import { defaultOptions, type ServicesOptions } from './options.ts'
 import { fatesOf, type Packet } from './packet-walk.ts'
+import { renderSnapshot } from './render-snapshot.ts'
 import { at, exposed, local, nodes, remote, type Scenario, scenarios, service, slice, snapshotOf } from './scenarios.ts'
 import { tableText } from './table-text.ts'
 
-const flat: Layouts = { endpoints: flatEndpoints, frontends: flatFrontends }
+function render(scenario: Scenario) {
+  return renderSnapshot(snapshotOf({ ...scenario, options: { ...scenario.options, layout: 'flat' } }))
+}
 
 function rulesOf(scenario: Scenario) {
-  return desiredRules(snapshotOf(scenario), flat).rules
+  return render(scenario).rules
 }
 
 test.each(Object.entries(scenarios))('the rules of %s', async (name, scenario) => {
-  const { rules, problems } = desiredRules(snapshotOf(scenario), flat)
+  const { rules, problems } = render(scenario)
   await expect(`${problems.map(({ sentence }) => `# ${sentence}\n`).join('')}${tableText(rules)}`).toMatchFileSnapshot(
     `golden/${name}.rules`,
   )
@@ -25,7 +26,7 @@ test.each(Object.entries(scenarios))('%s: every jump leads somewhere, and every 
   const {
     rules: { filter, nat },
     problems,
-  } = desiredRules(snapshotOf(scenario), flat)
+  } = render(scenario)
   const builtIn = new Set(['ACCEPT', 'DROP', 'REJECT', 'RETURN', 'MARK', 'MASQUERADE', 'DNAT'])
   for (const chains of [filter, nat]) {
     const targets = new Set(
@@ -180,7 +181,7 @@ test('the order in which Services, slices and endpoints are known makes no diffe
   const everything = Object.values(scenarios)
     .filter(({ family }) => family === undefined)
     .flatMap(({ objects }, i) => objects.map((object) => inNamespace(object, `ns${i}`)))
-  const expected = desiredRules(snapshotOf({ objects: everything }), flat)
+  const expected = render({ objects: everything })
   const shuffled = fc.shuffledSubarray(everything, { minLength: everything.length })
   fc.assert(
     fc.property(shuffled, fc.boolean(), (objects, reversed) => {
@@ -190,7 +191,7 @@ test('the order in which Services, slices and endpoints are known makes no diffe
             ...(Array.isArray(object['endpoints']) ? { endpoints: object['endpoints'].toReversed() as unknown } : {}),
           }))
         : objects
-      const { rules, problems } = desiredRules(snapshotOf({ objects: turned }), flat)
+      const { rules, problems } = render({ objects: turned })
       expect(problems).toEqual(expected.problems)
       expect(rules).toEqual(expected.rules)
     }),

@@ -7,7 +7,7 @@ import type { ClusterEndpointSlice } from '../cluster/endpoint-slice.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ClusterService } from '../cluster/service.ts'
-import { protectedClaims } from './claims.ts'
+import { byPrecedence, protectedClaims } from './claims.ts'
 import { assembleRules, type Desired } from './desired.ts'
 import { endpointsOf } from './endpoints.ts'
 import { flatEndpoints, flatFrontends } from './flat-layout.ts'
@@ -250,7 +250,8 @@ function renderPorts(
   context: RenderContext,
 ): { ports: readonly RenderedPort[]; endpoints: number } {
   let endpoints = 0
-  const ports = servicePortsOf(service, context.node.family).map((port) => {
+  const served = servicePortsOf(service, context.node.family).toSorted(byPrecedence)
+  const ports = served.map((port) => {
     const own = endpointsOf(port, slices, context.node.name)
     endpoints += own.length
     return renderServicePort(port, own, context)

@@ -1,13 +1,10 @@
 // Manifests -> the rules of one node, in each family that their Services have.
 import { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Family } from '../net/address.ts'
-import { desiredRules, type Layouts } from './desired.ts'
-import { flatEndpoints, flatFrontends } from './flat-layout.ts'
-import { dispatchTree } from './layout/dispatch-tree.ts'
-import { endpointTree } from './layout/endpoint-tree.ts'
 import { type ClusterObjects, clusterObjects, type Manifest, nodeNamed, servedFamilies } from './manifests.ts'
 import { nodeFacts } from './node-facts.ts'
 import type { ServicesOptions } from './options.ts'
+import { renderSnapshot } from './render-snapshot.ts'
 import type { DesiredRules } from './rendered.ts'
 
 export interface RenderedManifests {
@@ -30,13 +27,9 @@ export function renderManifests(
   const { services, slices, nodes, problems } = objects
   const needed = protect(objects)
   const node = nodeNamed(nodes, nodeName)
-  const layouts: Layouts =
-    options.layout === 'tree'
-      ? { endpoints: endpointTree, frontends: dispatchTree() }
-      : { endpoints: flatEndpoints, frontends: flatFrontends }
   const desired = servedFamilies(services).map((family) => ({
     family,
-    ...desiredRules({ services, slices, options, node: nodeFacts(node, family, []), needed }, layouts),
+    ...renderSnapshot({ services, slices, options, node: nodeFacts(node, family, []), needed }),
   }))
   return {
     families: desired.map(({ family, rules }) => ({ family, rules })),

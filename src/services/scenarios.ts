@@ -7,7 +7,7 @@ import type { Report } from '../cluster/problem.ts'
 import { type Family, parseAddress } from '../net/address.ts'
 import { parseCidr } from '../net/cidr.ts'
 import { parseInterfaceName } from '../net/interface-name.ts'
-import type { ServicesSnapshot } from './desired.ts'
+import type { ServicesSnapshot } from './render-snapshot.ts'
 import { defaultOptions, type NodeFacts, type ServicesOptions } from './options.ts'
 
 export const nodes: Readonly<Record<Family, NodeFacts>> = {

@@ -7,9 +7,8 @@ import { openIptables } from '../../src/iptables/linux-iptables.ts'
 import { openKernel } from '../../src/kernel/linux-kernel.ts'
 import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
 import { runProgram } from '../../src/kernel/run.ts'
-import { type Desired, desiredRules } from '../../src/services/desired.ts'
-import { flatEndpoints, flatFrontends } from '../../src/services/flat-layout.ts'
 import { nodeFacts } from '../../src/services/node-facts.ts'
+import { renderSnapshot } from '../../src/services/render-snapshot.ts'
 import { Services } from '../../src/services/services.ts'
 import { tableText } from '../../src/services/table-text.ts'
 import { node, options, TestCluster } from '../netns/services-cluster.ts'
@@ -75,19 +74,16 @@ export class Bed implements AsyncDisposable {
     return Number(await this.#run(compiled('first-packets.c'), [address, '300'])) / 1000
   }
 
-  #flat(keys: Iterable<string>): Desired {
+  #flat(keys: Iterable<string>): ReturnType<typeof renderSnapshot> {
     const services = [...keys].flatMap((key) => this.cluster.services.get(key) ?? [])
     const slices = services.flatMap(({ name }) => this.cluster.slices.get(`ns/${name}-slice`) ?? [])
-    return desiredRules(
-      {
-        services,
-        slices,
-        options: { ...options, layout: 'flat' },
-        node: nodeFacts(node, 4, []),
-        needed: ProtectedPorts.none,
-      },
-      { endpoints: flatEndpoints, frontends: flatFrontends },
-    )
+    return renderSnapshot({
+      services,
+      slices,
+      options: { ...options, layout: 'flat' },
+      node: nodeFacts(node, 4, []),
+      needed: ProtectedPorts.none,
+    })
   }
 
   async #run(program: string, args: readonly string[]): Promise<string> {

@@ -1,8 +1,7 @@
 // Services of SCTP with real packets: an INIT, crafted, goes out of a raw socket, and arrives at the endpoint with its
 // port and checksum rewritten; or is refused where there is no endpoint.
 import { expect, test, vi } from 'vitest'
-import { desiredRules } from '../../src/services/desired.ts'
-import { flatEndpoints, flatFrontends } from '../../src/services/flat-layout.ts'
+import { renderSnapshot } from '../../src/services/render-snapshot.ts'
 import { at, service, slice, snapshotOf } from '../../src/services/scenarios.ts'
 import { tableText } from '../../src/services/table-text.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace, wire } from './scratch.ts'
@@ -43,10 +42,7 @@ async function bed(backend: 'nft' | 'legacy', stack: AsyncDisposableStack): Prom
   await client.run('ip', ['route', 'add', '10.254.0.0/16', 'via', node1])
   await pod.run('ip', ['route', 'add', 'default', 'via', '10.244.1.1'])
   await node.run('sh', ['-c', 'echo 1 >/proc/sys/net/ipv4/ip_forward; ip route add default dev pod'])
-  await node.iptables.restore(
-    4,
-    tableText(desiredRules(snapshotOf({ objects }), { endpoints: flatEndpoints, frontends: flatFrontends }).rules),
-  )
+  await node.iptables.restore(4, tableText(renderSnapshot(snapshotOf({ objects })).rules))
   await pod.run('nft', [
     'table inet seen { chain input { type filter hook input priority 0; ip protocol sctp counter; }; }',
   ])
