@@ -10,7 +10,6 @@ import { projectNode, sameNode } from '../cluster/project-node.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
-import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
 import { legacyTables } from '../iptables/legacy-tables.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
@@ -22,8 +21,6 @@ import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { ownsAddresses } from '../policy/local-pod.ts'
 import { capabilityProblems } from '../host/capabilities.ts'
-import { ApiServerPlaces } from './api-server-places.ts'
-import { ApiServerRescue } from './api-server-rescue.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
@@ -36,14 +33,14 @@ import { lookUp } from './lookup.ts'
 import { Metrics } from '../runtime/metrics.ts'
 import { NetworkPass } from './network-pass.ts'
 import { NetworkUnavailable } from './network-unavailable.ts'
-import { reportFailures } from './node-events.ts'
+import { NodeReport } from './node-events.ts'
+import { NodeGuard } from './node-guard.ts'
 import { NodeLock } from '../host/node-lock.ts'
 import { openLog } from './open-log.ts'
 import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
-import { apiServersIn, interfaceAddresses, protectedPorts } from './protected-ports.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
 import { systemClock } from '../runtime/clock.ts'
 import { Loop } from '../runtime/loop.ts'
@@ -101,25 +98,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const reporter = { controller: 'fairlead.dev/agent', instance: config.nodeName }
   const recorder = new EventRecorder({ api, reporter, log })
   const events = new StandingEvents(recorder)
-  const places = new ApiServerPlaces({ api, log })
-  const needed = (): ProtectedPorts =>
-    protectedPorts({
-      config: live.current,
-      nodes: nodes.snapshot.values(),
-      servers: [...places.places, ...apiServersIn(serviceProxy.slices.snapshot.values())],
-      localAddresses: interfaceAddresses(),
-    })
-  const startedAt = performance.now()
-  const rescue = new ApiServerRescue({
-    live,
-    iptables,
-    places,
-    // A request that is never answered fails after half a minute.
-    failing: () => nodes.status().lastError !== undefined || (!nodes.synced && performance.now() - startedAt > 5000),
-    reached: () => nodes.synced,
-    recovery: api.recovery,
-    log,
-  })
+  const guard = new NodeGuard({ live, api, iptables, nodes, slices: () => serviceProxy.slices.snapshot.values(), log })
   const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
   const podsHere = (): ClusterPod[] =>
@@ -170,8 +149,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     rooms: { overlay, podNetwork, rules },
     policiesWaitFor: () => gate.waitsFor,
     checksumOffload: () => checksums.wanted,
-    needed,
-    events,
+    needed: guard.needed,
     repairs,
     metrics,
     log,
@@ -196,12 +174,22 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     metrics: proxyMetrics,
     repairs,
     events,
-    needed,
-    places,
+    needed: guard.needed,
+    places: guard.places,
     log,
+  })
+  const report = new NodeReport({
+    events,
+    log,
+    own: () => nodes.snapshot.get(config.nodeName),
+    hostPorts: () => rules.problems,
+    pools: () => podNetwork.ipamStatus(),
+    failing: () => failures(sources),
   })
   const sources: Sources = {
     lacking,
+    rules,
+    report,
     repairs,
     nodes,
     pods,
@@ -268,9 +256,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     live.run(stop),
     checksums.run(stop),
     recorder.run(stop),
-    places.run(stop),
-    rescue.run(stop),
-    reportFailures({ events, own: () => nodes.snapshot.get(config.nodeName), failing: () => failures(sources) }, stop),
+    guard.run(stop),
+    report.run(stop),
     saveMemoryAfterStart(stop),
     watch,
   ])

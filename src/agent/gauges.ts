@@ -36,7 +36,7 @@ export function publishGauges(metrics: Metrics, sources: Sources): void {
         reflector.problems.map(({ reason }) => ({ resource, reason })),
       )
       const between = (serviceProxy?.problems ?? []).map(({ reason }) => ({ resource: 'services', reason }))
-      const hostPorts = pass.hostPortProblems.map(({ reason }) => ({ resource: 'pods', reason }))
+      const hostPorts = sources.rules.problems.map(({ reason }) => ({ resource: 'pods', reason }))
       const orphans = (serviceProxy?.sliceProblems ?? []).map(({ reason }) => ({ resource: 'endpointslices', reason }))
       return counted([...problems, ...between, ...hostPorts, ...orphans])
     },

@@ -2,7 +2,6 @@
 // need.
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
-import type { Problem } from '../cluster/problem.ts'
 import type { ProtectedPorts } from '../cluster/protected-ports.ts'
 import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
@@ -19,11 +18,9 @@ import { announce } from './announcement.ts'
 import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from '../runtime/metrics.ts'
-import { poolProblems } from './node-events.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 import { Reports } from '../runtime/reports.ts'
-import type { StandingEvents } from './standing-events.ts'
 
 export interface Rooms {
   readonly overlay: Overlay
@@ -48,7 +45,6 @@ export class NetworkPass {
   readonly #policiesWaitFor: () => string | undefined
   readonly #checksumOffload: () => ChecksumOffload
   readonly #needed: () => ProtectedPorts
-  readonly #events: StandingEvents
   readonly #repairs: Repairs
   /** What the last pass that went through had before it; undefined before one has. */
   #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
@@ -79,7 +75,6 @@ export class NetworkPass {
     policiesWaitFor: () => string | undefined
     checksumOffload: () => ChecksumOffload
     needed: () => ProtectedPorts
-    events: StandingEvents
     repairs: Repairs
     metrics: Metrics
     log: Logger
@@ -91,7 +86,6 @@ export class NetworkPass {
     this.#policiesWaitFor = parts.policiesWaitFor
     this.#checksumOffload = parts.checksumOffload
     this.#needed = parts.needed
-    this.#events = parts.events
     this.#repairs = parts.repairs
     this.#metrics = parts.metrics
     this.#log = parts.log
@@ -110,11 +104,6 @@ export class NetworkPass {
   /** Why the network is not as it should be: passes fail, or there is no bridge for pods. Empty when it is. */
   get failing(): readonly string[] {
     return [...this.#reports.about('pass'), ...this.#reports.about('pods')]
-  }
-
-  /** Host ports of pods that are not published. */
-  get hostPortProblems(): readonly Problem[] {
-    return this.#rooms.rules.problems
   }
 
   /** ms from a pass to the next where nothing asks for one sooner: a pass reads three entries a peer. */
@@ -170,8 +159,6 @@ export class NetworkPass {
     this.#reports.say('pods', problem === undefined ? [] : [problem])
     if (problem !== undefined) this.#wait([problem])
     await this.#rules(own, nodes)
-    this.#report('host ports', this.hostPortProblems)
-    this.#report('pools', poolProblems(own, this.#rooms.podNetwork.ipamStatus()))
     if (problem !== undefined) return
     const unknown = this.#policiesWaitFor()
     if (unknown !== undefined) return this.#wait([unknown])
@@ -280,15 +267,6 @@ export class NetworkPass {
     if (repaired.length > 0) this.changedAt = Date.now()
     const at = performance.now()
     this.#rulesRead = { known, at, cost: at - begin, writes }
-  }
-
-  /** In the log and as Events of the objects. */
-  #report(topic: string, problems: readonly Problem[]): void {
-    this.#reports.say(
-      topic,
-      problems.map(({ sentence }) => sentence),
-    )
-    this.#events.say(topic, problems)
   }
 
   /**

@@ -1,11 +1,13 @@
 // What is wrong with a node as its own agent sees it, as Events of the Node object. Sentences hold no number that
 // changes from pass to pass: each new one would be another Event.
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
 import type { EventRegarding } from '../cluster/event.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { PoolStatus } from '../pods/ipam.ts'
+import { Reports } from '../runtime/reports.ts'
 import type { StandingEvents } from './standing-events.ts'
 
 /** Of its addresses in use, a pool is called nearly full. */
@@ -43,21 +45,56 @@ function regardingNode({ name, uid }: ClusterNode): EventRegarding {
   return { apiVersion: 'v1', kind: 'Node', name, uid }
 }
 
-export interface NodeEventsParts {
+export interface NodeReportParts {
   readonly events: StandingEvents
+  readonly log: Logger
   /** Undefined until the Node is known. */
   readonly own: () => ClusterNode | undefined
-  /** Sentences: what is not in force. */
+  /** Host ports that are not published. */
+  readonly hostPorts: () => readonly Problem[]
+  readonly pools: () => readonly PoolStatus[]
+  /** Sentences: what is not in force. The log has them from where they come from. */
   readonly failing: () => readonly string[]
 }
 
 const lookEveryMs = 5000
 
-/** Reports what fails on this node, from wherever it fails, until the signal. Never rejects. */
-export async function reportFailures({ events, own, failing }: NodeEventsParts, signal: AbortSignal): Promise<void> {
-  while (!signal.aborted) {
-    const node = own()
-    if (node !== undefined) events.say('node', failureProblems(node, failing()))
-    await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined)
+/** Reports what is wrong on this node, wherever it is found: in the log, in the status, and as Events. */
+export class NodeReport {
+  readonly #parts: NodeReportParts
+  readonly #reports: Reports
+
+  constructor(parts: NodeReportParts) {
+    this.#parts = parts
+    this.#reports = new Reports(parts.log)
+  }
+
+  /** What the log has said is wrong, and still is. */
+  get problems(): readonly string[] {
+    return this.#reports.open
+  }
+
+  /** Looks until the signal. Never rejects. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const node = this.#parts.own()
+      if (node !== undefined) this.#look(node)
+      await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined)
+    }
+  }
+
+  #look(node: ClusterNode): void {
+    const { events, hostPorts, pools, failing } = this.#parts
+    for (const [topic, problems] of [
+      ['host ports', hostPorts()],
+      ['pools', poolProblems(node, pools())],
+    ] as const) {
+      this.#reports.say(
+        topic,
+        problems.map(({ sentence }) => sentence),
+      )
+      events.say(topic, problems)
+    }
+    events.say('node', failureProblems(node, failing()))
   }
 }

@@ -3,7 +3,9 @@ import type { ClusterNode } from '../cluster/node.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
 import type { Reflector } from '../cluster/reflector.ts'
 import type { PodNetwork } from '../pods/pod-network.ts'
+import type { PodRules } from '../pods/rules/rules.ts'
 import type { NetworkPass } from './network-pass.ts'
+import type { NodeReport } from './node-events.ts'
 import type { PolicyEnforcer } from './policy-enforcer.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 import type { ServiceProxy } from './service-proxy.ts'
@@ -15,7 +17,9 @@ export interface Sources {
   readonly nodes: Reflector<ClusterNode>
   readonly pods: Reflector<ClusterPod>
   readonly podNetwork: PodNetwork
+  readonly rules: PodRules
   readonly pass: NetworkPass
+  readonly report: NodeReport
   /** Undefined where policies are not ours to enforce. */
   readonly policy: PolicyEnforcer | undefined
   /** Undefined where Services are another's. */

@@ -32,6 +32,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
     problems: [
       ...sources.lacking,
       ...pass.problems,
+      ...sources.report.problems,
       ...(policy?.problems ?? []),
       ...(serviceProxy?.ruleProblems ?? []),
     ],
