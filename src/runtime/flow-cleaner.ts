@@ -22,6 +22,8 @@ export type CleaningObserver = (family: Family, seconds: number, entries: number
 
 /** The next walk waits for so many times as long as the last one took, so that many changes cost a third of a core. */
 const restPerCost = 2
+/** Below this a walk is so cheap that the next may follow at once: an ADD or a DEL waits for it. */
+const cheapMs = 100
 const longestRestMs = 2000
 
 export class FlowCleaner {
@@ -98,7 +100,8 @@ export class FlowCleaner {
       this.#failed(error)
     } finally {
       const now = performance.now()
-      this.#notBefore = now + Math.min((now - begin) * restPerCost, longestRestMs)
+      const cost = now - begin
+      this.#notBefore = cost < cheapMs ? 0 : now + Math.min(cost * restPerCost, longestRestMs)
     }
   }
 
