@@ -7,7 +7,7 @@
 import type { Change } from '../kernel/change.ts'
 import type { Failure } from '../kernel/kernel.ts'
 import { addVeth, replaceAddress, setAlias, setHairpin, setUp } from '../kernel/link-changes.ts'
-import { addPodDefaultRoute, addPodGatewayRoute } from '../kernel/route-changes.ts'
+import { addPodDefaultRoute, addPodGatewayRoute, forgetNeighbour } from '../kernel/route-changes.ts'
 import { type Address, familyOf } from '../net/address.ts'
 import { hostVethName, type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
 import { macOf } from '../net/mac.ts'
@@ -126,20 +126,24 @@ async function makeVeth(
   master: InterfaceName,
   signal: AbortSignal,
 ): Promise<void> {
-  const { hostInterface, mtu, podInterface, podMac, netns } = attachment
+  const { hostInterface, mtu, podInterface, podMac, netns, addresses } = attachment
   const changes = [
+    // The kernel keeps packets for 3 s until an address answers: those for the pod that had it last are not this one's.
+    ...addresses.map((address) => forgetNeighbour(master, address)),
     addVeth(hostInterface, { mtu, master, pod: podInterface, podMac, netns }),
     setHairpin(hostInterface),
     setAlias(hostInterface, aliasOf(attachment)),
   ]
   await context.retired.clearFor(attachment)
   signal.throwIfAborted()
-  let [failure] = await context.kernel.apply(changes)
+  const apply = async (): Promise<Failure | undefined> =>
+    (await context.kernel.apply(changes)).find(({ change }) => change.kind !== 'neighbour')
+  let failure = await apply()
   if (failure?.error.kind === 'exists' && (await hostVethExists(context, attachment))) {
     // Named after this very container: left by an agent that was killed, or by a DEL that came in between.
     await context.retired.retire([attachment])
     await context.retired.flush()
-    failure = (await context.kernel.apply(changes))[0]
+    failure = await apply()
   }
   if (failure?.error.kind === 'exists')
     throw new CniError(

@@ -11,8 +11,14 @@ export interface HostPortHook {
    * fails and is undone, with {@link remove} called.
    */
   add(attachment: Attachment): Promise<void>
-  /** Withdraws the ports of attachments that are gone, in one go. Idempotent: what is not there is no error. */
+  /**
+   * Withdraws the ports of attachments that are gone, in one go. Idempotent: what is not there is no error. When it
+   * resolves no flow goes through them any more, so that their addresses may be given away; before {@link settled} that
+   * is still to come.
+   */
   remove(attachments: readonly Attachment[]): Promise<void>
+  /** Resolves when what an earlier agent has left of ports and flows is withdrawn, or that was tried once in vain. */
+  readonly settled: Promise<void>
   /** Reads which ports the kernel publishes now, by pod address, whoever asked for them. */
   published(): Promise<ReadonlyMap<Address, readonly PortMapping[]>>
 }

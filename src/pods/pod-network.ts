@@ -28,7 +28,7 @@ import { NodeState, type PodNetworkSettings } from './node-state.ts'
 import { Reclaim } from './reclaim.ts'
 import { resultOf } from './result.ts'
 import { RetiredVeths } from './retired-veths.ts'
-import { status } from './status.ts'
+import { status, whenSettled } from './status.ts'
 
 const reclaimEveryMs = 60_000
 
@@ -229,6 +229,8 @@ export class PodNetwork {
       this.#queue.run(subjectsOf(about), async () => (signal.throwIfAborted(), work()))
     switch (request.command) {
       case 'ADD':
+        // Not in its turn: what it waits for may itself wait for a turn.
+        await whenSettled(this.#context)
         return renderResult(resultOf(await alone(request, () => add(this.#context, request, signal))), request.version)
       case 'DEL':
         await alone(request, () => del(this.#context, request))
@@ -315,8 +317,8 @@ function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n)
 }
 
-/** Whom the node has met on its bridge. */
+/** Returns the addresses that have answered on the bridge. One that the kernel only asks for may be nobody's. */
 async function addressesOn(kernel: Kernel, { bridge, podCidrs }: PodNetworkSettings): Promise<Address[]> {
   const neighbours = await Promise.all(podCidrs.map(({ family }) => kernel.neighbours(family, bridge)))
-  return neighbours.flat().map(({ address }) => address)
+  return neighbours.flat().flatMap(({ address, mac }) => (mac === undefined ? [] : [address]))
 }

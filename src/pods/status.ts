@@ -13,11 +13,24 @@ const notReady = 'the network of this node is not ready for pods'
  * @throws {CniError} while pods cannot be served
  */
 export async function whenReady(state: NodeState): Promise<PodNetworkSettings> {
+  await inTime(state.judged)
+  return requireReady(state, cniCodes.tryAgain)
+}
+
+/**
+ * For ADD, before its turn: flows that an earlier agent left may still lead to an address that was freed just now.
+ * @throws {CniError} while pods cannot be served
+ */
+export async function whenSettled({ state, hooks }: PodContext): Promise<void> {
+  await whenReady(state)
+  await inTime(hooks.hostPorts.settled)
+}
+
+async function inTime(event: Promise<void>): Promise<void> {
   const { promise: late, resolve } = Promise.withResolvers<void>()
   const timer = setTimeout(resolve, firstLookMs)
-  await Promise.race([state.judged, late])
+  await Promise.race([event, late])
   clearTimeout(timer)
-  return requireReady(state, cniCodes.tryAgain)
 }
 
 /** @throws {CniError} while an ADD would fail */

@@ -34,7 +34,7 @@ export function recordHooks(): HookCalls {
   })
   return {
     hooks: {
-      hostPorts: { ...hook('ports'), published: async () => new Map() },
+      hostPorts: { ...hook('ports'), published: async () => new Map(), settled: Promise.resolve() },
       bandwidth: hook('bandwidth'),
       policy: { waitsFor: undefined, add: async () => undefined, remove: () => undefined },
     },

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
@@ -5,7 +7,7 @@ import type { Kernel } from '../../src/kernel/kernel.ts'
 import { hostVethName } from '../../src/net/interface-name.ts'
 import { cniCodes } from '../../src/pods/cni/cni-error.ts'
 import { cni, type PodNode, podNode, recordHooks } from './pod-node.ts'
-import { describeKernel, scratchNamespace } from './scratch.ts'
+import { describeKernel, type ScratchNamespace, scratchNamespace } from './scratch.ts'
 
 const filesOf = (node: PodNode): string[] => readdirSync(join(node.stateDir, 'attachments'))
 const vethsOf = async (node: PodNode): Promise<string[]> =>
@@ -17,6 +19,23 @@ const port = {
     portMappings: [{ HostPort: 8080, ContainerPort: 80, Protocol: 'tcp' }],
     bandwidth: { IngressRate: 1e6, IngressBurst: 1e6 },
   },
+}
+
+/** What comes to a UDP port of the namespace, until disposed. */
+async function hear(where: ScratchNamespace, at: number): Promise<AsyncDisposable & { readonly heard: string }> {
+  const child = spawn('nsenter', [`--net=${where.path}`, 'socat', '-u', `UDP4-RECV:${at}`, '-'])
+  let heard = ''
+  child.stdout.on('data', (piece: Buffer) => (heard += piece.toString()))
+  await vi.waitFor(async () => expect(await where.run('ss', ['-Hlnu', `sport = :${at}`])).not.toBe(''), 60_000)
+  return {
+    get heard() {
+      return heard
+    },
+    [Symbol.asyncDispose]: async () => {
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    },
+  }
 }
 
 describeKernel('ADD', () => {
@@ -54,6 +73,24 @@ describeKernel('ADD', () => {
       'default route via 10.244.1.1 is missing',
     ])
       expect(document.details).toContain(difference)
+  })
+
+  test('brings the pod no packet that was sent to the one that had its address', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    await using socket = await hear(pod, 9000)
+    const say = (word: string) =>
+      node.namespace.run('socat', ['-u', '-', 'UDP4-SENDTO:10.244.1.2:9000'], { input: word })
+    await say('before')
+    await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    await vi.waitFor(
+      async () => {
+        await say('after')
+        expect(socket.heard).toContain('after')
+      },
+      { timeout: 60_000, interval: 100 },
+    )
+    expect(socket.heard).not.toContain('before')
   })
 
   test('repeated is the same answer and no second address; in a namespace that was emptied it is made anew', async () => {

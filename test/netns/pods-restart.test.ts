@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
 import { hostVethName } from '../../src/net/interface-name.ts'
 import { cni, nodeSettings, type PodNode, podNode, recordHooks, restart } from './pod-node.ts'
@@ -33,6 +34,22 @@ describeKernel('an agent that starts again', () => {
     const early = cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
     await node.network.configure(nodeSettings)
     await node.network.reconcile()
+    expect(await early).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.1.2/24' }] } })
+  })
+
+  test('gives no address away before the flows of an earlier agent have ended', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    const { promise: settled, resolve } = Promise.withResolvers<void>()
+    const { hooks } = recordHooks()
+    await restart(node, { hooks: { ...hooks, hostPorts: { ...hooks.hostPorts, settled } } })
+    const early = cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    // It holds up no other command meanwhile, nor a pass.
+    expect(await cni(node.network, 'DEL', { containerId: 'c2' })).toMatchObject({ code: 0 })
+    await node.network.reconcile()
+    await sleep(500)
+    expect(node.network.ipamStatus()).toMatchObject([{ used: 0 }])
+    resolve()
     expect(await early).toMatchObject({ code: 0, document: { ips: [{ address: '10.244.1.2/24' }] } })
   })
 

@@ -47,6 +47,7 @@ export class PodRules implements HostPortHook {
   readonly #claims = new HostPortClaims()
   /** Keys of removed attachments that a list given to {@link reconcile} may still hold. */
   readonly #removed = new Set<string>()
+  readonly #firstPass = Promise.withResolvers<void>()
   /** As given to {@link configure}. */
   #configured: RulesSettings | undefined
   /**
@@ -72,6 +73,10 @@ export class PodRules implements HostPortHook {
     })
   }
 
+  get settled(): Promise<void> {
+    return this.#firstPass.promise
+  }
+
   /** Takes effect with the next {@link reconcile}. */
   configure(settings: RulesSettings): void {
     this.#configured = settings
@@ -95,14 +100,18 @@ export class PodRules implements HostPortHook {
     const scopeChanged = this.#settings?.localhostHostPorts !== this.#configured?.localhostHostPorts
     this.#settings = this.#configured
     if (this.#settings === undefined) return { changes: [], repaired: [] }
-    const applied = await this.#everyLane(async ({ family, rules, turns, flows, withdrawn }) => {
-      const result = await turns.take(() => rules.reconcile(this.#desired(family)))
-      withdrawn.add(result.strayHostPorts.flatMap((rule) => parseHostPortRule(family, rule) ?? []))
-      // While rules were missing, clients have gone past their host port.
-      if (scopeChanged || withdrawn.size > 0 || result.text !== '') await flows.clean()
-      return result
-    })
-    return total(applied)
+    try {
+      const applied = await this.#everyLane(async ({ family, rules, turns, flows, withdrawn }) => {
+        const result = await turns.take(() => rules.reconcile(this.#desired(family)))
+        withdrawn.add(result.strayHostPorts.flatMap((rule) => parseHostPortRule(family, rule) ?? []))
+        // While rules were missing, clients have gone past their host port.
+        if (scopeChanged || withdrawn.size > 0 || result.text !== '') await flows.clean()
+        return result
+      })
+      return total(applied)
+    } finally {
+      this.#firstPass.resolve()
+    }
   }
 
   /**
