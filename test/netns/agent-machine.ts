@@ -245,6 +245,11 @@ export class AgentMachine implements AsyncDisposable {
     return { exitCode, stdout, stderr }
   }
 
+  /** Starts a program on the machine that ends with the machine at the latest; its stderr is the test's. */
+  spawn(command: readonly string[]): ChildProcess {
+    return this.#spawn(command, { stdio: ['pipe', 'pipe', 'inherit'], env: {} })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     const gone = once(this.#init, 'close')
     this.#init.kill('SIGKILL')
