@@ -6,7 +6,6 @@ import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { EventRecorder } from '../cluster/event-recorder.ts'
-import { projectNode, sameNode } from '../cluster/project-node.ts'
 import type { ClusterPod } from '../cluster/pod.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
@@ -25,6 +24,7 @@ import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
 import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
+import { followNodes } from './followed-nodes.ts'
 import { healthHandler } from './health.ts'
 import { listen, parseListenAddress } from '../runtime/http-listener.ts'
 import { reportLeftovers } from '../host/leftovers.ts'
@@ -78,7 +78,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   await using kernel = openKernel({ log, observe: metrics.commandObserver })
   const iptables = openIptables(kernel, { log })
 
-  const nodes = new Reflector({ api, path: '/api/v1/nodes', project: projectNode, equals: sameNode, log })
+  const { nodes, stale: staleNodes } = followNodes({ api, log })
   // Policies ask for pods of all nodes.
   const pods = new Reflector({
     api,
@@ -137,7 +137,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const checksums = new ChecksumWatch({
     live,
     kernel,
-    nodes: () => [...nodes.snapshot.values()],
+    nodes: () => [...nodes.snapshot.values()].filter(({ name }) => !pass.leftOut.some((node) => node.name === name)),
     ready: () => pass.missing.length === 0,
     apply: () => loop.trigger(),
     log,
@@ -150,6 +150,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     policiesWaitFor: () => gate.waitsFor,
     checksumOffload: () => checksums.wanted,
     needed: guard.needed,
+    staleNodes,
     repairs,
     metrics,
     log,

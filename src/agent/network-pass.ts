@@ -3,12 +3,12 @@
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { ProtectedPorts } from '../cluster/protected-ports.ts'
-import type { Change } from '../kernel/change.ts'
 import { CommandError } from '../kernel/command-error.ts'
 import type { Iptables } from '../iptables/iptables.ts'
-import type { Failure, Kernel } from '../kernel/kernel.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import type { Cidr } from '../net/cidr.ts'
 import type { ChecksumOffload } from '../overlay/checksum-offload.ts'
+import type { LeftOut } from '../overlay/membership.ts'
 import type { Overlay, OverlayResult } from '../overlay/overlay.ts'
 import { BridgeConflictError } from '../pods/bridge/diff.ts'
 import { PodCidrError } from '../pods/ipam.ts'
@@ -18,6 +18,7 @@ import { announce } from './announcement.ts'
 import type { AgentConfig } from './config.ts'
 import type { LiveConfig } from './live-config.ts'
 import type { Metrics } from '../runtime/metrics.ts'
+import { failureSentence, PassAccount } from './pass-account.ts'
 import { removePodNetwork, retreat } from './pod-network-removal.ts'
 import type { Repairs } from '../runtime/repairs.ts'
 import { Reports } from '../runtime/reports.ts'
@@ -45,7 +46,8 @@ export class NetworkPass {
   readonly #policiesWaitFor: () => string | undefined
   readonly #checksumOffload: () => ChecksumOffload
   readonly #needed: () => ProtectedPorts
-  readonly #repairs: Repairs
+  readonly #staleNodes: () => ReadonlySet<string>
+  readonly #account: PassAccount
   /** What the last pass that went through had before it; undefined before one has. */
   #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
   /** Whether this pass has the same: then what it finds to change is another's doing. */
@@ -63,9 +65,10 @@ export class NetworkPass {
   /** What still keeps pods from being served; empty once the first pass has gone through. */
   missing: readonly string[] = ['the first pass over the network']
   peers = 0
-  /** ms since the epoch: when a pass last went through, and when one last had something to put right. */
+  /** Nodes that the overlay leaves out. */
+  leftOut: readonly LeftOut[] = []
+  /** ms since the epoch: when a pass last went through. */
   passedAt: number | undefined
-  changedAt: number | undefined
 
   constructor(parts: {
     live: LiveConfig
@@ -75,6 +78,8 @@ export class NetworkPass {
     policiesWaitFor: () => string | undefined
     checksumOffload: () => ChecksumOffload
     needed: () => ProtectedPorts
+    /** Names of nodes whose last heartbeat is long before that of others. */
+    staleNodes: () => ReadonlySet<string>
     repairs: Repairs
     metrics: Metrics
     log: Logger
@@ -86,10 +91,11 @@ export class NetworkPass {
     this.#policiesWaitFor = parts.policiesWaitFor
     this.#checksumOffload = parts.checksumOffload
     this.#needed = parts.needed
-    this.#repairs = parts.repairs
+    this.#staleNodes = parts.staleNodes
     this.#metrics = parts.metrics
     this.#log = parts.log
     this.#reports = new Reports(parts.log)
+    this.#account = new PassAccount({ ...parts, reports: this.#reports })
   }
 
   get #config(): AgentConfig {
@@ -104,6 +110,11 @@ export class NetworkPass {
   /** Why the network is not as it should be: passes fail, or there is no bridge for pods. Empty when it is. */
   get failing(): readonly string[] {
     return [...this.#reports.about('pass'), ...this.#reports.about('pods')]
+  }
+
+  /** ms since the epoch: when a pass last had something to put right. */
+  get changedAt(): number | undefined {
+    return this.#account.changedAt
   }
 
   /** ms from a pass to the next where nothing asks for one sooner: a pass reads three entries a peer. */
@@ -174,7 +185,7 @@ export class NetworkPass {
     this.#reports.say('pod network', waitsFor === undefined ? [] : [waitsFor])
     if (!over) return false
     const removed = await removePodNetwork(this.#kernel, this.#rooms.rules)
-    this.#account('pod network', removed)
+    this.#account.note('pod network', removed, this.#again)
     this.#reports.say('what stays of the pod network', removed.kept)
     this.#rooms.podNetwork.waitFor('podNetwork is off: pods of this node get their network from another CNI plugin')
     this.missing = []
@@ -205,13 +216,19 @@ export class NetworkPass {
   async #overlay(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
     const { nodeName, overlay: mode, vni, vxlanPort: port, vxlanDevice: device, mtu } = this.#config
     const checksumOffload = this.#checksumOffload()
+    const stale = this.#staleNodes()
     const families = [...new Set(own.podCidrs.map(({ family }) => family))]
     const result = await this.#timed('overlay', () =>
-      this.#rooms.overlay.reconcile({ nodeName, mode, vni, port, device, checksumOffload, mtu, families }, nodes),
+      this.#rooms.overlay.reconcile(
+        { nodeName, mode, vni, port, device, checksumOffload, mtu, families },
+        nodes,
+        stale,
+      ),
     )
     this.#reports.say('overlay', result.problems)
-    this.#account('overlay', result)
+    this.#account.note('overlay', result, this.#again)
     this.peers = result.peers
+    this.leftOut = result.leftOut
     return result
   }
 
@@ -229,7 +246,7 @@ export class NetworkPass {
         takeOver,
       })
       const result = await this.#timed('pods', () => podNetwork.reconcile())
-      this.#account('pods', result)
+      this.#account.note('pods', result, this.#again)
       this.#reports.say(
         'pod settings',
         result.problems.filter((sentence) => sentence !== result.blocked),
@@ -262,9 +279,7 @@ export class NetworkPass {
     const { repaired } = await this.#timed('rules', () =>
       this.#rooms.rules.reconcile([...this.#rooms.podNetwork.attachments.values()]),
     )
-    this.#metrics.reconcileChanges.inc({ room: 'rules', kind: 'chain' }, repaired.length)
-    this.#repairs.note('rules', repaired)
-    if (repaired.length > 0) this.changedAt = Date.now()
+    this.#account.noteRules(repaired)
     const at = performance.now()
     this.#rulesRead = { known, at, cost: at - begin, writes }
   }
@@ -280,26 +295,6 @@ export class NetworkPass {
     return writes === undefined || writes !== before || rest >= Math.min(cost * restPerCost, longestRestMs)
   }
 
-  #account(room: string, result: { changes: readonly Change[]; failures: readonly Failure[] }): void {
-    const failed = new Set(result.failures.map(({ change }) => change))
-    const made = result.changes.filter((change) => !failed.has(change))
-    if (made.length > 0) this.changedAt = Date.now()
-    if (this.#again)
-      this.#repairs.note(
-        room,
-        made.map(({ tool, line }) => `${tool} ${line}`),
-      )
-    for (const { kind, tool, line } of made) {
-      this.#metrics.reconcileChanges.inc({ room, kind })
-      this.#log.info({ room, command: `${tool} ${line}` }, 'repaired')
-    }
-    for (const { change, error } of result.failures) {
-      this.#metrics.reconcileFailures.inc({ room, kind: change.kind })
-      this.#log.debug({ room, command: error.command, stderr: error.stderr }, 'refused by the kernel')
-    }
-    this.#reports.say(`${room} changes`, [...new Set(result.failures.map(failureSentence))])
-  }
-
   async #timed<T>(room: string, work: () => Promise<T>): Promise<T> {
     const end = this.#metrics.reconcileSeconds.startTimer({ room })
     try {
@@ -308,8 +303,4 @@ export class NetworkPass {
       end()
     }
   }
-}
-
-function failureSentence({ change, error }: Failure): string {
-  return `${change.object} could not be set (${error.stderr || error.kind}); it is tried again`
 }

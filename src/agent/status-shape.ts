@@ -49,6 +49,8 @@ export const agentStatusShape = z.object({
       internalAddresses: z.array(address),
     }),
   ),
+  /** Those that the overlay leaves out, and why; undefined from an agent that does not say. */
+  leftOut: z.array(z.object({ name: z.string(), problem: z.string() })).optional(),
   pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
   attachments: z.number(),
   watches: z.array(

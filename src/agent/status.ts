@@ -47,6 +47,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
       podCidrs: podCidrs.map(formatCidr),
       internalAddresses: [...internalAddresses],
     })),
+    leftOut: [...pass.leftOut],
     pools: sources.podNetwork
       .ipamStatus()
       .map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),

@@ -5,7 +5,7 @@ import type { Cidr } from '../net/cidr.ts'
 export interface ClusterNode {
   readonly name: string
   readonly uid: string
-  /** creationTimestamp in ms since the epoch: when two nodes claim the same address, the older wins. */
+  /** creationTimestamp in ms since the epoch. */
   readonly createdAt: number
   /** spec.podCIDRs (or podCIDR), in the order given. Empty until the controller manager assigns one. */
   readonly podCidrs: readonly Cidr[]
@@ -20,6 +20,11 @@ export interface ClusterNode {
    * (KEP-3836). A cordoned or unready node does not count.
    */
   readonly leaving: boolean
+  /**
+   * The condition Ready: true for True or False, which a kubelet writes; false for Unknown, which the node controller
+   * writes 50 s after the last sign of life; undefined without the condition.
+   */
+  readonly alive: boolean | undefined
   /** A cloud controller has set the condition NetworkUnavailable, so the scheduler keeps pods away. */
   readonly networkUnavailable: boolean
 }

@@ -41,6 +41,8 @@ export function projectNode(raw: unknown, report: Report): readonly [key: string
   const kubeletPort = node.status?.daemonEndpoints?.kubeletEndpoint?.Port
   const leftOut = (field: string) => (value: unknown, why: string) =>
     report(`Node ${node.metadata.name}: ${field} \`${shown(value)}\` is left out: ${why}`)
+  const conditions = listOf(node.status?.conditions, 'status.conditions')
+  const ready = conditions.find(({ type }) => type === 'Ready')?.status
   const value: ClusterNode = Object.freeze({
     name: node.metadata.name,
     uid: node.metadata.uid ?? '',
@@ -54,9 +56,8 @@ export function projectNode(raw: unknown, report: Report): readonly [key: string
     leaving:
       node.metadata.deletionTimestamp !== undefined ||
       listOf(node.spec?.taints, 'spec.taints').some(({ key }) => key === 'ToBeDeletedByClusterAutoscaler'),
-    networkUnavailable: listOf(node.status?.conditions, 'status.conditions').some(
-      ({ type, status }) => type === 'NetworkUnavailable' && status === 'True',
-    ),
+    alive: ready === undefined ? undefined : ready === 'True' || ready === 'False',
+    networkUnavailable: conditions.some(({ type, status }) => type === 'NetworkUnavailable' && status === 'True'),
   })
   return [keyOf(node), value]
 }

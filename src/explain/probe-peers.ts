@@ -11,7 +11,9 @@ const largeBytes = 32 << 10
 const atOnce = 20
 
 export async function probePeers(agent: AgentStatus): Promise<PeerProbe[]> {
-  const others = agent.nodes.filter(({ name }) => name !== agent.node)
+  const others = agent.nodes.filter(
+    ({ name }) => name !== agent.node && agent.leftOut?.some((node) => node.name === name) !== true,
+  )
   const probes: PeerProbe[] = []
   for (let at = 0; at < others.length; at += atOnce)
     probes.push(...(await Promise.all(others.slice(at, at + atOnce).map((node) => probe(agent, node)))).flat())

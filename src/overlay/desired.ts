@@ -6,7 +6,7 @@ import { type Address, type Family, familyOf } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { Mac } from '../net/mac.ts'
 import { deviceConflict } from './conflict.ts'
-import { admit } from './membership.ts'
+import { admit, type Evidence, type LeftOut } from './membership.ts'
 import { podMtu, vxlanOverhead } from './mtu.ts'
 import { type Paths, peerEntries } from './peer.ts'
 import type { OverlaySettings } from './settings.ts'
@@ -22,27 +22,44 @@ export interface DesiredOverlay {
   readonly state: OverlayState | undefined
   /** Each a sentence that says what, where, and what to do. */
   readonly problems: readonly string[]
+  /** Nodes that are left out, this one perhaps among them. */
+  readonly leftOut: readonly LeftOut[]
+  /** Whether two nodes claim the same: then what is in force decides, too. */
+  readonly contested: boolean
 }
 
-/** @param links all links of this machine, for the uplink and for what stands in our way. */
+/**
+ * @param links all links of this machine, for the uplink and for what stands in our way.
+ * @param evidence which nodes are alive and in force, beyond what their objects say
+ */
 export function desiredOverlay(
   settings: OverlaySettings,
   nodes: readonly ClusterNode[],
   links: readonly Link[],
+  evidence: Omit<Evidence, 'own'> = {},
 ): DesiredOverlay {
   const own = nodes.find((node) => node.name === settings.nodeName)
   if (own === undefined)
-    return unchanged([
-      `Node ${settings.nodeName} is not in the cluster, so nothing is changed; set nodeName to the name of this machine's Node object`,
-    ])
-  const { members, problems } = admit(nodes)
+    return {
+      leftOut: [],
+      contested: false,
+      ...unchanged([
+        `Node ${settings.nodeName} is not in the cluster, so nothing is changed; set nodeName to the name of this machine's Node object`,
+      ]),
+    }
+  const { members, leftOut, contested } = admit(nodes, { ...evidence, own: own.name })
+  const judged = { leftOut, contested }
+  const problems = leftOut.map(({ problem }) => problem)
   if (!members.includes(own))
-    return unchanged([
-      ...problems,
-      `Node ${own.name} is this one, so nothing is changed on this machine until that is put right`,
-    ])
+    return {
+      ...judged,
+      ...unchanged([
+        ...problems,
+        `Node ${own.name} is this one, so nothing is changed on this machine until that is put right`,
+      ]),
+    }
   const local = localPart(settings, own, links)
-  if ('problem' in local) return unchanged([...problems, local.problem])
+  if ('problem' in local) return { ...judged, ...unchanged([...problems, local.problem]) }
   const { paths, mtu } = local
 
   const neighbours = new Map<Address, Mac>()
@@ -60,6 +77,7 @@ export function desiredOverlay(
     if (entries.routes.length > 0) peers++
   }
   return {
+    ...judged,
     state: { device: paths.device, neighbours, fdb, routes, podMtu: mtu, peers },
     problems: [...problems, ...local.problems, ...peerProblems],
   }
@@ -139,6 +157,6 @@ function uplinksOf(own: ClusterNode, families: readonly Family[], links: readonl
   )
 }
 
-function unchanged(problems: readonly string[]): DesiredOverlay {
+function unchanged(problems: readonly string[]): Pick<DesiredOverlay, 'state' | 'problems'> {
   return { state: undefined, problems }
 }

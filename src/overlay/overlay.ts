@@ -31,7 +31,9 @@ import { type Applied, applyOverlay } from './apply.ts'
 import { settleChecksumOffload } from './checksum-offload.ts'
 import { isOurs } from './conflict.ts'
 import { type DesiredOverlay, desiredOverlay } from './desired.ts'
-import { observeOverlay } from './observe.ts'
+import { inForceIn } from './in-force.ts'
+import type { LeftOut } from './membership.ts'
+import { type ObservedOverlay, observeOverlay } from './observe.ts'
 import type { OverlaySettings } from './settings.ts'
 
 export interface OverlayResult extends Applied {
@@ -41,6 +43,8 @@ export interface OverlayResult extends Applied {
   readonly podMtu: number
   /** Other nodes whose pods are reached. */
   readonly peers: number
+  /** Nodes that are left out, this one perhaps among them. */
+  readonly leftOut: readonly LeftOut[]
 }
 
 /**
@@ -59,7 +63,13 @@ export class Overlay {
    * changed.
    */
   #derived:
-    | { settings: OverlaySettings; nodes: readonly ClusterNode[]; links: readonly Link[]; desired: DesiredOverlay }
+    | {
+        settings: OverlaySettings
+        nodes: readonly ClusterNode[]
+        links: readonly Link[]
+        stale: ReadonlySet<string>
+        desired: DesiredOverlay
+      }
     | undefined
 
   constructor({ kernel, log }: { kernel: Kernel; log: Logger }) {
@@ -67,22 +77,34 @@ export class Overlay {
     this.#log = log
   }
 
-  /** @throws {CommandError} when the kernel cannot be read; what it refuses to change is in `failures`. */
-  reconcile(settings: OverlaySettings, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
-    const pass = this.#last.then(() => this.#pass(settings, nodes))
+  /**
+   * @param stale names of nodes whose last heartbeat is long before that of others
+   * @throws {CommandError} when the kernel cannot be read; what it refuses to change is in `failures`.
+   */
+  reconcile(
+    settings: OverlaySettings,
+    nodes: readonly ClusterNode[],
+    stale: ReadonlySet<string> = new Set(),
+  ): Promise<OverlayResult> {
+    const pass = this.#last.then(() => this.#pass(settings, nodes, stale))
     this.#last = pass.catch(() => undefined)
     return pass
   }
 
-  async #pass(settings: OverlaySettings, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
+  async #pass(
+    settings: OverlaySettings,
+    nodes: readonly ClusterNode[],
+    stale: ReadonlySet<string>,
+  ): Promise<OverlayResult> {
     const observed = await observeOverlay(this.#kernel, settings.device)
-    const { state, problems } = this.#desired(settings, nodes, observed.links)
+    const { state, problems, leftOut } = this.#desired(settings, nodes, stale, observed)
     if (state === undefined) {
       const device = observed.links.find((link) => isOurs(link, settings.device))
       return {
         changes: [],
         failures: [],
         problems,
+        leftOut,
         podMtu: this.#known?.podMtu ?? device?.mtu ?? 1280,
         peers: this.#known?.peers ?? 0,
         ready: false,
@@ -104,19 +126,27 @@ export class Overlay {
       { changes: applied.changes.length, failures: applied.failures.length, ...this.#known },
       'overlay pass',
     )
-    return { ...applied, ...this.#known, problems: [...problems, ...applied.problems, ...offload] }
+    return { ...applied, ...this.#known, leftOut, problems: [...problems, ...applied.problems, ...offload] }
   }
 
-  #desired(settings: OverlaySettings, nodes: readonly ClusterNode[], links: readonly Link[]): DesiredOverlay {
+  #desired(
+    settings: OverlaySettings,
+    nodes: readonly ClusterNode[],
+    stale: ReadonlySet<string>,
+    observed: ObservedOverlay,
+  ): DesiredOverlay {
+    const { links } = observed
     const last = this.#derived
     const same =
       last !== undefined &&
+      !last.desired.contested &&
       nodes.length === last.nodes.length &&
       nodes.every((node, i) => node === last.nodes[i]) &&
-      isDeepStrictEqual([settings, links], [last.settings, last.links])
+      isDeepStrictEqual([settings, links, stale], [last.settings, last.links, last.stale])
     if (same) return last.desired
-    const desired = desiredOverlay(settings, nodes, links)
-    this.#derived = { settings, nodes, links, desired }
+    const inForce = inForceIn(observed, settings.nodeName)
+    const desired = desiredOverlay(settings, nodes, links, { stale, inForce })
+    this.#derived = { settings, nodes, links, stale, desired }
     return desired
   }
 }

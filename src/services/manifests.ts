@@ -89,6 +89,7 @@ export function nodeNamed(nodes: readonly ClusterNode[], name: string): ClusterN
       internalAddresses: [],
       zone: undefined,
       leaving: false,
+      alive: undefined,
       networkUnavailable: false,
       kubeletPort: 10_250,
     }

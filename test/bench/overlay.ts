@@ -160,6 +160,7 @@ function cluster(peers: number): ClusterNode[] {
     ],
     zone: undefined,
     leaving: false,
+    alive: undefined,
     networkUnavailable: false,
     kubeletPort: 10_250,
   }))

@@ -52,6 +52,7 @@ export async function underlay(): Promise<Underlay> {
         internalAddresses: at.addresses.map((address) => parseAddress(address.split('/')[0]!)),
         zone: undefined,
         leaving: false,
+        alive: undefined,
         networkUnavailable: false,
         kubeletPort: 10_250,
       }

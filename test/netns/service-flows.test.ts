@@ -68,6 +68,7 @@ async function serviceBed(backend: 'nft' | 'legacy' = 'nft', family: Family = 4)
     internalAddresses: [parseAddress(family === 4 ? nodeAddress : 'fd00::21')],
     zone: undefined,
     leaving: false,
+    alive: undefined,
     networkUnavailable: false,
     kubeletPort: 10_250,
   }

@@ -14,6 +14,7 @@ export const node: ClusterNode = {
   internalAddresses: [parseAddress('192.168.0.21')],
   zone: undefined,
   leaving: false,
+  alive: undefined,
   networkUnavailable: false,
   kubeletPort: 10_250,
 }

@@ -13,9 +13,10 @@ export const examineAgent: Examine = ({ agent, agentFailure }): Check => {
         },
       ],
     }
-  // What waits was said in the log too, where it is a problem.
-  const sentences = [...new Set([...agent.missing, ...agent.problems])]
-  return { ...base, findings: sentences.map(inTwo) }
+  // What waits was said in the log too, where it is a problem. The check of nodes reports those that are left out.
+  const ofNodes = new Set(agent.leftOut?.map(({ problem }) => problem))
+  const sentences = new Set([...agent.missing, ...agent.problems])
+  return { ...base, findings: [...sentences].filter((sentence) => !ofNodes.has(sentence)).map(inTwo) }
 }
 
 /** Our sentences say what is wrong, and after the last semicolon what to do. */

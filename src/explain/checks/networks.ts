@@ -1,4 +1,6 @@
 // Addresses that two claim: nodes, pod networks, Services, and the links of this node.
+import type { AgentStatus } from '../../agent/status-shape.ts'
+import type { ClusterNode } from '../../cluster/node.ts'
 import { formatCidr, cidrContains, cidrOf, cidrsOverlap } from '../../net/cidr.ts'
 import { admit } from '../../overlay/membership.ts'
 import { ourGroup } from '../../kernel/kernel.ts'
@@ -11,14 +13,13 @@ import { inTwo } from './agent.ts'
 export function examineNodes({ agent }: NodeFacts): Check {
   const base = { name: 'nodes', seenAs: 'a node whose pods nobody reaches, since another one claims its addresses' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
-  const nodes = agent.nodes.map((node) => ({
-    ...node,
-    zone: undefined,
-    leaving: false,
-    networkUnavailable: false,
-    kubeletPort: 10_250,
-  }))
-  return { ...base, findings: admit(nodes).problems.map(inTwo) }
+  const leftOut = agent.leftOut ?? admit(agent.nodes.map(asClusterNode)).leftOut
+  return { ...base, findings: leftOut.map(({ problem }) => inTwo(problem)) }
+}
+
+/** An agent that does not say whom it leaves out decides by age alone. */
+function asClusterNode(node: AgentStatus['nodes'][number]): ClusterNode {
+  return { ...node, zone: undefined, leaving: false, alive: undefined, networkUnavailable: false, kubeletPort: 10_250 }
 }
 
 export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
