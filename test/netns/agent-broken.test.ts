@@ -303,7 +303,7 @@ describeKernel('an agent on a broken node', () => {
       eventually,
     )
     expect(await machine.succeed('nft', ['list', 'map', 'inet', 'fairlead', 'ingress4'])).toMatch(
-      /10\.244\.1\.\d+ : jump ingress-.*10\.244\.1\.\d+ : jump ingress-/,
+      /10\.244\.1\.\d+ : jump ingress-[^]*10\.244\.1\.\d+ : jump ingress-/,
     )
     await machine.api('DELETE', `${policies}/closed`)
   })

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { readNftTables } from '../../src/kernel/nft-tables.ts'
 import { AgentMachine, until } from './agent-machine.ts'
-import { NewerNft, nftFamilies } from './newer-nft.ts'
+import { NewerNft, newerRoot, nftFamilies, realTables } from './newer-nft.ts'
 import { describeKernel, type ScratchNamespace, scratchNamespace } from './scratch.ts'
 
 /** Every kind of line that the agent writes, the second text on what the first one made. */
@@ -49,6 +49,26 @@ describeKernel('tables that a newer nft wrote', () => {
   })
   afterAll(() => newer[Symbol.dispose]())
 
+  /** The tables of a newer nft, in every family. */
+  async function write(machine: AgentMachine): Promise<void> {
+    await machine.succeed(newer.program, nftFamilies)
+    if (newerRoot === undefined) return
+    const real = await machine.run('chroot', [newerRoot, 'nft', '-f', '-'], {
+      input: Object.values(realTables).join(''),
+    })
+    expect(real).toMatchObject({ exitCode: 0, stderr: '' })
+  }
+
+  async function remove(machine: AgentMachine): Promise<void> {
+    await machine.succeed(
+      newer.program,
+      nftFamilies.map((family) => `-${family}`),
+    )
+    if (newerRoot === undefined) return
+    const input = nftFamilies.map((family) => `delete table ${family} real\n`).join('')
+    expect(await machine.run('chroot', [newerRoot, 'nft', '-f', '-'], { input })).toMatchObject({ exitCode: 0 })
+  }
+
   /** What our tables are after both texts. */
   async function written({ kernel }: ScratchNamespace): Promise<unknown> {
     for (const text of texts) await kernel.applyNft(text)
@@ -77,9 +97,7 @@ describeKernel('tables that a newer nft wrote', () => {
 
   test(`cost an agent nothing, before its start and while ${rounds} pods start and policies change`, async () => {
     await using machine = await AgentMachine.start()
-    const write = async (...families: readonly string[]): Promise<string> =>
-      await machine.succeed(newer.program, families)
-    await write(...nftFamilies)
+    await write(machine)
     machine.startAgent()
     await machine.ready()
     await putPolicy(machine, 'POST', [])
@@ -87,8 +105,8 @@ describeKernel('tables that a newer nft wrote', () => {
     const storm = { over: false }
     const others = (async () => {
       while (!storm.over) {
-        await write(...nftFamilies.map((family) => `-${family}`))
-        await write(...nftFamilies)
+        await remove(machine)
+        await write(machine)
       }
     })()
     for (let n = 1; n <= rounds; n++) {
