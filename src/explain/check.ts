@@ -1,15 +1,15 @@
-// What a check of `fairlead doctor` says.
+// The result of one check of `fairlead doctor`.
 import type { NodeFacts } from './node-facts.ts'
 
 export interface Check {
   readonly name: string
-  /** The trouble that people have where it fails. */
+  /** The symptom that people notice when the check fails. */
   readonly seenAs: string
-  /** Empty where all is well. */
+  /** Empty when the check passed. */
   readonly findings: readonly Finding[]
-  /** What is worth knowing though all is well. */
+  /** A remark for a check that passed. */
   readonly note?: string
-  /** Why it was not made; undefined where it was. */
+  /** Why the check was skipped; undefined when it ran. */
   readonly skipped?: string
 }
 
@@ -20,7 +20,7 @@ export interface Finding {
   readonly remedy: string
 }
 
-/** Pure: facts in, findings out. */
+/** A check: a pure function from facts to findings. */
 export type Examine = (facts: NodeFacts) => Check
 
 export const withoutAgent = 'the agent did not answer'

@@ -1,17 +1,14 @@
-// `fairlead doctor`: all checks, over facts that were read once.
+// `fairlead doctor`: runs all checks over facts that were read once.
 import type { Check, Examine } from './check.ts'
-import { examineAgent } from './checks/agent.ts'
-import { examineApi } from './checks/api.ts'
-import { examineCniConfigs } from './checks/cni-configs.ts'
+import { examineAgent, examineApi, examineCniConfigs, examinePolicies } from './checks/agent.ts'
 import { examineBackends, examineFirewalld, examineFirewalls, examineForward } from './checks/firewalls.ts'
 import { examineNetworks, examineNodes } from './checks/networks.ts'
 import { examineChecksums, examineMtu, examineOverlay, examineUnderlay } from './checks/peers.ts'
-import { examinePolicies } from './checks/policies.ts'
 import { examineBridgeFilter, examineConntrack, examineForwarding, examineReversePath } from './checks/sysctls.ts'
 import { examineNft, examineTools } from './checks/tools.ts'
 import type { NodeFacts } from './node-facts.ts'
 
-/** From what everything needs to what one kind of connection needs. */
+/** In the order of dependence: from what every connection needs to what one kind of connection needs. */
 const checks: readonly Examine[] = [
   examineAgent,
   examineTools,
@@ -39,7 +36,7 @@ export function examine(facts: NodeFacts): readonly Check[] {
   return checks.map((check) => check(facts))
 }
 
-/** One line a check; below one that failed, what is wrong and what to do. */
+/** Formats a line for each check; below a failed one each problem and its remedy. */
 export function formatChecks(checks: readonly Check[]): string {
   const width = Math.max(...checks.map(({ name }) => name.length))
   return checks

@@ -1,15 +1,15 @@
-// `fairlead status`: the agent in one page.
+// `fairlead status`: formats the agent's status as one page.
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { formatCidr } from '../net/cidr.ts'
 
-/** @param now ms since the epoch */
+/** @param now ms since the epoch. */
 export function formatStatus(agent: AgentStatus, now: number): string {
   const ago = (then: number | undefined): string =>
     then === undefined ? 'never' : `${Math.max(0, Math.round((now - then) / 1000))} s ago`
-  const kept = agent.watches.map(
-    ({ resource, objects, state, lastEventAt, lastError }) =>
-      `  ${resource.padEnd(16)} ${String(objects).padStart(6)}  ${state}, heard ${ago(lastEventAt)}${lastError === undefined ? '' : ` (${lastError})`}`,
-  )
+  const watches = agent.watches.map(({ resource, objects, state, lastEventAt, lastError }) => {
+    const error = lastError === undefined ? '' : ` (${lastError})`
+    return `  ${resource.padEnd(16)} ${String(objects).padStart(6)}  ${state}, heard ${ago(lastEventAt)}${error}`
+  })
   const pools = agent.pools.map(
     ({ podCidr, size, used, resting }) =>
       `  ${formatCidr(podCidr)}: ${used} used, ${resting} resting, ${size - used - resting} free`,
@@ -19,10 +19,10 @@ export function formatStatus(agent: AgentStatus, now: number): string {
     ({ room, count, lastAt, last }) =>
       `  ${room.padEnd(width)} ${String(count).padStart(6)}, last ${ago(lastAt)}: ${last}`,
   )
-  const wrong = [...new Set([...agent.missing, ...agent.problems])]
+  const problems = [...new Set([...agent.missing, ...agent.problems])]
   return [
     `node ${agent.node}: ${agent.missing.length === 0 ? 'ready' : 'not ready'}`,
-    ...wrong.map((sentence) => `  ${sentence}`),
+    ...problems.map((sentence) => `  ${sentence}`),
     `network: checked ${ago(agent.passedAt)}, changed ${ago(agent.changedAt)}`,
     agent.repairs.length === 0 ? 'drift: none since the agent started' : 'drift, put right since the agent started:',
     ...repairs,
@@ -35,25 +35,27 @@ export function formatStatus(agent: AgentStatus, now: number): string {
       ({ family, ports, endpoints, rules, syncedAt }) =>
         `  IPv${family}: ${ports} ports, ${endpoints} endpoints, ${rules} rules, synced ${ago(syncedAt)}`,
     ),
-    ...(agent.policy === undefined
-      ? []
-      : [
-          `NetworkPolicies: ${agent.policy.policies}; ${agent.policy.isolated} pods of this node isolated, ${agent.policy.held} until their labels are known, synced ${ago(agent.policy.syncedAt)}`,
-        ]),
+    ...policies(agent, ago),
     `API server: ${agent.api}`,
-    ...kept,
+    ...watches,
   ].join('\n')
 }
 
-/** Only what costs throughput is worth a line. */
+function policies({ policy }: AgentStatus, ago: (then: number | undefined) => string): string[] {
+  if (policy === undefined) return []
+  const isolated = `${policy.isolated} pods of this node isolated, ${policy.held} until their labels are known`
+  return [`NetworkPolicies: ${policy.policies}; ${isolated}, synced ${ago(policy.syncedAt)}`]
+}
+
+/** Mentions checksum offload only if it is off, which costs throughput. */
 function offload({ vxlanDevice, checksumOffload }: AgentStatus): string[] {
   if (checksumOffload === undefined || checksumOffload.on) return []
   const { setting, ours } = checksumOffload
-  const why =
+  const reason =
     setting === 'off'
       ? 'checksumOffload: off'
       : ours
-        ? `checksumOffload: ${setting}, since the network card miscalculates`
+        ? `checksumOffload: ${setting}, because the network card miscalculates`
         : 'by another program'
-  return [`  checksum offload of ${vxlanDevice}: off (${why})`]
+  return [`  checksum offload of ${vxlanDevice}: off (${reason})`]
 }

@@ -1,4 +1,4 @@
-// Reads what the checks judge: from the agent, the kernel, the disk, and other nodes. Nothing is changed.
+// Reads the facts for the checks from the agent, the kernel, the disk and other nodes. It changes nothing.
 import { pino } from 'pino'
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { CommandError } from '../kernel/command-error.ts'
@@ -18,7 +18,7 @@ import { readNft } from './read-nft.ts'
 
 export interface Places {
   readonly stateDir: string
-  /** Where no agent says another one. */
+  /** The folder to use while no agent reports another one. */
   readonly cniConfDir: string
 }
 
@@ -62,7 +62,7 @@ export async function gatherFacts({ stateDir, cniConfDir }: Places): Promise<Nod
   }
 }
 
-/** What a tool answers; where it fails, `otherwise`, and the failure is noted. */
+/** Returns what a tool prints. If the tool fails, records the failure and returns `otherwise`. */
 async function orElse<T>(otherwise: T, answer: Promise<T>, failures: string[]): Promise<T> {
   try {
     return await answer
@@ -88,7 +88,7 @@ async function forwardOf(iptables: Iptables, family: Family, backend: IptablesBa
   return lines === undefined ? [] : [{ family, backend, lines }]
 }
 
-/** Reads what the backend that this node does not use holds. */
+/** Reads the rules in the backend that this node does not use. */
 async function rulesIn(
   iptables: Iptables,
   families: readonly Family[],
@@ -107,7 +107,7 @@ async function rulesIn(
     }
   } catch (error) {
     if (!(error instanceof CommandError)) throw error
-    // Without its program nobody can have made rules with it.
+    // Without the program there can be no rules in its backend.
     if (error.kind !== 'not-installed') return { rules, forwardChains, failure: error.message }
   }
   return { rules, forwardChains }

@@ -1,4 +1,4 @@
-// What the doctor looks at: read once (gather-facts.ts), judged by the checks.
+// The facts that the checks of the doctor use. They are read once (gather-facts.ts).
 import type { AgentStatus } from '../agent/status-shape.ts'
 import type { IptablesBackend } from '../iptables/iptables.ts'
 import type { NftTable } from '../kernel/nft-tables.ts'
@@ -8,27 +8,27 @@ import type { InterfaceName } from '../net/interface-name.ts'
 import type { PeerProbe } from './peer-probe.ts'
 
 export interface NodeFacts {
-  /** Undefined where no agent answers. */
+  /** Undefined when no agent answers. */
   readonly agent: AgentStatus | undefined
-  /** Why not. */
+  /** Why no agent answers; undefined when one does. */
   readonly agentFailure: string | undefined
-  /** Of the pods; IPv4 while the agent does not say. */
+  /** The families of pods; IPv4 while no agent reports them. */
   readonly families: readonly Family[]
   readonly bridge: InterfaceName
   readonly device: InterfaceName
-  /** By key below /proc/sys; undefined where the kernel has no such key. */
+  /** Values by the key below /proc/sys; undefined when the kernel has no such key. */
   readonly sysctls: ReadonlyMap<string, string | undefined>
   readonly links: readonly Link[]
-  /** The backend that the node's rules are in. */
+  /** The backend with this node's rules. */
   readonly backend: IptablesBackend
   readonly forwardChains: readonly ForwardChain[]
-  /** How many rules the other backend holds. */
+  /** The number of rules in the other backend. */
   readonly otherBackendRules: number
-  /** Why they could not be read; undefined where they could. */
+  /** Why these rules could not be read; undefined when they could. */
   readonly otherBackendFailure: string | undefined
-  /** Undefined where nft is not installed. */
+  /** Undefined when nft is not installed. */
   readonly nft: NftFacts | undefined
-  /** What could not be read, because its tool is missing, crashes or fails: a sentence each. */
+  /** One sentence for each read that failed, because its tool is missing, crashes or reports an error. */
   readonly failures: readonly string[]
   readonly cni: { readonly directory: string; readonly competing: readonly string[] }
   readonly peers: readonly PeerProbe[]
@@ -36,29 +36,29 @@ export interface NodeFacts {
   readonly now: number
 }
 
-/** FORWARD of one backend and family, as `iptables -S FORWARD` prints it. */
+/** The chain FORWARD of one backend and family, as `iptables -S FORWARD` prints it. */
 export interface ForwardChain {
   readonly family: Family
   readonly backend: IptablesBackend
   readonly lines: readonly string[]
 }
 
-/** What other programs, iptables apart, keep in nftables. */
+/** The nftables tables of other programs, without those of iptables. */
 export interface NftFacts {
-  /** Of the nft here: [1, 0, 6]. */
+  /** The version of this node's nft: [1, 0, 6]. */
   readonly version: readonly number[]
   readonly tables: readonly NftTable[]
-  /** Those that this nft cannot list, with the reason: "inet other" -> "died of SIGSEGV". */
+  /** The tables that this nft cannot list, with the reason: "inet other" -> "died of SIGSEGV". */
   readonly unread: ReadonlyMap<string, string>
-  /** Those with a chain on the forward hook. */
+  /** The tables with a chain on the forward hook. */
   readonly firewalls: readonly Firewall[]
 }
 
 export interface Firewall {
   /** "inet firewalld" */
   readonly table: string
-  /** What is dropped there whoever sent it: a chain's policy, or a rule without a condition. */
+  /** What drops every packet: the policy of a chain, or a rule without a condition. */
   readonly drops: readonly string[]
-  /** Whether it names the bridge or a pod network anywhere: somebody has thought of pods. */
+  /** Whether the table mentions the bridge or a pod network, so its author has considered pods. */
   readonly knowsPods: boolean
 }

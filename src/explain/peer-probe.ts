@@ -1,4 +1,4 @@
-// What was tried with another node, and what both ends counted meanwhile.
+// The result of probing another node.
 import type { TunnelCounters } from '../kernel/tunnel-counters.ts'
 import type { Address } from '../net/address.ts'
 
@@ -6,12 +6,14 @@ export interface PeerProbe {
   readonly node: string
   readonly address: Address
   readonly port: number
-  /** By its own address; each of these is undefined where it went well, else what went wrong. */
+  /**
+   * Over the node's own address. This and the next two fields are undefined if the probe succeeded, else the reason.
+   */
   readonly underlay: string | undefined
-  /** The same by an address of its pod network, with small packets. */
+  /** Over the gateway address of its pod network, with small packets. */
   readonly overlay: string | undefined
-  /** The same with packets as large as the path is said to carry. */
+  /** The same with packets as large as the MTU allows. */
   readonly large: string | undefined
-  /** During one more try with small packets; undefined where none was needed, or the peer could not be asked. */
+  /** Counters of both ends during one more probe with small packets; undefined if none was needed or possible. */
   readonly counted: { readonly here: TunnelCounters; readonly there: TunnelCounters } | undefined
 }

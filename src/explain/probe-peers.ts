@@ -1,4 +1,4 @@
-// Tries every other node, by its own address and through the tunnel, and counts where something is lost.
+// Probes every other node over its own address and through the tunnel, and counts where packets are lost.
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { parseListenAddress } from '../runtime/http-listener.ts'
 import { askPeer, countersOfPeer, refused } from '../agent/peer-question.ts'
@@ -6,18 +6,19 @@ import { grownBy, readTunnelCounters } from '../kernel/tunnel-counters.ts'
 import { gatewayOf } from '../pods/ipam.ts'
 import type { PeerProbe } from './peer-probe.ts'
 
-/** Several segments of any usual MTU, both ways; jumbo frames are filled too. */
+/** Several segments of any usual MTU in both directions, even with jumbo frames. */
 const largeBytes = 32 << 10
-const atOnce = 20
+/** The number of nodes that are probed at the same time. */
+const maxConcurrent = 20
 
 export async function probePeers(agent: AgentStatus): Promise<PeerProbe[]> {
   const others = agent.nodes.filter(
     ({ name }) => name !== agent.node && agent.leftOut?.some((node) => node.name === name) !== true,
   )
   const probes: PeerProbe[] = []
-  for (let at = 0; at < others.length; at += atOnce)
-    probes.push(...(await Promise.all(others.slice(at, at + atOnce).map((node) => probe(agent, node)))).flat())
-  // One at a time: what is counted is then of one peer, but for what pods send meanwhile.
+  for (let at = 0; at < others.length; at += maxConcurrent)
+    probes.push(...(await Promise.all(others.slice(at, at + maxConcurrent).map((node) => probe(agent, node)))).flat())
+  // One at a time, so that the counters show the packets of one peer, apart from the pods' own traffic.
   const counted: PeerProbe[] = []
   for (const each of probes)
     counted.push(each.underlay === undefined && each.overlay !== undefined ? await recount(agent, each) : each)
@@ -30,12 +31,12 @@ async function probe(
   agent: AgentStatus,
   { name: node, internalAddresses: [address], podCidrs: [podCidr] }: Peer,
 ): Promise<PeerProbe[]> {
-  // Said by the check of nodes.
+  // The check of nodes reports it.
   if (address === undefined || podCidr === undefined) return []
   const { port } = parseListenAddress(agent.healthAddress)
   const through = gatewayOf(podCidr)
   const [underlay, overlay] = await Promise.all([askPeer(address, port, 0), askPeer(through, port, 0)])
-  // A refusal has come all the way.
+  // A refusal (ECONNREFUSED) is an answer that came through the tunnel.
   const reached = overlay === refused ? undefined : overlay
   const large = overlay === undefined ? await askPeer(through, port, largeBytes) : undefined
   return [{ node, address, port, underlay, overlay: reached, large, counted: undefined }]

@@ -1,14 +1,13 @@
-// What other programs keep in nftables, for the doctor. nft may crash on a table that a newer nft made: then the doctor
-// names that table and goes on with the others.
+// Reads the nftables tables of other programs for the doctor. nft may crash on a table that a newer nft created; the
+// doctor then names the table and continues with the others.
 import { CommandError } from '../kernel/command-error.ts'
 import { type Kernel, ourNftTable } from '../kernel/kernel.ts'
 import { type NftTable, readNftTables } from '../kernel/nft-tables.ts'
-import type { NftObject } from '../kernel/nftables.ts'
+import type { NftFields, NftObject } from '../kernel/nftables.ts'
 import { runInShell } from '../kernel/shell-command.ts'
-import { dropsOf } from './nft-drops.ts'
 import type { Firewall, NftFacts } from './node-facts.ts'
 
-/** Those that iptables keeps, which it reads itself and which may hold tens of thousands of rules. */
+/** iptables-nft's own tables. They are read with iptables, and may have tens of thousands of rules. */
 const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'].flatMap((table) => [
   `ip ${table}`,
   `ip6 ${table}`,
@@ -16,9 +15,9 @@ const iptablesTables = ['filter', 'mangle', 'nat', 'raw', 'security'].flatMap((t
 
 /**
  * Lists every table of other programs.
- * @param names of the bridge and the pod networks: a table that names one of them was written with pods in mind
- * @returns undefined where nft is not installed
- * @throws {CommandError} where the kernel does not list its tables
+ * @param names the bridge and the pod networks; a table that mentions one of them was written with pods in mind.
+ * @returns undefined when nft is not installed.
+ * @throws {CommandError} when the kernel does not list its tables.
  */
 export async function readNft(kernel: Kernel, names: readonly string[]): Promise<NftFacts | undefined> {
   const version = await nftVersion(kernel)
@@ -37,7 +36,7 @@ export async function readNft(kernel: Kernel, names: readonly string[]): Promise
   return { version, tables, unread, firewalls }
 }
 
-/** @returns "inet firewalld", as nft takes it */
+/** Returns "inet firewalld", the form that nft takes. */
 export function tableText({ family, name }: NftTable): string {
   return `${family} ${name}`
 }
@@ -49,6 +48,33 @@ function firewallOf(table: string, objects: readonly NftObject[], names: readonl
     drops: dropsOf(objects),
     knowsPods: names.some((name) => text.includes(`"${name.split('/')[0]}"`)),
   }
+}
+
+/**
+ * Finds what a table drops on the forward hook without looking at the packet: chain policies, and rules without a
+ * condition.
+ * @param objects all objects of the table.
+ * @returns a few words for each.
+ */
+export function dropsOf(objects: readonly NftObject[]): string[] {
+  const chains = objects
+    .flatMap(({ chain }): NftFields[] => (chain === undefined ? [] : [chain]))
+    .filter(({ hook }) => hook === 'forward')
+  const rules = objects
+    .flatMap(({ rule }): NftFields[] => (rule === undefined ? [] : [rule]))
+    .filter((rule) => chains.some(({ name }) => name === rule['chain']) && isDrop(rule))
+  return [
+    ...chains.filter(({ policy }) => policy === 'drop').map(({ name }) => `policy of chain ${String(name)}`),
+    ...rules.map(({ chain }) => `a rule of chain ${String(chain)}`),
+  ]
+}
+
+function isDrop({ expr }: NftFields): boolean {
+  const parts = (Array.isArray(expr) ? expr : []) as NftFields[]
+  return (
+    parts.some((part) => 'drop' in part || 'reject' in part) &&
+    parts.every((part) => !('match' in part) && !('limit' in part))
+  )
 }
 
 async function list(kernel: Kernel, table: string): Promise<readonly NftObject[] | CommandError> {

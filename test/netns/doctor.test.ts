@@ -88,7 +88,7 @@ const damages: readonly { breaks: string; how: string; undo: string; check: stri
     how: "nft 'table inet guard { chain fw { type filter hook forward priority 10; policy drop; }; }'",
     undo: 'nft delete table inet guard',
     check: 'foreign drops',
-    says: /table inet guard of nftables drops what is forwarded \(policy of chain fw\) -> .*nft insert rule inet guard/,
+    says: /table inet guard of nftables drops forwarded packets \(policy of chain fw\) -> .*nft insert rule inet guard/,
   },
   {
     breaks: 'the way out, by firewalld',

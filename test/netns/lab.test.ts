@@ -80,7 +80,7 @@ describeKernel('lab', () => {
         ),
         '        FORWARD of iptables-nft has `-A FORWARD -s 172.16.0.0/12 -j DROP` before FAIRLEAD-FORWARD',
         expect.stringMatching(
-          /^ {8}-> iptables-nft -D FORWARD -s 172\.16\.0\.0\/12 -j DROP, and have whoever makes it append it/,
+          /^ {8}-> iptables-nft -D FORWARD -s 172\.16\.0\.0\/12 -j DROP, and make the program that adds it append it,/,
         ),
       ],
     ])

@@ -1,5 +1,5 @@
-// Rules of others that stand between pods: in iptables' FORWARD, in the backend that this node does not use, and in
-// tables of nftables. A packet passes all of them, and one drop is final whatever another has accepted.
+// Checks rules of other programs that may drop pods' packets: in iptables' FORWARD, in the backend that this node does
+// not use, and in nftables tables. A packet passes all of them, and a drop in one is final.
 import type { Family } from '../../net/address.ts'
 import { parseLine } from '../../iptables/parse-rule.ts'
 import { deletionOf } from '../../iptables/restore-text.ts'
@@ -18,21 +18,24 @@ export function examineForward({ agent, backend, forwardChains, families }: Node
 function findingsInOwn({ family, backend, lines }: ForwardChain): Finding[] {
   const program = programOf(family, backend)
   const foreign = lines.find((line) => line.startsWith('# '))
-  if (foreign !== undefined)
+  if (foreign !== undefined) {
+    const table = `${family === 4 ? 'ip' : 'ip6'} filter`
     return [
       {
         problem: `${program} cannot write to table filter: ${foreign.slice(2)}`,
-        remedy: `nft list table ${family === 4 ? 'ip' : 'ip6'} filter shows what another program wrote there without iptables: have it use a table of its own`,
+        remedy:
+          `nft list table ${table} shows what another program wrote there without iptables: ` +
+          'make it use a table of its own',
       },
     ]
+  }
   const at = lines.findIndex((line) => parseLine(line)?.rule.target?.name === 'FAIRLEAD-FORWARD')
   if (at < 0) {
     const drops = lines[0] === '-P FORWARD DROP' ? ', and its policy is DROP' : ''
     return [
       {
         problem: `FORWARD of ${program} has no jump to FAIRLEAD-FORWARD${drops}`,
-        remedy:
-          'the agent brings it back within seconds: start it, or find in its log (level debug) what takes it away again',
+        remedy: 'the agent adds it again within seconds: start it, or find in its log (level debug) what removes it',
       },
     ]
   }
@@ -41,11 +44,13 @@ function findingsInOwn({ family, backend, lines }: ForwardChain): Finding[] {
     .filter(isDrop)
     .map((line) => ({
       problem: `FORWARD of ${program} has \`${line}\` before FAIRLEAD-FORWARD`,
-      remedy: `${program} ${deletionOf(line)}, and have whoever makes it append it, or put it into a chain that Fairlead's comes before`,
+      remedy:
+        `${program} ${deletionOf(line)}, and make the program that adds it append it, ` +
+        'or move it to a chain that comes after Fairlead',
     }))
 }
 
-/** FAIRLEAD-FORWARD does not stand there, so what is dropped is dropped. */
+/** Finds drops in the other backend, where no FAIRLEAD-FORWARD accepts packets first. */
 function findingsInOther({ family, backend, lines }: ForwardChain): Finding[] {
   const program = programOf(family, backend)
   const drops = lines.filter(
@@ -53,7 +58,9 @@ function findingsInOther({ family, backend, lines }: ForwardChain): Finding[] {
   )
   return drops.map((line) => ({
     problem: `FORWARD of ${program} has \`${line}\`, and this node's rules are in the other backend`,
-    remedy: `${program} -P FORWARD ACCEPT; ${program} -F FORWARD, and have whoever makes it use the other backend (update-alternatives --config iptables)`,
+    remedy:
+      `${program} -P FORWARD ACCEPT; ${program} -F FORWARD, and make the program that adds it use the other backend ` +
+      '(update-alternatives --config iptables)',
   }))
 }
 
@@ -67,7 +74,7 @@ function programOf(family: Family, backend: 'nft' | 'legacy'): string {
 
 export function examineBackends({ backend, otherBackendRules, otherBackendFailure }: NodeFacts): Check {
   const other = backend === 'nft' ? 'legacy' : 'nft'
-  const unread =
+  const unreadable =
     otherBackendFailure === undefined
       ? []
       : [
@@ -81,14 +88,18 @@ export function examineBackends({ backend, otherBackendRules, otherBackendFailur
       ? []
       : [
           {
-            problem: `${otherBackendRules} rules are in iptables-${other}, while those of this node are in iptables-${backend}: both are in force`,
-            remedy: `have whoever made them (iptables-${other}-save shows them) use iptables-${backend} (update-alternatives --config iptables), and flush them`,
+            problem:
+              `${otherBackendRules} rules are in iptables-${other}, while those of this node are in ` +
+              `iptables-${backend}: both are in force`,
+            remedy:
+              `make the program that adds them (iptables-${other}-save shows them) use iptables-${backend} ` +
+              '(update-alternatives --config iptables), and flush them',
           },
         ]
   return {
     name: 'iptables backends',
-    seenAs: 'rules that nobody finds, as a drop that `iptables -S` does not show',
-    findings: [...findings, ...unread],
+    seenAs: 'drops that `iptables -S` does not show',
+    findings: [...findings, ...unreadable],
   }
 }
 
@@ -97,19 +108,23 @@ export function examineFirewalls({ nft, bridge }: NodeFacts): Check {
     ({ table, drops, knowsPods }) => !isFirewalld(table) && drops.length > 0 && !knowsPods,
   )
   const findings = dropping.map(({ table, drops }) => ({
-    problem: `table ${table} of nftables drops what is forwarded (${drops.join('; ')})`,
-    remedy: `accept pods there first: nft insert rule ${table} CHAIN iifname ${bridge} accept; nft insert rule ${table} CHAIN oifname ${bridge} accept`,
+    problem: `table ${table} of nftables drops forwarded packets (${drops.join('; ')})`,
+    remedy:
+      `accept pods there first: nft insert rule ${table} CHAIN iifname ${bridge} accept; ` +
+      `nft insert rule ${table} CHAIN oifname ${bridge} accept`,
   }))
-  return { name: 'foreign drops', seenAs: 'pods that reach nobody though every rule of iptables accepts', findings }
+  return { name: 'foreign drops', seenAs: 'pods that reach nothing though every iptables rule accepts', findings }
 }
 
-/** It comes with a REJECT at the end of its forward chain, and writes all its rules anew at each reload. */
+/** Checks firewalld, which has a REJECT at the end of its forward chain and rewrites its rules at each reload. */
 export function examineFirewalld({ nft, bridge }: NodeFacts): Check {
   const findings = (nft?.firewalls ?? [])
     .filter(({ table, knowsPods }) => isFirewalld(table) && !knowsPods)
     .map(({ table }) => ({
-      problem: `firewalld is active (table ${table}) and does not know ${bridge}: it rejects what pods send through this node`,
-      remedy: `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} --add-source=POD_NETWORK; firewall-cmd --reload; or switch firewalld off`,
+      problem: `firewalld is active (table ${table}) and does not know ${bridge}: it rejects packets of pods`,
+      remedy:
+        `firewall-cmd --permanent --zone=trusted --add-interface=${bridge} --add-source=POD_NETWORK; ` +
+        'firewall-cmd --reload; or turn firewalld off',
     }))
   return { name: 'firewalld', seenAs: 'pods that lose their network at each reload of firewalld', findings }
 }

@@ -1,4 +1,4 @@
-// Addresses that two claim: nodes, pod networks, Services, and the links of this node.
+// Checks for addresses with two owners among nodes, pod networks, Services and the links of this node.
 import type { AgentStatus } from '../../agent/status-shape.ts'
 import type { ClusterNode } from '../../cluster/node.ts'
 import { formatCidr, cidrContains, cidrOf, cidrsOverlap } from '../../net/cidr.ts'
@@ -7,17 +7,19 @@ import { ourGroup } from '../../kernel/kernel.ts'
 import type { Check, Finding } from '../check.ts'
 import { withoutAgent } from '../check.ts'
 import type { NodeFacts } from '../node-facts.ts'
-import { inTwo } from './agent.ts'
+import { splitSentence } from './agent.ts'
 
-/** The VTEP follows from the podCIDR, so two nodes have one VTEP where they have one podCIDR. */
+/**
+ * Checks podCIDRs and addresses of nodes. Nodes with the same podCIDR also have the same VTEP, which follows from it.
+ */
 export function examineNodes({ agent }: NodeFacts): Check {
-  const base = { name: 'nodes', seenAs: 'a node whose pods nobody reaches, since another one claims its addresses' }
+  const base = { name: 'nodes', seenAs: 'a node whose pods are unreachable, because another one claims its addresses' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const leftOut = agent.leftOut ?? admit(agent.nodes.map(asClusterNode)).leftOut
-  return { ...base, findings: leftOut.map(({ problem }) => inTwo(problem)) }
+  return { ...base, findings: leftOut.map(({ problem }) => splitSentence(problem)) }
 }
 
-/** An agent that does not say whom it leaves out decides by age alone. */
+/** Converts a node for an agent whose version does not report which nodes it leaves out: only their age decides. */
 function asClusterNode(node: AgentStatus['nodes'][number]): ClusterNode {
   return { ...node, zone: undefined, leaving: false, alive: undefined, networkUnavailable: false, kubeletPort: 10_250 }
 }
@@ -39,7 +41,9 @@ export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
     if (link === undefined) return []
     return [
       {
-        problem: `podCIDR ${formatCidr(pod.cidr)} of node ${pod.owner} overlaps ${formatCidr(link.cidr)}, which is on ${link.owner} of this node`,
+        problem:
+          `podCIDR ${formatCidr(pod.cidr)} of node ${pod.owner} overlaps ${formatCidr(link.cidr)}, ` +
+          `which is on ${link.owner} of this node`,
         remedy: `give the pods another --cluster-cidr, or ${link.owner} another network`,
       },
     ]
@@ -52,16 +56,18 @@ export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
       ? []
       : [
           {
-            problem: `the block of cluster IPs ${formatCidr(block)} overlaps ${formatCidr(taken.cidr)}, which belongs to ${taken.owner}`,
+            problem:
+              `the block of cluster IPs ${formatCidr(block)} overlaps ${formatCidr(taken.cidr)}, ` +
+              `which belongs to ${taken.owner}`,
             remedy,
           },
         ]
   })
-  // Where the blocks are not known, those that are in use.
-  const strays = agent.serviceAddresses.filter(
+  // Cluster IPs of unknown blocks are checked one by one.
+  const withoutBlock = agent.serviceAddresses.filter(
     (address) => !agent.serviceCidrs.some((block) => cidrContains(block, address)),
   )
-  const addresses = strays.flatMap((address): Finding[] => {
+  const addresses = withoutBlock.flatMap((address): Finding[] => {
     const taken = others.find(({ cidr }) => cidrContains(cidr, address))
     return taken === undefined
       ? []
@@ -72,6 +78,6 @@ export function examineNetworks({ agent, links, bridge }: NodeFacts): Check {
           },
         ]
   })
-  // One remedy is enough for all Services of a range.
+  // All Services of a block have the same remedy, so three findings are enough.
   return { ...base, findings: [...podsOnLinks, ...blocks, ...addresses.slice(0, 3)] }
 }

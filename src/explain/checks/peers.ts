@@ -1,5 +1,5 @@
-// Other nodes, as the probes found them. What the tunnel loses is told apart by what both ends counted: packets that do
-// not arrive, do not come back, or arrive broken.
+// Checks the probes of other nodes. The counters of both ends show whether the tunnel loses packets on the way there,
+// on the way back, or because they arrive damaged.
 import { findUplink } from '../../overlay/uplink.ts'
 import { vxlanOverhead } from '../../overlay/mtu.ts'
 import { familyOf } from '../../net/address.ts'
@@ -32,15 +32,16 @@ export function examineOverlay({ agent, peers }: NodeFacts): Check {
     ...base,
     findings: lost.map((peer) =>
       agent.overlay === 'vxlan' || agent.overlay === 'auto'
-        ? inTunnel(peer, agent.node, agent.vxlanPort)
-        : routed(peer),
+        ? tunnelFinding(peer, agent.node, agent.vxlanPort)
+        : routeFinding(peer),
     ),
   }
 }
 
-function inTunnel({ node, address, overlay, counted }: PeerProbe, own: string, port: number): Finding {
+function tunnelFinding({ node, address, overlay, counted }: PeerProbe, own: string, port: number): Finding {
   const allow = (from: string, to: string): string =>
-    `allow UDP ${port} from ${from} to ${to} in firewalls and security groups (VMware's NSX takes 8472 for itself: set vxlanPort to another on all nodes)`
+    `allow UDP ${port} from ${from} to ${to} in firewalls and security groups ` +
+    "(VMware's NSX uses 8472 itself: set vxlanPort to another on all nodes)"
   const remedy = allow(own, node)
   if (counted?.there.received === 0)
     return {
@@ -49,7 +50,9 @@ function inTunnel({ node, address, overlay, counted }: PeerProbe, own: string, p
     }
   if (counted?.here.received === 0)
     return {
-      problem: `packets in the tunnel reach ${node} at ${address}, and its answers are lost: UDP ${port} from ${node} to ${own} (${overlay})`,
+      problem:
+        `packets in the tunnel reach ${node} at ${address}, and its answers are lost: ` +
+        `UDP ${port} from ${node} to ${own} (${overlay})`,
       remedy: allow(node, own),
     }
   return {
@@ -58,23 +61,28 @@ function inTunnel({ node, address, overlay, counted }: PeerProbe, own: string, p
   }
 }
 
-function routed({ node, overlay }: PeerProbe): Finding {
+function routeFinding({ node, overlay }: PeerProbe): Finding {
   return {
     problem: `${node} does not answer at its pod network (${overlay})`,
     remedy:
-      "switch off the source check of the cloud or hypervisor that knows nodes' own addresses alone, or set overlay: vxlan",
+      'turn off the source check of the cloud or hypervisor, which accepts only the own addresses of nodes, ' +
+      'or set overlay: vxlan',
   }
 }
 
-/** Known from flannel #1279: ping works and nothing else does. */
+/** Checks for the fault of flannel #1279, with which only ping works. */
 export function examineChecksums({ agent, peers, device }: NodeFacts): Check {
-  const base = { name: 'checksum offload', seenAs: 'pods of other nodes that answer to ping and to nothing else' }
+  const base = { name: 'checksum offload', seenAs: 'pods of other nodes that answer ping and nothing else' }
   if (agent === undefined) return { ...base, findings: [], skipped: withoutAgent }
   const findings = peers.filter(isBroken).map(({ node, counted }) => {
     const sender = (counted?.there.checksumErrors ?? 0) > 0 ? agent.node : node
     return {
-      problem: `what goes through the tunnel between ${agent.node} and ${node} arrives with wrong checksums: the network card of ${sender} miscalculates them`,
-      remedy: `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off (its agent does it where checksumOffload is auto), and update the driver of its network card`,
+      problem:
+        `packets in the tunnel between ${agent.node} and ${node} arrive with wrong checksums: ` +
+        `the network card of ${sender} miscalculates them`,
+      remedy:
+        `on ${sender}: ethtool -K ${device} tx-checksum-ip-generic off (its agent does it where checksumOffload is ` +
+        'auto), and update the driver of its network card',
     }
   })
   return { ...base, findings }
@@ -95,7 +103,8 @@ export function examineMtu({ agent, peers, links, device }: NodeFacts): Check {
     .map(({ node, large }) => ({
       problem: `small packets reach ${node} and those of ${tunnel?.mtu ?? 'full'} bytes do not (${large})`,
       remedy:
-        'raise the MTU of what is between the nodes, or set mtu to what it carries less the header of the tunnel (50 bytes, 70 over IPv6)',
+        'raise the MTU of the network between the nodes, or set mtu to what it carries less the tunnel header ' +
+        '(50 bytes, 70 over IPv6)',
     }))
   return {
     ...base,
@@ -119,7 +128,7 @@ function tooLarge(
     ? []
     : [
         {
-          problem: `${device} has an MTU of ${tunnel.mtu}, and ${uplink.device} carries ${limit} inside of the tunnel`,
+          problem: `${device} has an MTU of ${tunnel.mtu}, but ${uplink.device} carries ${limit} inside the tunnel`,
           remedy: `ip link set ${device} mtu ${limit}; the agent does so within seconds`,
         },
       ]

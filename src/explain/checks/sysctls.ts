@@ -1,4 +1,4 @@
-// Kernel parameters without which packets of pods are not forwarded, not seen by rules, or dropped on their way back.
+// Checks kernel parameters that decide whether packets of pods are forwarded, filtered, or dropped on the way back.
 import type { Family } from '../../net/address.ts'
 import type { Check, Finding } from '../check.ts'
 import type { NodeFacts } from '../node-facts.ts'
@@ -14,7 +14,7 @@ export const conntrackKeys = {
   max: 'net/netfilter/nf_conntrack_max',
 } as const
 
-/** All that {@link examineForwarding} and those below look at. */
+/** Returns the keys that the checks in this file use. */
 export function sysctlsRead({
   families,
   devices,
@@ -36,14 +36,14 @@ export function examineForwarding({ sysctls, families }: NodeFacts): Check {
     problem: `${dotted(key)} is ${sysctls.get(key) ?? 'not there'}: this node forwards nothing`,
     remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back`,
   }))
-  return { name: 'forwarding', seenAs: 'pods that reach nobody beyond their own node', findings }
+  return { name: 'forwarding', seenAs: 'pods that reach nothing beyond their own node', findings }
 }
 
-/** Where the kernel lacks the module, pods are routed and nothing is bridged (docs/how-it-works.md): no fault. */
+/** Passes when the kernel has no br_netfilter: pods are then routed and nothing is bridged (docs/how-it-works.md). */
 export function examineBridgeFilter({ sysctls, families }: NodeFacts): Check {
   const off = families.map((family) => bridgeKeys[family]).filter((key) => sysctls.get(key) === '0')
   const findings = off.map((key) => ({
-    problem: `${dotted(key)} is 0: rules do not see what goes from pod to pod on this node`,
+    problem: `${dotted(key)} is 0: rules do not see packets from pod to pod on this node`,
     remedy: `sysctl -w ${dotted(key)}=1, and find in /etc/sysctl.d what sets it back`,
   }))
   return {
@@ -60,7 +60,7 @@ export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Chec
     if (own === undefined || effective !== 1) return []
     return [
       {
-        problem: `rp_filter of ${name} is strict (1): answers that come by another way than the route back are dropped`,
+        problem: `rp_filter of ${name} is strict (1): answers that do not come by the route back are dropped`,
         remedy: `sysctl -w ${filterOf(name)}=2, and find in /etc/sysctl.d what sets it back`,
       },
     ]
@@ -68,7 +68,7 @@ export function examineReversePath({ sysctls, bridge, device }: NodeFacts): Chec
   return { name: 'rp_filter', seenAs: 'answers of Services and pods of other nodes that never arrive', findings }
 }
 
-/** @param fullFrom the share of the table from which a burst can fill it; a full one drops new connections */
+/** @param fullFrom the used share of the table that is a finding. A burst can fill the rest; then connections fail. */
 export function examineConntrack({ sysctls }: Pick<NodeFacts, 'sysctls'>, fullFrom = 0.8): Check {
   const base = { name: 'conntrack', seenAs: 'new connections that fail now and then under load' }
   const [count, max] = [sysctls.get(conntrackKeys.count), sysctls.get(conntrackKeys.max)].map(Number)
@@ -80,7 +80,7 @@ export function examineConntrack({ sysctls }: Pick<NodeFacts, 'sysctls'>, fullFr
     findings: [
       {
         problem: `${count} of ${max} tracked connections are in use`,
-        remedy: `sysctl -w net.netfilter.nf_conntrack_max=${max * 2}, and find who opens them: conntrack -L`,
+        remedy: `sysctl -w net.netfilter.nf_conntrack_max=${max * 2}, and find out what opens them: conntrack -L`,
       },
     ],
   }

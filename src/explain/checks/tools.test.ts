@@ -9,7 +9,7 @@ test.each([
   [[1, 1, 3, 1], [1, 1, 3], true],
   [[1, 0, 6, 0], [1, 1, 3], false],
   [[2, 0, 0, 0], [1, 9, 9], true],
-])('%j is newer than %j: %s', (madeBy, than, newer) => {
+])('compares version %j with %j: %s', (madeBy, than, newer) => {
   expect(isNewer(madeBy, than)).toBe(newer)
 })
 
@@ -20,7 +20,7 @@ const check = (nft: Partial<NftFacts> | undefined): ReturnType<typeof examineNft
 const other: NftTable = { family: 'inet', name: 'other', madeBy: [1, 1, 7, 0] }
 const old: NftTable = { family: 'ip', name: 'old' }
 
-test('a newer table that can be listed is a note, one that cannot is a finding', () => {
+test('notes a newer table that can be listed, and reports one that cannot', () => {
   expect(check({ tables: [other, old] })).toMatchObject({
     findings: [],
     note: 'version 1.0.6 here is older than what made table inet other (of nft 1.1.7), and lists them',
@@ -38,12 +38,12 @@ test('a newer table that can be listed is a note, one that cannot is a finding',
   )
 })
 
-test('nothing is said where nft is as new as all tables, and the check is skipped without nft', () => {
+test('notes nothing when nft is as new as all tables, and skips the check without nft', () => {
   expect(check({ version: [1, 1, 7], tables: [other] })).not.toHaveProperty('note')
   expect(check(undefined)).toMatchObject({ skipped: 'nft is not installed here', findings: [] })
 })
 
-test('each tool that failed is a finding', () => {
+test('reports each tool that failed', () => {
   const findings = examineTools({ failures: ['ip -j link: died of SIGSEGV'] } as unknown as NodeFacts).findings
   expect(findings).toMatchObject([{ problem: 'ip -j link: died of SIGSEGV' }])
 })
