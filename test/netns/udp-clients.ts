@@ -60,7 +60,11 @@ export async function askUntil(
 }
 
 /** The UDP entries with this source port: "SOURCE > DESTINATION > WHERE THE ANSWERS COME FROM", sorted. */
-export async function entriesFrom(node: ScratchNamespace, sourcePort: number, family: 4 | 6 = 4): Promise<string[]> {
+export async function entriesFrom(
+  node: Pick<ScratchNamespace, 'run'>,
+  sourcePort: number,
+  family: 4 | 6 = 4,
+): Promise<string[]> {
   const listed = await node.run('conntrack', [
     '-L',
     '-f',
@@ -83,7 +87,7 @@ export async function entriesFrom(node: ScratchNamespace, sourcePort: number, fa
 
 /** Makes an entry of a flow that nobody has to send: `conntrack -I`. */
 export async function insertEntry(
-  node: ScratchNamespace,
+  node: Pick<ScratchNamespace, 'run'>,
   flow: { source: string; sourcePort: number; to: [string, number]; from: [string, number]; zone?: number },
 ): Promise<void> {
   const { source, sourcePort, to, from, zone } = flow
