@@ -13,7 +13,7 @@ import { removes, restoreText } from '../iptables/restore-text.ts'
 import { deleteRoute } from '../kernel/route-changes.ts'
 import type { Change } from '../kernel/change.ts'
 import type { Family } from '../net/address.ts'
-import { ourChains } from '../pods/rules/rule-set.ts'
+import { podRulesOwner } from '../pods/rules/owner.ts'
 import { PodRules } from '../pods/rules/rules.ts'
 import { Policies } from '../policy/policies.ts'
 import { Services } from '../services/services.ts'
@@ -189,9 +189,9 @@ class Cleanup {
 
 /** Whether the backend that this node does not use holds chains of ours. */
 async function leftInOther(iptables: Iptables): Promise<boolean> {
-  const places = [{ table: 'mangle', name: marker } as const, ...ourChains]
+  const places = [{ table: 'mangle', chain: marker } as const, ...podRulesOwner.chains]
   for (const family of [4, 6] as const) {
-    for (const { table, name } of places) if (await iptables.isInOtherBackend(family, table, name)) return true
+    for (const { table, chain } of places) if (await iptables.isInOtherBackend(family, table, chain)) return true
   }
   return false
 }

@@ -25,6 +25,8 @@ export type Render = (table: IptablesTable, chains: ReadonlySet<string>) => Chai
 export interface Audited {
   /** Chains and jumps that another program had changed: "nat FAIRLEAD-EGRESS", "filter FORWARD > FAIRLEAD-FORWARD". */
   readonly repaired: readonly string[]
+  /** Rules that stood in chains of kind `set` and were not wanted, behind `-A CHAIN `. */
+  readonly stray: readonly string[]
   readonly written: Written
 }
 
@@ -77,7 +79,12 @@ export class FamilyTables {
 
   /** Whether the kernel is known to hold nothing of the owner, and nothing is wanted. */
   get isEmpty(): boolean {
-    return this.#wantsNothing && this.#tables.every(({ state, unread }) => !unread && state.held().next().done === true)
+    return this.isRead && this.#wantsNothing && this.#tables.every(({ state }) => state.held().next().done === true)
+  }
+
+  /** Whether the content of every table is known. */
+  get isRead(): boolean {
+    return this.#tables.every(({ unread }) => !unread)
   }
 
   get #wantsNothing(): boolean {
@@ -169,7 +176,7 @@ export class FamilyTables {
       const input = inputs.get(each.table)
       if (input !== undefined && tables.includes(each.table)) await this.#readBack(each, input)
     }
-    return { repaired, written }
+    return { repaired, stray: this.#stray(inputs), written }
   }
 
   /**
@@ -182,7 +189,7 @@ export class FamilyTables {
       ...jumps.wanted.map(({ base, rule }) => ({ table, rule: appends(base, formatRule(rule)) })),
       ...[...ends].flatMap(([chain, lines]) => lines.map((line) => ({ table, rule: appends(chain, line) }))),
     ])
-    if (rules.length === 0 || this.#tables.some(({ unread }) => unread)) return true
+    if (rules.length === 0 || !this.isRead) return true
     return this.#iptables.hasRules(this.family, rules)
   }
 
@@ -230,6 +237,16 @@ export class FamilyTables {
       if (!isMissing || !this.#wantsNothing) throw error
       return { chains: new Map(), bases: new Map() }
     }
+  }
+
+  #stray(inputs: ReadonlyMap<IptablesTable, TableInput>): string[] {
+    return [...inputs].flatMap(([table, { edit, remove, applied }]) => {
+      const isSet = (chain: string): boolean => this.#owner.kindOf(table, chain) === 'set'
+      return [
+        ...[...edit].flatMap(([chain, { deletes }]) => (isSet(chain) ? deletes : [])),
+        ...remove.flatMap((chain) => (isSet(chain) ? (applied.get(chain) ?? []) : [])),
+      ]
+    })
   }
 
   #inputs(): ReadonlyMap<IptablesTable, TableInput> {

@@ -22,11 +22,11 @@ class Tables implements CheckedTables {
     return this.damaged !== 'roots'
   }
   audit = async (table: string): Promise<Audited> => {
-    if (table !== 'nat') return { repaired: [], written }
+    if (table !== 'nat') return { repaired: [], stray: [], written }
     this.#check('audit')
     const repaired = this.damaged === 'nothing' ? [] : [`nat ${this.damaged}`]
     this.damaged = 'nothing'
-    return { repaired, written }
+    return { repaired, stray: [], written }
   }
 
   #check(depth: 'probe' | 'audit'): void {

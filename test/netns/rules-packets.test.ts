@@ -203,7 +203,7 @@ describeKernel('pod rules', () => {
     expect(repaired).toHaveLength(1)
     expect(await seenFrom(outside, `${nodeAddress}:8080`)).toBe(outsideAddress)
     expect(await node.run('conntrack', ['-L', '-p', 'tcp', '--orig-port-dst', '8080'])).toContain('src=10.244.1.6')
-    expect(await rules.reconcile([])).toEqual({ changes: [], repaired: [] })
+    expect(await rules.reconcile([])).toEqual({ restores: 0, repaired: [] })
   })
 
   test.each(backends)(
@@ -234,7 +234,7 @@ describeKernel('pod rules', () => {
       const before = await savedRules(node, backend)
       const attachments = [podAt(5, [port(8080)])]
       await rules.reconcile(attachments)
-      expect(await rules.reconcile(attachments)).toEqual({ changes: [], repaired: [] })
+      expect(await rules.reconcile(attachments)).toEqual({ restores: 0, repaired: [] })
       const whole = await savedRules(node, backend)
 
       for (const [table, chain] of [

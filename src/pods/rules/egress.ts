@@ -6,11 +6,13 @@
 // has no reply to un-NAT. The rest, if it comes from a pod of this node, is masqueraded. Other nodes' own addresses are
 // among the rest, as with flannel: a node that got the pod's own address would answer through the overlay and rp_filter
 // could drop it.
+import { comment, jump, markIs, masquerade, returns, to } from '../../iptables/matches.ts'
+import { rule } from '../../iptables/rule.ts'
 import { aggregateCidrs, parseCidr } from '../../net/cidr.ts'
 import { kubeMasqueradeMark } from './marks.ts'
-import { comment, from, noRules, ofFamily, rule, type RuleSet, type RulesInput, to } from './rule-set.ts'
+import { fromBlock, noRules, ofFamily, type RuleSet, type RulesInput, toBlock } from './rule-set.ts'
 
-const name = 'FAIRLEAD-EGRESS'
+const chain = 'FAIRLEAD-EGRESS'
 const multicast = { 4: parseCidr('224.0.0.0/4'), 6: parseCidr('ff00::/8') }
 
 export function egressRules(input: RulesInput): RuleSet {
@@ -20,22 +22,19 @@ export function egressRules(input: RulesInput): RuleSet {
   const podNetworks = aggregateCidrs(ofFamily([...input.podNetworks, ...input.localPodCidrs], family))
   const exempt = aggregateCidrs(ofFamily(input.nonMasqueradeCidrs, family))
   const rules = [
-    rule(name, `-m mark --mark ${kubeMasqueradeMark}`, comment('kube-proxy masquerades these'), '-j RETURN'),
-    ...podNetworks.map((cidr) => rule(name, to(cidr), comment('between pods'), '-j RETURN')),
-    ...exempt.map((cidr) => rule(name, to(cidr), comment('exempt by nonMasqueradeCIDRs'), '-j RETURN')),
-    rule(name, to(multicast[family]), '-j RETURN'),
-    ...aggregateCidrs(local).map((cidr) =>
-      rule(name, from(cidr), comment('from pods of this node'), '-j MASQUERADE --random-fully'),
-    ),
+    rule(markIs(kubeMasqueradeMark), comment('kube-proxy masquerades these'), returns),
+    ...podNetworks.map((cidr) => rule(toBlock(cidr), comment('between pods'), returns)),
+    ...exempt.map((cidr) => rule(toBlock(cidr), comment('exempt by nonMasqueradeCIDRs'), returns)),
+    rule(to(multicast[family]), returns),
+    ...aggregateCidrs(local).map((cidr) => rule(fromBlock(cidr), comment('from pods of this node'), masquerade)),
   ]
   return {
-    chains: [{ table: 'nat', name, rules, order: 'sequence' }],
+    chains: [{ table: 'nat', chain, rules }],
     jumps: [
       {
         table: 'nat',
         base: 'POSTROUTING',
-        target: name,
-        rule: rule('POSTROUTING', comment('fairlead egress'), `-j ${name}`),
+        rule: rule(comment('fairlead egress'), jump(chain)),
         place: 'last',
       },
     ],

@@ -5,25 +5,26 @@
 // what has no endpoints, KUBE-FORWARD drops what conntrack calls invalid; once FAIRLEAD-FORWARD has accepted a packet,
 // none of them sees it. So a KUBE- jump that appears later is inserted above ours, and ours is moved where one stands
 // below it. Policy has a table of its own: what is accepted here can still be dropped there.
+import { accept, comment, jump } from '../../iptables/matches.ts'
+import { rule } from '../../iptables/rule.ts'
 import { aggregateCidrs } from '../../net/cidr.ts'
-import { comment, from, ofFamily, rule, type RuleSet, type RulesInput, to } from './rule-set.ts'
+import { fromBlock, ofFamily, type RuleSet, type RulesInput, toBlock } from './rule-set.ts'
 
-const name = 'FAIRLEAD-FORWARD'
+const chain = 'FAIRLEAD-FORWARD'
 
 export function forwardRules(input: RulesInput): RuleSet {
   const podNetworks = aggregateCidrs(ofFamily([...input.podNetworks, ...input.localPodCidrs], input.family))
   const rules = podNetworks.flatMap((cidr) => [
-    rule(name, from(cidr), comment('from pods'), '-j ACCEPT'),
-    rule(name, to(cidr), comment('to pods'), '-j ACCEPT'),
+    rule(fromBlock(cidr), comment('from pods'), accept),
+    rule(toBlock(cidr), comment('to pods'), accept),
   ])
   return {
-    chains: [{ table: 'filter', name, rules, order: 'sequence' }],
+    chains: [{ table: 'filter', chain, rules }],
     jumps: [
       {
         table: 'filter',
         base: 'FORWARD',
-        target: name,
-        rule: rule('FORWARD', comment('fairlead forwarding'), `-j ${name}`),
+        rule: rule(comment('fairlead forwarding'), jump(chain)),
         place: 'first',
       },
     ],

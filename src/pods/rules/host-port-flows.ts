@@ -3,7 +3,7 @@
 // A flow follows its host port: one that a port led to a pod ends when the port goes, and one that went to the node
 // itself before the port came ends so that its next packet is led to the pod. Everything else with that port number is
 // not ours: a pod's query to a server elsewhere, a Service's node port, another program's DNAT.
-import { parseLine } from '../../iptables/parse-rule.ts'
+import { parseRule } from '../../iptables/parse-rule.ts'
 import { optionOf } from '../../iptables/rule.ts'
 import type { FlowVerdict, UdpFlow } from '../../kernel/udp-flow.ts'
 import { isTranslated } from '../../kernel/udp-flow.ts'
@@ -70,12 +70,12 @@ export function hostPortJudge(
 
 /**
  * Reads back which lead a rule of FAIRLEAD-HOSTPORT-DNAT is.
- * @param rule as iptables prints it
+ * @param rule as iptables prints it behind `-A CHAIN `
  * @returns undefined for a rule of another kind
  */
 export function parseHostPortRule(family: Family, rule: string): HostPortLead | undefined {
-  const parsed = parseLine(rule)?.rule
-  if (parsed?.target?.name !== 'DNAT') return undefined
+  const parsed = parseRule(rule)
+  if (parsed.target?.name !== 'DNAT') return undefined
   const protocol = protocols.find((each) => each === optionOf(parsed, '-p'))
   const hostPort = Number(optionOf(parsed, '--dport'))
   const [, to = '', targetPort] = /^\[?([^\]]+?)\]?:(\d+)$/.exec(optionOf(parsed, '--to-destination') ?? '') ?? []

@@ -8,16 +8,30 @@
 // returns and the mark is taken off again: it is nobody else's business.
 import type { Problem } from '../../cluster/problem.ts'
 import type { ProtectedPorts } from '../../cluster/protected-ports.ts'
-import { type Address, addressBits, type Family, familyOf } from '../../net/address.ts'
-import { aggregateCidrs, formatCidr, parseCidr } from '../../net/cidr.ts'
+import type { Jump } from '../../iptables/jumps.ts'
+import {
+  comment,
+  dnat,
+  jump,
+  markIs,
+  masquerade as toOwnAddress,
+  not,
+  protocolIs,
+  returns,
+  setMark,
+  to,
+  toLocal,
+  toPort,
+} from '../../iptables/matches.ts'
+import { formatRule, type Match, type Rule, rule } from '../../iptables/rule.ts'
+import { type Address, type Family, familyOf } from '../../net/address.ts'
+import { aggregateCidrs, parseCidr } from '../../net/cidr.ts'
 import type { Attachment, PortMapping } from '../attachment.ts'
 import { hostPortMark, withoutHostPortMark } from './marks.ts'
-import { comment, from, type Jump, ofFamily, placeKey, rule, type RuleSet, type RulesInput } from './rule-set.ts'
+import { fromBlock, ofFamily, type RuleSet, type RulesInput } from './rule-set.ts'
 
 const entry = 'FAIRLEAD-HOSTPORTS'
 const ports = 'FAIRLEAD-HOSTPORT-DNAT'
-/** Key of the chain that holds one rule a host port. */
-export const hostPortChain = placeKey({ table: 'nat', name: ports })
 const masquerade = 'FAIRLEAD-HOSTPORT-MASQ'
 export const loopback = { 4: parseCidr('127.0.0.0/8'), 6: parseCidr('::1/128') }
 
@@ -25,66 +39,62 @@ export function hostPortRules(input: RulesInput): RuleSet {
   const { family, attachments, needed } = input
   // The kernel routes no IPv6 loopback address off the node, so ::1 can never be one.
   const localhost = input.localhostHostPorts && family === 4
-  const dnatRules = attachments.flatMap((attachment) =>
-    publishedLeads(family, attachment, needed).map((lead) => dnat(lead, attachment)),
+  const leads = attachments.flatMap((attachment) =>
+    publishedLeads(family, attachment, needed).map((lead) => leadRule(lead, attachment)),
   )
+  // A record may name a port twice.
+  const leadRules = new Map(leads.map((each) => [formatRule(each), each]))
   const sources = [...aggregateCidrs(ofFamily(input.localPodCidrs, family)), ...(localhost ? [loopback[4]] : [])]
   return {
     chains: [
-      { table: 'nat', name: ports, rules: [...new Set(dnatRules)], order: 'set' },
+      { table: 'nat', chain: ports, rules: [...leadRules.values()] },
       {
         table: 'nat',
-        name: entry,
+        chain: entry,
         rules: [
-          ...(localhost
-            ? []
-            : [rule(entry, `-d ${formatCidr(loopback[family])}`, comment('not on localhost'), '-j RETURN')]),
+          ...(localhost ? [] : [rule(to(loopback[family]), comment('not on localhost'), returns)]),
           ...sources.map((cidr) =>
-            rule(entry, from(cidr), comment('replies must come back here'), `-j MARK --set-xmark ${hostPortMark}`),
+            rule(fromBlock(cidr), comment('replies must come back here'), setMark(hostPortMark)),
           ),
-          rule(entry, `-j ${ports}`),
-          rule(entry, comment('no host port'), `-j MARK --set-xmark ${withoutHostPortMark}`),
+          rule(jump(ports)),
+          rule(comment('no host port'), setMark(withoutHostPortMark)),
         ],
-        order: 'sequence',
       },
       {
         table: 'nat',
-        name: masquerade,
+        chain: masquerade,
         rules: [
-          rule(masquerade, `-m mark ! --mark ${hostPortMark}`, '-j RETURN'),
-          rule(masquerade, `-j MARK --set-xmark ${withoutHostPortMark}`),
-          rule(masquerade, comment('host port from a local pod or localhost'), '-j MASQUERADE --random-fully'),
+          rule(not(markIs(hostPortMark)), returns),
+          rule(setMark(withoutHostPortMark)),
+          rule(comment('host port from a local pod or localhost'), toOwnAddress),
         ],
-        order: 'sequence',
       },
     ],
     jumps: [
       // A loopback address from the wire is forged: the DNAT would carry it past the kernel's own check.
-      entryJump('PREROUTING', `! -d ${formatCidr(loopback[family])}`),
-      entryJump('OUTPUT', ''),
+      entryJump('PREROUTING', not(to(loopback[family]))),
+      entryJump('OUTPUT'),
       {
         table: 'nat',
         base: 'POSTROUTING',
-        target: masquerade,
-        rule: rule('POSTROUTING', comment('fairlead host ports'), `-j ${masquerade}`),
+        rule: rule(comment('fairlead host ports'), jump(masquerade)),
         place: 'last',
       },
     ],
   }
 }
 
-function entryJump(base: 'PREROUTING' | 'OUTPUT', match: string): Jump {
+function entryJump(base: 'PREROUTING' | 'OUTPUT', match?: Match): Jump {
   return {
     table: 'nat',
     base,
-    target: entry,
-    rule: rule(base, match, comment('fairlead host ports'), '-m addrtype --dst-type LOCAL', `-j ${entry}`),
+    rule: rule(match, comment('fairlead host ports'), toLocal(), jump(entry)),
     place: 'last',
   }
 }
 
 /** The chain with a rule for each host port. */
-export const hostPortPlace = { table: 'nat', name: ports } as const
+export const hostPortPlace = { table: 'nat', chain: ports } as const
 
 /** What one host port leads to in one family. */
 export interface HostPortLead {
@@ -127,14 +137,16 @@ export function publishedLeads(
   )
 }
 
-function dnat({ family, protocol, hostAddress, hostPort, target, targetPort }: HostPortLead, pod: Attachment): string {
+function leadRule(
+  { family, protocol, hostAddress, hostPort, target, targetPort }: HostPortLead,
+  pod: Attachment,
+): Rule {
   return rule(
-    ports,
-    hostAddress === undefined ? '' : `-d ${hostAddress}/${addressBits(family)}`,
-    `-p ${protocol}`,
+    hostAddress === undefined ? undefined : to(hostAddress),
+    protocolIs(protocol),
     comment(`pod ${describePod(pod)}`),
-    `-m ${protocol} --dport ${hostPort}`,
-    `-j DNAT --to-destination ${family === 4 ? target : `[${target}]`}:${targetPort}`,
+    toPort(protocol, hostPort),
+    dnat(`${family === 4 ? target : `[${target}]`}:${targetPort}`),
   )
 }
 

@@ -7,25 +7,28 @@
 // PREROUTING. So what is dropped is neither translated nor part of a connection, without asking conntrack. kubelet's
 // rule for the same in filter INPUT lets a forged loopback source through, and a packet that a DNAT rule sends
 // elsewhere never comes by there.
-import { comment, noRules, rule, type RuleSet, type RulesInput } from './rule-set.ts'
+import { comment, drop, from, fromDevice, jump, to } from '../../iptables/matches.ts'
+import { rule } from '../../iptables/rule.ts'
+import { parseCidr } from '../../net/cidr.ts'
+import { noRules, type RuleSet, type RulesInput } from './rule-set.ts'
 
-const name = 'FAIRLEAD-LOCALNET'
+const chain = 'FAIRLEAD-LOCALNET'
+const loopback = parseCidr('127.0.0.0/8')
 
 export function localnetRules(input: RulesInput): RuleSet {
   // IPv6 has no route_localnet: the kernel itself drops ::1 from the wire.
   if (!input.localhostHostPorts || input.family === 6) return noRules
   const rules = [
-    rule(name, '-d 127.0.0.0/8', comment('loopback is not for pods'), '-j DROP'),
-    rule(name, '-s 127.0.0.0/8', comment('loopback is not for pods'), '-j DROP'),
+    rule(to(loopback), comment('loopback is not for pods'), drop),
+    rule(from(loopback), comment('loopback is not for pods'), drop),
   ]
   return {
-    chains: [{ table: 'mangle', name, rules, order: 'sequence' }],
+    chains: [{ table: 'mangle', chain, rules }],
     jumps: [
       {
         table: 'mangle',
         base: 'PREROUTING',
-        target: name,
-        rule: rule('PREROUTING', `-i ${input.bridge}`, comment('fairlead localhost guard'), `-j ${name}`),
+        rule: rule(fromDevice(input.bridge), comment('fairlead localhost guard'), jump(chain)),
         place: 'last',
       },
     ],

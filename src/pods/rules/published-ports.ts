@@ -2,6 +2,7 @@
 // record is lost.
 import type { Family, Address } from '../../net/address.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
+import { ruleTexts } from '../../iptables/parse-rule.ts'
 import { CommandError } from '../../kernel/command-error.ts'
 import type { PortMapping } from '../attachment.ts'
 import { parseHostPortRule } from './host-port-flows.ts'
@@ -29,7 +30,7 @@ function mappingOf({ hostPort, targetPort, protocol, hostAddress }: HostPortLead
 /** A node without the program for the family has no such rules. */
 async function rulesOf(iptables: Iptables, family: Family): Promise<readonly string[]> {
   try {
-    return (await iptables.rulesOf(family, hostPortPlace.table, hostPortPlace.name)) ?? []
+    return ruleTexts((await iptables.rulesOf(family, hostPortPlace.table, hostPortPlace.chain)) ?? [])
   } catch (error) {
     if (error instanceof CommandError && error.kind === 'not-installed') return []
     throw error

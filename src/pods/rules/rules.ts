@@ -3,37 +3,41 @@
 import type { Logger } from 'pino'
 import type { Problem } from '../../cluster/problem.ts'
 import type { Address, Family } from '../../net/address.ts'
+import { type Audited, FamilyTables, type Render } from '../../iptables/family-tables.ts'
 import type { Iptables } from '../../iptables/iptables.ts'
+import { nothingWritten } from '../../iptables/written.ts'
+import { CommandError } from '../../kernel/command-error.ts'
 import { withinAny } from '../../net/cidr.ts'
 import { type FlowAudit, FlowCleaner } from '../../runtime/flow-cleaner.ts'
+import { Mutex } from '../../runtime/mutex.ts'
 import type { Kernel } from '../../kernel/kernel.ts'
 import { settleAll } from '../../runtime/settle-all.ts'
 import type { Attachment, PortMapping } from '../attachment.ts'
 import type { HostPortHook } from '../hooks.ts'
-import { type Applied, FamilyRules } from './apply.ts'
 import { desiredRules } from './desired.ts'
 import { HostPortClaims, HostPortTakenError } from './host-port-claims.ts'
 import { hostPortJudge, parseHostPortRule, WithdrawnLeads } from './host-port-flows.ts'
 import { hostPortLeads, publishedLeads, refusedHostPorts } from './host-ports.ts'
 import { publishedPorts } from './published-ports.ts'
+import { podRulesOwner } from './owner.ts'
 import { noRules, ofFamily, type RuleSet, type RulesInput } from './rule-set.ts'
-import { Turns } from './turns.ts'
 
 /** What the rules depend on besides the attachments; CIDRs of both families together. */
 export type RulesSettings = Omit<RulesInput, 'family' | 'attachments'>
 
 export interface RulesResult {
-  /** What went to iptables-restore, a text a family; empty where all was as it should be. */
-  readonly changes: readonly string[]
+  /** Runs of iptables-restore; none where all was as it should be. */
+  readonly restores: number
   /** Chains and jumps that were not as we had left them. */
   readonly repaired: readonly string[]
 }
 
-interface Lane {
+/** One address family's part. */
+interface FamilyState {
   readonly family: Family
-  readonly rules: FamilyRules
-  /** One writer at a time. */
-  readonly turns: Turns
+  readonly tables: FamilyTables
+  /** Serialises the use of the tables. */
+  readonly mutex: Mutex
   readonly flows: FlowCleaner
   /** Host ports whose rules are gone and whose flows may not have ended yet. */
   readonly withdrawn: WithdrawnLeads
@@ -43,7 +47,7 @@ export class PodRules implements HostPortHook {
   readonly #kernel: Pick<Kernel, 'readUdpFlows' | 'deleteUdpFlows' | 'localNetworks'>
   readonly #iptables: Iptables
   readonly #log: Logger
-  readonly #lanes: readonly Lane[]
+  readonly #families: readonly FamilyState[]
   readonly #claims = new HostPortClaims()
   /** Keys of removed attachments that a list given to {@link reconcile} may still hold. */
   readonly #removed = new Set<string>()
@@ -66,10 +70,11 @@ export class PodRules implements HostPortHook {
     this.#kernel = parts.kernel
     this.#iptables = parts.iptables
     this.#log = parts.log
-    this.#lanes = parts.families.map((family) => {
+    this.#families = parts.families.map((family) => {
       const withdrawn = new WithdrawnLeads()
       const flows = new FlowCleaner({ ...parts, family, begin: async () => this.#audit(family, withdrawn) })
-      return { family, rules: new FamilyRules({ ...parts, family }), turns: new Turns(), flows, withdrawn }
+      const tables = new FamilyTables({ ...parts, family, owner: podRulesOwner })
+      return { family, tables, mutex: new Mutex(), flows, withdrawn }
     })
   }
 
@@ -99,16 +104,16 @@ export class PodRules implements HostPortHook {
     // The first one asks about all flows: the agent before this one may have been killed at any point.
     const scopeChanged = this.#settings?.localhostHostPorts !== this.#configured?.localhostHostPorts
     this.#settings = this.#configured
-    if (this.#settings === undefined) return { changes: [], repaired: [] }
+    if (this.#settings === undefined) return { restores: 0, repaired: [] }
     try {
-      const applied = await this.#everyLane(async ({ family, rules, turns, flows, withdrawn }) => {
-        const result = await turns.take(() => rules.reconcile(this.#desired(family)))
-        withdrawn.add(result.strayHostPorts.flatMap((rule) => parseHostPortRule(family, rule) ?? []))
+      const audits = await this.#everyFamily(async ({ family, tables, mutex, flows, withdrawn }) => {
+        const audited = await mutex.run(async () => auditFor(tables, this.#desired(family)))
+        withdrawn.add(audited.stray.flatMap((rule) => parseHostPortRule(family, rule) ?? []))
         // While rules were missing, clients have gone past their host port.
-        if (scopeChanged || withdrawn.size > 0 || result.text !== '') await flows.clean()
-        return result
+        if (scopeChanged || withdrawn.size > 0 || audited.written.restores > 0) await flows.clean()
+        return audited
       })
-      return total(applied)
+      return total(audits)
     } finally {
       this.#firstPass.resolve()
     }
@@ -122,7 +127,7 @@ export class PodRules implements HostPortHook {
   async intact(): Promise<boolean> {
     const writes = await this.#iptables.foreignWrites()
     if (writes !== undefined && writes === this.#wholeAt) return true
-    const whole = (await this.#everyLane(({ rules, turns }) => turns.take(() => rules.intact()))).every(Boolean)
+    const whole = (await this.#everyFamily(({ tables, mutex }) => mutex.run(() => tables.probe()))).every(Boolean)
     this.#wholeAt = whole ? writes : undefined
     return whole
   }
@@ -162,7 +167,7 @@ export class PodRules implements HostPortHook {
   async published(): Promise<ReadonlyMap<Address, readonly PortMapping[]>> {
     return publishedPorts(
       this.#iptables,
-      this.#lanes.map(({ family }) => family),
+      this.#families.map(({ family }) => family),
     )
   }
 
@@ -173,7 +178,7 @@ export class PodRules implements HostPortHook {
   async clean(): Promise<RulesResult> {
     this.#configured = undefined
     this.#settings = undefined
-    return total(await this.#everyLane(({ rules, turns }) => turns.take(() => rules.clean())))
+    return total(await this.#everyFamily(({ tables, mutex }) => mutex.run(() => auditFor(tables, noRules))))
   }
 
   /**
@@ -181,11 +186,32 @@ export class PodRules implements HostPortHook {
    * nothing left to do.
    */
   async #update(): Promise<void> {
-    await this.#everyLane(async ({ family, rules, turns }) =>
-      turns.take(async () => {
-        if (this.#settings !== undefined) await rules.update(this.#desired(family))
+    await this.#everyFamily(async (state) =>
+      state.mutex.run(async () => {
+        if (this.#settings !== undefined) await this.#write(state)
       }),
     )
+  }
+
+  /**
+   * Writes what is desired without reading the kernel, since a pod waits. Where the kernel refuses it, something is not as
+   * we had left it: then all is read.
+   */
+  async #write({ family, tables }: FamilyState): Promise<void> {
+    const desired = this.#desired(family)
+    if (!tables.isRead) {
+      await auditFor(tables, desired)
+      return
+    }
+    wantChains(tables, desired)
+    try {
+      // With the same jumps as before: they change with the configuration, which a reconcile follows.
+      await tables.sync(renderNothing)
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error
+      this.#log.warn({ family, stderr: error.stderr }, 'iptables rules are not as we had left them: reading them all')
+      await auditFor(tables, desired)
+    }
   }
 
   /**
@@ -195,7 +221,7 @@ export class PodRules implements HostPortHook {
    * @param gone those of them whose ports went
    */
   async #endFlows(changed: readonly Attachment[], gone: readonly Attachment[]): Promise<void> {
-    await this.#everyLane(async ({ family, flows, withdrawn }) => {
+    await this.#everyFamily(async ({ family, flows, withdrawn }) => {
       const leads = changed.flatMap((attachment) => hostPortLeads(family, attachment))
       if (!leads.some(({ protocol }) => protocol === 'udp')) return
       withdrawn.add(gone.flatMap((attachment) => hostPortLeads(family, attachment)))
@@ -228,7 +254,7 @@ export class PodRules implements HostPortHook {
     }
   }
 
-  /** Evaluated when its turn has come, so that it holds every claim made until then. */
+  /** Evaluated lazily, under the mutex, so that it includes every claim made up to that point. */
   #desired(family: Family): RuleSet {
     return this.#settings === undefined
       ? noRules
@@ -239,8 +265,8 @@ export class PodRules implements HostPortHook {
    * One family that fails does not keep the other from its rules.
    * @throws what the first to fail threw, when all have ended.
    */
-  async #everyLane<T>(work: (lane: Lane) => Promise<T>): Promise<T[]> {
-    return settleAll(this.#lanes.map(work))
+  async #everyFamily<T>(work: (state: FamilyState) => Promise<T>): Promise<T[]> {
+    return settleAll(this.#families.map(work))
   }
 
   /** After a restart: of two that want one port, which a past defect may have left, the older keeps it. */
@@ -264,9 +290,30 @@ export class PodRules implements HostPortHook {
   }
 }
 
-function total(applied: readonly Applied[]): RulesResult {
+/** Wants the chains of the set and no others. */
+function wantChains(tables: FamilyTables, { chains }: RuleSet): void {
+  for (const place of podRulesOwner.chains) {
+    const wanted = chains.find(({ table, chain }) => table === place.table && chain === place.chain)
+    if (wanted === undefined) tables.unwant(place.table, [place.chain])
+    else tables.want(place.table, [[place.chain, wanted.rules]])
+  }
+}
+
+/** Makes the kernel hold the rules of the set, whatever it holds now. @throws {CommandError} */
+async function auditFor(tables: FamilyTables, desired: RuleSet): Promise<Audited> {
+  wantChains(tables, desired)
+  tables.wantJumps(desired.jumps)
+  // No other program makes our chains: once none were found, none are looked for.
+  if (tables.isEmpty) return { repaired: [], stray: [], written: nothingWritten }
+  return tables.audit(renderNothing)
+}
+
+/** Every chain is kept as text. */
+const renderNothing: Render = () => new Map()
+
+function total(audits: readonly Audited[]): RulesResult {
   return {
-    changes: applied.map(({ text }) => text).filter(Boolean),
-    repaired: applied.flatMap(({ repaired }) => repaired),
+    restores: audits.reduce((sum, { written }) => sum + written.restores, 0),
+    repaired: audits.flatMap(({ repaired }) => repaired),
   }
 }
