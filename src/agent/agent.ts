@@ -182,7 +182,9 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const report = new NodeReport({
     events,
     log,
-    own: () => nodes.snapshot.get(config.nodeName),
+    nodeName: config.nodeName,
+    nodes: () => nodes.snapshot,
+    leftOut: () => pass.leftOut,
     hostPorts: () => rules.problems,
     pools: () => podNetwork.ipamStatus(),
     failing: () => failures(sources),

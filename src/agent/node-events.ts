@@ -6,6 +6,7 @@ import type { EventRegarding } from '../cluster/event.ts'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { Problem } from '../cluster/problem.ts'
 import { formatCidr } from '../net/cidr.ts'
+import type { LeftOut } from '../overlay/membership.ts'
 import type { PoolStatus } from '../pods/ipam.ts'
 import { Reports } from '../runtime/reports.ts'
 import type { StandingEvents } from './standing-events.ts'
@@ -33,6 +34,19 @@ export function poolProblems(node: ClusterNode, pools: readonly PoolStatus[]): P
 }
 
 /**
+ * Makes problems of the nodes that claim what another node has: an address, or a part of its pod network.
+ * @param leftOut all that the overlay leaves out; a node that has only just come has no podCIDR yet, and is passed over
+ */
+export function clashProblems(nodes: ReadonlyMap<string, ClusterNode>, leftOut: readonly LeftOut[]): Problem[] {
+  return leftOut.flatMap(({ name, problem }) => {
+    const node = nodes.get(name)
+    if (node === undefined || node.podCidrs.length === 0 || node.internalAddresses.length === 0) return []
+    const event = { regarding: regardingNode(node), reason: 'NodeLeftOut', action: 'ConnectNode', everyNode: true }
+    return [{ sentence: problem, reason: 'node-left-out', event }]
+  })
+}
+
+/**
  * Makes problems of what is not in force on a node as the cluster has it.
  * @param failing sentences: rules that could not be written, and why
  */
@@ -48,8 +62,10 @@ function regardingNode({ name, uid }: ClusterNode): EventRegarding {
 export interface NodeReportParts {
   readonly events: StandingEvents
   readonly log: Logger
-  /** Undefined until the Node is known. */
-  readonly own: () => ClusterNode | undefined
+  readonly nodeName: string
+  readonly nodes: () => ReadonlyMap<string, ClusterNode>
+  /** Nodes that the overlay leaves out. The log has them from the pass. */
+  readonly leftOut: () => readonly LeftOut[]
   /** Host ports that are not published. */
   readonly hostPorts: () => readonly Problem[]
   readonly pools: () => readonly PoolStatus[]
@@ -77,14 +93,14 @@ export class NodeReport {
   /** Looks until the signal. Never rejects. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      const node = this.#parts.own()
+      const node = this.#parts.nodes().get(this.#parts.nodeName)
       if (node !== undefined) this.#look(node)
       await sleep(lookEveryMs, undefined, { signal }).catch(() => undefined)
     }
   }
 
   #look(node: ClusterNode): void {
-    const { events, hostPorts, pools, failing } = this.#parts
+    const { events, nodes, leftOut, hostPorts, pools, failing } = this.#parts
     for (const [topic, problems] of [
       ['host ports', hostPorts()],
       ['pools', poolProblems(node, pools())],
@@ -95,6 +111,6 @@ export class NodeReport {
       )
       events.say(topic, problems)
     }
-    events.say('node', failureProblems(node, failing()))
+    events.say('node', [...failureProblems(node, failing()), ...clashProblems(nodes(), leftOut())])
   }
 }

@@ -45,4 +45,22 @@ describeKernel('the Events of a Node say', () => {
     }
     expect(await add(14)).toBe(11)
   })
+
+  test('that another node has its address', async () => {
+    await using machine = await AgentMachine.start()
+    await machine.putNode('10.244.2.0/24', 'n2', '192.168.99.1')
+    machine.startAgent()
+    await machine.ready()
+    await vi.waitFor(
+      async () =>
+        expect(await events(machine)).toMatchObject([
+          {
+            reason: 'NodeLeftOut',
+            regarding: { kind: 'Node', name: 'n2' },
+            note: expect.stringMatching(/^Node n2 has InternalIP 192\.168\.99\.1, .*n1/) as string,
+          },
+        ]),
+      eventually,
+    )
+  })
 })
