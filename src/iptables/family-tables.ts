@@ -167,7 +167,7 @@ export class FamilyTables {
         {
           owner: this.#owner.name,
           family: this.family,
-          repaired: repaired.slice(0, mostLogged),
+          rules: repaired.slice(0, mostLogged),
           count: repaired.length,
         },
         'rules had been changed by another program: repaired',
