@@ -19,6 +19,7 @@ const longest = [
   'test/netns/agent-edges.test.ts',
   'test/netns/lab-routed.test.ts',
   'test/cri/containerd-readiness.test.ts',
+  'test/netns/agent-drift.test.ts',
 ]
 
 /** Then the other kernel tests; those of one unit are so short that they fill the end. */

@@ -1,5 +1,6 @@
 // One full pass over the node's network: from the Node objects to the kernel, room by room, in the order that packets
 // need.
+import { isDeepStrictEqual } from 'node:util'
 import type { Logger } from 'pino'
 import type { ClusterNode } from '../cluster/node.ts'
 import type { ProtectedPorts } from '../cluster/protected-ports.ts'
@@ -49,7 +50,13 @@ export class NetworkPass {
   readonly #staleNodes: () => ReadonlySet<string>
   readonly #account: PassAccount
   /** What the last pass that went through had before it; undefined before one has. */
-  #settled: { readonly config: AgentConfig; readonly nodes: readonly ClusterNode[] } | undefined
+  #settled:
+    | {
+        readonly config: AgentConfig
+        readonly nodes: readonly ClusterNode[]
+        readonly stale: ReadonlySet<string>
+      }
+    | undefined
   /** Whether this pass has the same: then what it finds to change is another's doing. */
   #again = false
   /**
@@ -128,13 +135,15 @@ export class NetworkPass {
    */
   async run(nodes: readonly ClusterNode[]): Promise<void> {
     const config = this.#config
+    const stale = this.#staleNodes()
     this.#again =
       this.#settled?.config === config &&
+      isDeepStrictEqual(this.#settled.stale, stale) &&
       this.#settled.nodes.length === nodes.length &&
       nodes.every((node, i) => node === this.#settled?.nodes[i])
     try {
-      await this.#run(nodes)
-      this.#settled = { config, nodes }
+      await this.#run(nodes, stale)
+      this.#settled = { config, nodes, stale }
       this.passedAt = Date.now()
       this.#reports.say('pass', [])
     } catch (error) {
@@ -145,7 +154,7 @@ export class NetworkPass {
     }
   }
 
-  async #run(nodes: readonly ClusterNode[]): Promise<void> {
+  async #run(nodes: readonly ClusterNode[], stale: ReadonlySet<string>): Promise<void> {
     if (!this.#config.podNetwork && (await this.#retreat())) return
     const own = nodes.find((node) => node.name === this.#config.nodeName)
     if (own === undefined || own.podCidrs.length === 0) {
@@ -159,7 +168,7 @@ export class NetworkPass {
       return
     }
     this.#reports.say('node', [])
-    const overlay = await this.#overlay(own, nodes)
+    const overlay = await this.#overlay(own, nodes, stale)
     if (!overlay.ready && this.missing.length > 0) {
       // Pods that start now would have the wrong MTU and reach no one; those that already run lose nothing by the
       // passes that follow.
@@ -213,10 +222,9 @@ export class NetworkPass {
     }
   }
 
-  async #overlay(own: ClusterNode, nodes: readonly ClusterNode[]): Promise<OverlayResult> {
+  async #overlay(own: ClusterNode, nodes: readonly ClusterNode[], stale: ReadonlySet<string>): Promise<OverlayResult> {
     const { nodeName, overlay: mode, vni, vxlanPort: port, vxlanDevice: device, mtu } = this.#config
     const checksumOffload = this.#checksumOffload()
-    const stale = this.#staleNodes()
     const families = [...new Set(own.podCidrs.map(({ family }) => family))]
     const result = await this.#timed('overlay', () =>
       this.#rooms.overlay.reconcile(

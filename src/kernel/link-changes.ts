@@ -5,9 +5,15 @@ import type { Mac } from '../net/mac.ts'
 import type { Change } from './change.ts'
 import { ourGroup, retiredGroup } from './kernel.ts'
 
-/** `ip link add cni0 address MAC mtu 1450 group 98 type bridge` */
-export function addBridge(name: InterfaceName, settings: { mac: Mac; mtu: number }): Change {
-  return link(name, `add ${name} address ${settings.mac} mtu ${settings.mtu} group ${ourGroup} type bridge`)
+/**
+ * `ip link add cni0 address MAC mtu 1450 group 98 type bridge`
+ *
+ * With an MTU given here the kernel still follows its ports, and goes to 1500 when the last one leaves; one that
+ * {@link setMtu} has changed stays (net/bridge, br_mtu_auto_adjust).
+ */
+export function addBridge(name: InterfaceName, { mac, mtu }: { mac: Mac; mtu?: number }): Change {
+  const given = mtu === undefined ? '' : ` mtu ${mtu}`
+  return link(name, `add ${name} address ${mac}${given} group ${ourGroup} type bridge`)
 }
 
 /**

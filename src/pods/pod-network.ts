@@ -256,6 +256,8 @@ export class PodNetwork {
     if (clock() - this.#reclaimedAt >= reclaimEveryMs || (await this.#hasUnwired())) await this.#reclaimNow()
     await followMtu(this.#context, this.#queue, settings.mtu)
     try {
+      // What an ADD is making looks half made in the links, whatever has become of it when they are compared.
+      const settled = new Set([...state.attachments.keys()].filter((name) => !state.wiring.has(name)))
       const links = await kernel.links()
       const met = async (): Promise<Address[]> =>
         links.some(({ name }) => name === settings.bridge) ? await addressesOn(kernel, settings) : []
@@ -264,7 +266,8 @@ export class PodNetwork {
       await state.restMet(met)
       const { changes, failures, problems } = await applyBridge(kernel, () => {
         const desired = desiredBridge(settings, state.attachments.values())
-        return { desired, changes: diffBridge(desired, links, settings.takeOver) }
+        const ports = desired.ports.filter(({ name }) => settled.has(name))
+        return { desired, changes: diffBridge({ ...desired, ports }, links, settings.takeOver) }
       })
       state.bridgeProblem =
         failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ??

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { Kernel } from '../../src/kernel/kernel.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
 import { hostVethName } from '../../src/net/interface-name.ts'
 import type { BandwidthHook } from '../../src/pods/hooks.ts'
@@ -62,6 +63,66 @@ describeKernel('the bridge', () => {
     expect((await node.network.reconcile()).changes.map(({ line }) => line)).toEqual([
       'addr del 10.244.1.1/24 dev cni0',
     ])
+  })
+
+  test.each(['before it is recorded', 'before its answer'])(
+    'sees nothing to put right in a pod whose links were read while its ADD was making it: %s',
+    async (until) => {
+      // The links are read when the veth has no hairpin yet, and compared later.
+      const [half, read, compare] = [
+        Promise.withResolvers<void>(),
+        Promise.withResolvers<void>(),
+        Promise.withResolvers<void>(),
+      ]
+      let making = false
+      const kernelOf = (kernel: Kernel): Kernel =>
+        standIn(kernel, {
+          apply: async (changes) => {
+            const at = changes.findIndex(({ line }) => line.startsWith('link add veth'))
+            if (at < 0) return await kernel.apply(changes)
+            const first = await kernel.apply(changes.slice(0, at + 1))
+            making = true
+            half.resolve()
+            await read.promise
+            return [...first, ...(await kernel.apply(changes.slice(at + 1)))]
+          },
+          links: async () => {
+            const links = await kernel.links()
+            if (!making) return links
+            making = false
+            read.resolve()
+            await compare.promise
+            return links
+          },
+        })
+      const hooks = recordHooks().hooks
+      const bandwidth: BandwidthHook = {
+        add: async () => {
+          if (until === 'before its answer') compare.resolve()
+          await reconciled
+        },
+        remove: async () => undefined,
+      }
+      await using node = await podNode({ kernelOf, hooks: { ...hooks, bandwidth } })
+      await using pod = await scratchNamespace()
+      const conf =
+        until === 'before its answer' ? { runtimeConfig: { bandwidth: { ingressRate: 1e6, ingressBurst: 1e6 } } } : {}
+      const adding = cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path }, conf)
+      const reconciled = half.promise.then(() => node.network.reconcile())
+      if (until === 'before it is recorded') void adding.then(() => compare.resolve())
+      expect((await reconciled).changes).toEqual([])
+      expect((await adding).code).toBe(0)
+      expect((await node.network.reconcile()).changes).toEqual([])
+    },
+  )
+
+  test('keeps its MTU when its last port leaves', async () => {
+    await using node = await podNode()
+    await using pod = await scratchNamespace()
+    await cni(node.network, 'ADD', { containerId: 'c1', netns: pod.path })
+    await cni(node.network, 'DEL', { containerId: 'c1', netns: pod.path })
+    expect((await node.network.reconcile()).changes).toEqual([])
+    expect((await node.namespace.kernel.links()).find(({ name }) => name === 'cni0')?.mtu).toBe(1450)
   })
 
   test('and its pods follow a new MTU', async () => {
@@ -166,3 +227,15 @@ describeKernel('the bridge', () => {
     )
   })
 })
+
+/** The kernel with some of its methods replaced. */
+function standIn(kernel: Kernel, methods: Partial<Kernel>): Kernel {
+  return new Proxy(kernel, {
+    get: (target, name) => {
+      const own: unknown = Reflect.get(methods, name)
+      if (own !== undefined) return own
+      const value: unknown = Reflect.get(target, name)
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value
+    },
+  })
+}

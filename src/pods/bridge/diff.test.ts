@@ -62,7 +62,8 @@ const valueOf = (key: string, changed: Partial<BridgeSettings> = {}): string | u
 
 test('a missing bridge is made with its own MAC and MTU before anything is put on it', () => {
   expect(linesOf([])).toEqual([
-    'link add cni0 address 0e:58:0a:f4:01:01 mtu 1450 group 98 type bridge',
+    'link add cni0 address 0e:58:0a:f4:01:01 group 98 type bridge',
+    'link set cni0 mtu 1450',
     'addr replace 10.244.1.1/24 dev cni0',
     'link set cni0 up',
   ])

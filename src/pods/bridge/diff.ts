@@ -60,7 +60,7 @@ function bridgeChanges(desired: DesiredBridge, found: Link | undefined, shared: 
   const missing = gateways
     .filter((gateway) => !includes(found?.addresses ?? [], gateway))
     .map(({ address, prefix }) => replaceAddress(name, address, prefix))
-  if (found === undefined) return [addBridge(name, { mac, mtu }), ...missing, setUp(name)]
+  if (found === undefined) return [addBridge(name, { mac }), setMtu(name, mtu), ...missing, setUp(name)]
   const changes = [...missing]
   if (found.group !== ourGroup) changes.push(setGroup(name))
   if (found.mac !== mac) changes.push(setMac(name, mac))
