@@ -12,7 +12,7 @@ export function formatStatus(agent: AgentStatus, now: number): string {
   })
   const pools = agent.pools.map(
     ({ podCidr, size, used, resting }) =>
-      `  ${formatCidr(podCidr)}: ${used} used, ${resting} resting, ${size - used - resting} free`,
+      `  ${formatCidr(podCidr)}: ${used} used, ${resting} resting, ${formatCount(size - used - resting)} free`,
   )
   const width = Math.max(0, ...agent.repairs.map(({ room }) => room.length))
   const repairs = agent.repairs.map(
@@ -45,6 +45,11 @@ function policies({ policy }: AgentStatus, ago: (then: number | undefined) => st
   if (policy === undefined) return []
   const isolated = `${policy.isolated} pods of this node isolated, ${policy.held} until their labels are known`
   return [`NetworkPolicies: ${policy.policies}; ${isolated}, synced ${ago(policy.syncedAt)}`]
+}
+
+/** Formats a count too large to be exact as a power of two, as the size of an IPv6 pool is known. */
+function formatCount(count: number): string {
+  return count <= Number.MAX_SAFE_INTEGER ? String(count) : `about 2^${Math.round(Math.log2(count))}`
 }
 
 /** Mentions checksum offload only if it is off, which costs throughput. */
