@@ -1,8 +1,9 @@
 # The image of the DaemonSet: agent, installer and clean-up on Debian, for amd64 and arm64. `make image` builds it, with BuildKit or buildah.
 #
 # Both bases are arguments, so that local ones can stand in for those of a registry: any Debian of that release as BASE, and one with npm as BUILD_BASE.
-ARG BASE=docker.io/library/debian:bookworm-slim
-ARG BUILD_BASE=docker.io/library/node:24-bookworm-slim
+# Debian's current stable: its tools read what those of the nodes write (docs/adr/0030).
+ARG BASE=docker.io/library/debian:trixie-slim
+ARG BUILD_BASE=docker.io/library/node:24-trixie-slim
 
 # On the machine that builds, whatever the image is for: only the C compiler and Node know the difference.
 FROM --platform=$BUILDPLATFORM ${BUILD_BASE} AS build
@@ -11,7 +12,7 @@ RUN target=${TARGETARCH:-$(dpkg --print-architecture)} \
  && case $target in amd64) machine=x86_64 cpu=x64 ;; arm64) machine=aarch64 cpu=arm64 ;; *) echo "no image for $target: it is amd64 or arm64" >&2; exit 1 ;; esac \
  && echo "target=$target machine=$machine cpu=$cpu" >/target \
  && dpkg --add-architecture $target && apt-get update \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc-$(echo $machine | tr _ -)-linux-gnu musl-dev:$target
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends binutils gcc-$(echo $machine | tr _ -)-linux-gnu musl-dev:$target
 WORKDIR /src
 COPY package.json package-lock.json ./
 # Two runs: the programs of the build are this machine's, and the Node of the image is its own. Without the symbols it is 18 MB smaller.
