@@ -5,11 +5,10 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { CommandError } from '../kernel/command-error.ts'
-import type { Iptables, IptablesBackend } from '../iptables/iptables.ts'
+import { type Iptables, type IptablesBackend, programName } from '../iptables/iptables.ts'
 import type { Kernel } from '../kernel/kernel.ts'
 import { openKernel } from '../kernel/linux-kernel.ts'
 import { openIptables } from '../iptables/linux-iptables.ts'
-import { removes, restoreText } from '../iptables/restore-text.ts'
 import { deleteRoute } from '../kernel/route-changes.ts'
 import type { Change } from '../kernel/change.ts'
 import type { Family } from '../net/address.ts'
@@ -18,6 +17,7 @@ import { PodRules } from '../pods/rules/rules.ts'
 import { Policies } from '../policy/policies.ts'
 import { Services } from '../services/services.ts'
 import { marker, shared } from '../services/owner.ts'
+import { ownerOf, release } from '../services/ownership.ts'
 import { type Directories, fileRemovals, removalCommand, removePath } from './cleanup-files.ts'
 import { AccountedIptables } from './cleanup-iptables.ts'
 import { AccountedKernel } from './cleanup-kernel.ts'
@@ -129,8 +129,19 @@ class Cleanup {
   }
 
   async #services(kernel: Kernel, iptables: Iptables, family: Family): Promise<void> {
-    if (this.#options.keepServices) return this.#release(iptables, family)
+    const program = programName(family)
     try {
+      const owner = await ownerOf(iptables, family)
+      if (owner === 'nobody') return
+      if (owner === 'kube-proxy' || this.#options.keepServices) {
+        await release(iptables, family)
+        this.#kept.push(
+          owner === 'kube-proxy'
+            ? `the KUBE- chains of ${program} stay: a kube-proxy has taken them over (KUBE-PROXY-CANARY is there); if none runs any more, fairlead cleanup --foreign removes them`
+            : `the KUBE- chains of ${program} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`,
+        )
+        return
+      }
       if ((await new Services({ kernel, iptables, log: this.#log, families: [family] }).clean()) === 0) return
     } catch (error) {
       // A node without ip6tables has no rules of that family.
@@ -139,16 +150,7 @@ class Cleanup {
     }
     if ((await iptables.rulesOf(family, 'filter', shared)) === undefined) return
     this.#kept.push(
-      `${shared} (${family === 4 ? 'iptables' : 'ip6tables'}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`,
-    )
-  }
-
-  /** Without the marker they are no longer ours, and no later cleanup takes them from under a kube-proxy. */
-  async #release(iptables: Iptables, family: Family): Promise<void> {
-    if ((await iptables.rulesOf(family, 'mangle', marker)) === undefined) return
-    await iptables.restore(family, restoreText([{ table: 'mangle', declare: [marker], lines: [removes(marker)] }]))
-    this.#kept.push(
-      `the KUBE- chains of ${family === 4 ? 'iptables' : 'ip6tables'} stay, and Services with them (--keep-services): start kube-proxy, which takes them for its own`,
+      `${shared} (${program}) stays: kubelet has it too, and it is what keeps neighbours from 127.0.0.1 while route_localnet is on`,
     )
   }
 

@@ -7,8 +7,8 @@ import { backendProgram, type IptablesBackend, type IptablesTable } from './ipta
 
 /**
  * Chooses as iptables-wrappers does (kubernetes-sigs/iptables-wrappers): the backend with kubelet's chains, else the one
- * with more rules, else nft. Counting takes seconds with many nft rules, so kube-proxy's canary is looked for before:
- * it stands where kube-proxy, or this agent before its restart, has put its rules.
+ * with more rules, else nft. Counting takes seconds with many nft rules, so before that it looks for what kube-proxy, or
+ * this agent before its restart, leaves in table mangle.
  * @throws {CommandError} where a program that it asks is ended by a signal: a wrong choice would put rules into both
  */
 export async function chooseBackend(workers: ShellWorkers, options: ShellCommandOptions): Promise<IptablesBackend> {
@@ -24,7 +24,7 @@ mangle() {
     ! grep -qx mangle /proc/net/ip6_tables_names || ask ip6tables-legacy-save -t mangle
   fi
 }
-for chains in 'KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY' KUBE-PROXY-CANARY; do
+for chains in 'KUBE-IPTABLES-HINT|KUBE-KUBELET-CANARY' 'KUBE-PROXY-CANARY|FAIRLEAD-SERVICES'; do
   for backend in nft legacy; do
     if mangle $backend | grep -qE "^:($chains) "; then echo $backend; exit; fi
   done

@@ -1,30 +1,23 @@
 // Which chains belong to Services: kube-proxy's names, since a node runs one of us.
 import type { IptablesTable } from '../iptables/iptables.ts'
 import type { Place, RulesOwner } from '../iptables/owner.ts'
+import { comment } from '../iptables/matches.ts'
 import { normalForm, parseRule } from '../iptables/parse-rule.ts'
+import { type Rule, rule } from '../iptables/rule.ts'
 import { baseJumps } from './static-chains.ts'
 
 const names: Readonly<Partial<Record<IptablesTable, readonly string[]>>> = {
-  filter: [
-    'KUBE-SERVICES',
-    'KUBE-EXTERNAL-SERVICES',
-    'KUBE-FORWARD',
-    'KUBE-NODEPORTS',
-    'KUBE-PROXY-FIREWALL',
-    'KUBE-PROXY-CANARY',
-  ],
-  nat: ['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-POSTROUTING', 'KUBE-MARK-MASQ', 'KUBE-PROXY-CANARY'],
-  mangle: ['KUBE-PROXY-CANARY', 'FAIRLEAD-SERVICES'],
+  filter: ['KUBE-SERVICES', 'KUBE-EXTERNAL-SERVICES', 'KUBE-FORWARD', 'KUBE-NODEPORTS', 'KUBE-PROXY-FIREWALL'],
+  nat: ['KUBE-SERVICES', 'KUBE-NODEPORTS', 'KUBE-POSTROUTING', 'KUBE-MARK-MASQ'],
+  mangle: ['FAIRLEAD-SERVICES'],
 }
 const prefixes = /^KUBE-(?:SVC|SVL|EXT|FW|SEP)-/
 
-/**
- * The chain in each table whose absence says that another program has removed the rules; kube-proxy's, and what tells
- * which backend a node uses.
- */
+/** kube-proxy creates this chain in each table and checks that it exists. Fairlead never does (ownership.ts). */
 export const canary = 'KUBE-PROXY-CANARY'
-/** In table mangle, empty: says that the KUBE- chains of this node are ours to remove, and not a kube-proxy's. */
+/** In table mangle, where no packet meets it: the KUBE- chains of this node are Fairlead's to remove, not kube-proxy's. */
 export const marker = 'FAIRLEAD-SERVICES'
+export const markerRules: readonly Rule[] = [rule(comment('the KUBE- chains of this node are those of fairlead'))]
 /** In table filter, kubelet's as well as ours: our rule is appended where it is missing, and the chain stays. */
 export const shared = 'KUBE-FIREWALL'
 

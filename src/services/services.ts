@@ -21,10 +21,12 @@ import { FamilyRules } from './family-rules.ts'
 import { localAddresses, nodeFacts } from './node-facts.ts'
 import { hasLocalhostNodePorts, nodePortAddresses } from './node-ports.ts'
 import type { NodeFacts, ServicesOptions } from './options.ts'
-import { canary, marker, servicesOwner } from './owner.ts'
+import { marker, markerRules, servicesOwner } from './owner.ts'
 import { type RulesDiff, rulesDiff } from './rules-diff.ts'
 import { SnapshotChanges } from './snapshot-changes.ts'
+import { ownerOf, release, removeCanaries } from './ownership.ts'
 import { baseJumps } from './static-chains.ts'
+import { Standby } from './standby.ts'
 import { WithdrawnStore } from './withdrawn-store.ts'
 
 /** Told of what happens, for metrics. It must not throw. */
@@ -71,6 +73,7 @@ interface FamilyState {
   readonly withdrawn: WithdrawnStore | undefined
   /** Renders chains of table nat again. */
   readonly render: Render
+  readonly standby: Standby
   facts: NodeFacts | undefined
   drift: DriftSchedule | undefined
   lastSyncAt: number | undefined
@@ -84,7 +87,7 @@ export class Services {
   readonly #log: Logger
   readonly #observe: ServicesObserver | undefined
   readonly #changes = new SnapshotChanges()
-  readonly #families: readonly FamilyState[]
+  #families: readonly FamilyState[]
   #options: ServicesOptions | undefined
   /** What is protected, as text. */
   #needed = ''
@@ -114,8 +117,7 @@ export class Services {
     this.#observe = parts.observe
     this.#families = parts.families.map((family): FamilyState => {
       const tables = new FamilyTables({ family, owner: servicesOwner, ...parts })
-      for (const table of servicesOwner.tables) tables.want(table, [[canary, []]])
-      tables.want('mangle', [[marker, []]])
+      tables.want('mangle', [[marker, markerRules]])
       tables.wantJumps(baseJumps)
       const rules = new FamilyRules({ target: tables, sources: this.#changes })
       const { stateDir } = parts
@@ -132,7 +134,8 @@ export class Services {
         family,
         tables,
         rules,
-        render: (_, chains) => new Map([[canary, []], ...rules.rendered(chains)]),
+        render: (_, chains) => rules.rendered(chains),
+        standby: new Standby({ ...parts, family }),
         flows,
         withdrawn,
         facts: undefined,
@@ -215,25 +218,53 @@ export class Services {
       this.#observe?.repaired(state.family, result.repaired.length)
       // While rules were missing, clients have gone past their frontend.
       void state.flows.clean()
+      await state.standby.restore()
       repaired.push(...result.repaired)
     }
     return repaired
   }
 
+  /** Families whose rules are kept here. */
+  get families(): readonly Family[] {
+    return this.#families.map(({ family }) => family)
+  }
+
   /**
-   * Removes what is ours, and nothing where a kube-proxy has written the chains.
-   * @returns how many chains.
+   * Removes the rules of a family, or leaves them to a kube-proxy that has taken them over. Neither {@link sync} nor
+   * {@link audit} knows the family afterwards.
+   * @throws {CommandError}
+   */
+  async letGo(family: Family, { rules }: { rules: 'stay' | 'go' }): Promise<void> {
+    const state = this.#families.find((each) => each.family === family)
+    if (state === undefined) return
+    if (rules === 'stay') await release(this.#iptables, family)
+    else await this.#cleanFamily(state)
+    await state.flows.idle()
+    this.#families = this.#families.filter((each) => each !== state)
+  }
+
+  /**
+   * Removes all rules of ours. Where a kube-proxy keeps the chains now, they stay.
+   * @returns the number of chains
    * @throws {CommandError}
    */
   async clean(): Promise<number> {
     let removed = 0
-    for (const state of this.#families) {
-      state.drift = undefined
-      // Without the marker a kube-proxy has written the chains.
-      if ((await this.#iptables.rulesOf(state.family, 'mangle', marker)) === undefined) continue
-      removed += (await state.tables.clean()).chains
-    }
+    for (const state of this.#families) removed += await this.#cleanFamily(state)
     return removed
+  }
+
+  async #cleanFamily(state: FamilyState): Promise<number> {
+    state.drift = undefined
+    const owner = await ownerOf(this.#iptables, state.family)
+    if (owner === 'kube-proxy') await release(this.#iptables, state.family)
+    if (owner !== 'fairlead') return 0
+    // A chain that a second jump leads to could not be removed.
+    await state.standby.remove()
+    const { chains } = await state.tables.clean()
+    // Agents up to 0.1 created them.
+    await removeCanaries(this.#iptables, state.family)
+    return chains
   }
 
   status(): readonly FamilyStatus[] {
@@ -294,11 +325,11 @@ export class Services {
       // Beside the syncs: rules must not wait for a walk through the conntrack table.
       if (state.rules.flows.inForce()) void state.flows.clean()
       state.lastSyncAt = Date.now()
-      state.drift ??= new DriftSchedule({
-        tables: checkedTables(state, this.#iptables),
-        now: Date.now,
-        syncCost: performance.now() - begin,
-      })
+      const syncCost = performance.now() - begin
+      // The chains are ours now, whichever program wrote them before.
+      if (state.drift === undefined) await removeCanaries(this.#iptables, state.family)
+      state.drift ??= new DriftSchedule({ tables: checkedTables(state, this.#iptables), now: Date.now, syncCost })
+      await state.standby.raise()
       return written
     } finally {
       this.#observe?.synced(state.family, (performance.now() - begin) / 1000, written)

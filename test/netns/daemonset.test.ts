@@ -122,6 +122,11 @@ describeKernel('the DaemonSet', () => {
       expect(rules).toContain('--dport 8080 -j DNAT')
       expect(rules).toContain('default/web has no endpoints')
     }, eventually)
+    // What its second jumps to Services ask for.
+    await vi.waitFor(
+      async () => expect(await machine.succeed('cat', ['/proc/net/xt_recent/FAIRLEAD'])).toContain('src=0.0.0.0 '),
+      eventually,
+    )
 
     expect(
       await machine.succeed('cat', [

@@ -5,7 +5,7 @@ import type { NftTable } from '../../kernel/nft-tables.ts'
 import type { Link } from '../../kernel/observed.ts'
 import type { IptablesTable } from '../../iptables/iptables.ts'
 import { commentOf, optionOf, type Rule } from '../../iptables/rule.ts'
-import { isOurs } from '../../services/owner.ts'
+import { canary, isOurs } from '../../services/owner.ts'
 
 /** `plugins`: the reference CNI plugins, which flannel and others have make their bridge, addresses and host ports. */
 export type Owner = 'flannel' | 'kindnet' | 'kube-router' | 'kube-proxy' | 'plugins'
@@ -46,7 +46,8 @@ const chainPatterns: readonly (readonly [RegExp, Owner])[] = [
 ]
 
 export function chainOwner(table: IptablesTable, chain: string): Owner | undefined {
-  if (chain.startsWith('KUBE-') && (isOurs(table, chain) || ipvsChains.includes(chain))) return 'kube-proxy'
+  if (chain === canary || (chain.startsWith('KUBE-') && (isOurs(table, chain) || ipvsChains.includes(chain))))
+    return 'kube-proxy'
   return chainPatterns.find(([pattern]) => pattern.test(chain))?.[1]
 }
 

@@ -6,7 +6,7 @@ import { parseRule, splitLine } from '../../iptables/parse-rule.ts'
 import { deletes, removes, restoreText } from '../../iptables/restore-text.ts'
 import { commentOf, type Rule } from '../../iptables/rule.ts'
 import type { Family } from '../../net/address.ts'
-import { marker } from '../../services/owner.ts'
+import { canary, marker } from '../../services/owner.ts'
 import { chainOwner, isKubeRouterRule, isUnknownChain, type Owner } from './owners.ts'
 import { type Removals, together } from './removals.ts'
 
@@ -65,7 +65,7 @@ function tableRemovals(of: TableLines, context: RulesContext & { servicesAreOurs
 
   const theirs = chains.filter((chain) => {
     const owner = chainOwner(table, chain)
-    if (owner === undefined || (owner === 'kube-proxy' && context.servicesAreOurs)) return false
+    if (owner === undefined || (owner === 'kube-proxy' && context.servicesAreOurs && chain !== canary)) return false
     if (context.running.has(owner)) held.add(owner)
     return !context.running.has(owner)
   })
