@@ -26,8 +26,9 @@ import { type AgentConfig, ConfigError } from './config.ts'
 import { publishGauges } from './gauges.ts'
 import { followNodes } from './followed-nodes.ts'
 import { healthHandler } from './health.ts'
-import { listen, parseListenAddress } from '../runtime/http-listener.ts'
 import { reportLeftovers } from '../host/leftovers.ts'
+import { parseListenAddress } from '../runtime/http-listener.ts'
+import { listenAfterKubeProxy } from './listen-after-kube-proxy.ts'
 import { LiveConfig } from './live-config.ts'
 import { lookUp } from './lookup.ts'
 import { Metrics } from '../runtime/metrics.ts'
@@ -37,6 +38,7 @@ import { NodeReport } from './node-events.ts'
 import { NodeGuard } from './node-guard.ts'
 import { NodeLock } from '../host/node-lock.ts'
 import { openLog } from './open-log.ts'
+import { OtherProxy } from './other-proxy.ts'
 import { patrol } from './patrol.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
@@ -166,11 +168,18 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     intervalMs: () => pass.intervalMs,
     onError: (error) => log.debug({ err: error }, 'reconcile pass failed'),
   })
+  const ownPorts = new Set<number>()
   const serviceProxy: ServiceProxy = new ServiceProxy({
     live,
     api,
     kernel,
     iptables,
+    other: new OtherProxy({
+      kernel,
+      iptables,
+      ownPorts,
+      configuredPorts: [config.healthAddress, config.metricsAddress].map((address) => parseListenAddress(address).port),
+    }),
     nodes,
     metrics: proxyMetrics,
     repairs,
@@ -200,6 +209,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     pass,
     policy: config.networkPolicy ? policy : undefined,
     serviceProxy: config.serviceProxy ? serviceProxy : undefined,
+    proxies: () => serviceProxy.sentences,
   }
   publishGauges(metrics, sources)
 
@@ -219,16 +229,18 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     log,
   )
   const missing = () => (nodes.synced ? notReady(sources) : [`the Nodes have not been read from ${api.server} yet`])
-  await using _health = await listen(
-    parseListenAddress(config.healthAddress),
+  const listenOptions = { mayWait: config.serviceProxy, ownPorts, log }
+  await using _health = await listenAfterKubeProxy(
+    config.healthAddress,
     healthHandler({
       missing,
       proxy: serviceProxy.health,
       probe: probeHandler(() => live.current.vxlanDevice),
       answered: (path, code) => proxyMetrics.answered(path, code),
     }),
+    listenOptions,
   )
-  await using _metrics = await listen(parseListenAddress(config.metricsAddress), metrics.handler)
+  await using _metrics = await listenAfterKubeProxy(config.metricsAddress, metrics.handler, listenOptions)
   log.info({ overlay: config.overlay, api: api.server }, 'agent started')
   await reportLeftovers(iptables, log)
 

@@ -101,7 +101,11 @@ export const configKeys = {
   },
   serviceProxy: {
     schema: boolean.default(true),
-    help: 'program Services, in place of kube-proxy (false: what this agent has programmed is removed)',
+    help: 'program Services, in place of kube-proxy (false: what this agent has programmed goes, see handOver)',
+  },
+  handOver: {
+    schema: boolean.default(true),
+    help: 'with serviceProxy false, go on with the Services of an earlier run until a kube-proxy has taken them over (false: they are removed at once)',
   },
   kubeProxyConfig: {
     schema: path.optional(),

@@ -96,6 +96,11 @@ export class ProxyStatus implements ServicesObserver, AsyncDisposable {
     await this.#servers[Symbol.asyncDispose]()
   }
 
+  /** Tries again to open health check node ports that another program has held. Never rejects. */
+  async retry(): Promise<void> {
+    await this.#servers.retry()
+  }
+
   /** Something has changed that a sync is asked for. */
   queued(): void {
     this.#queuedAt ??= Date.now()

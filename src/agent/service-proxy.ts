@@ -1,4 +1,4 @@
-// Services in the agent: what is watched for them, when they are synced, and how they are switched off.
+// Services in the agent: what is watched for them, when they are synced, and how they are handed over to another proxy.
 import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { systemClock } from '../runtime/clock.ts'
@@ -17,8 +17,13 @@ import { familyOf } from '../net/address.ts'
 import type { ProxyHealth } from '../services/health/proxy-health.ts'
 import { OrphanSlices } from '../services/orphan-slices.ts'
 import { Services } from '../services/services.ts'
+import { ownerOf } from '../services/ownership.ts'
+import { raiseStandby, renewalMs, renewStandby } from '../services/standby.ts'
 import type { ApiServerPlaces } from './api-server-places.ts'
+import { HandOver } from './hand-over.ts'
 import type { LiveConfig } from './live-config.ts'
+import type { OtherProxy } from './other-proxy.ts'
+import { OtherProxyWatch } from './other-proxy-watch.ts'
 import type { ProxyMetrics } from './proxy-metrics.ts'
 import { type ProxySnapshots, ProxyStatus } from './proxy-status.ts'
 import type { Repairs } from '../runtime/repairs.ts'
@@ -32,6 +37,7 @@ export interface ServiceProxyParts {
   readonly api: ApiConnection
   readonly kernel: Kernel
   readonly iptables: Iptables
+  readonly other: OtherProxy
   readonly nodes: Reflector<ClusterNode>
   readonly metrics: ProxyMetrics
   readonly repairs: Repairs
@@ -56,6 +62,11 @@ export class ServiceProxy {
   #loop: Loop | undefined
   /** Claims of Services that others have, as of the last sync that went through. */
   #conflicts: readonly Problem[] = []
+  readonly #others: OtherProxyWatch
+  /** While Services are being handed over to another proxy. */
+  #handOver: HandOver | undefined
+  /** Aborted when another proxy has all Services. */
+  readonly #handedOver = new AbortController()
 
   constructor(parts: ServiceProxyParts) {
     this.#parts = parts
@@ -100,6 +111,7 @@ export class ServiceProxy {
       snapshots: () => this.#snapshots(),
       status: () => this.#rules?.status() ?? [],
     })
+    this.#others = new OtherProxyWatch(parts)
   }
 
   /** For /healthz and /livez; undefined where the proxy is off. */
@@ -116,7 +128,7 @@ export class ServiceProxy {
    * What is wrong between Services, and between them and this node; what is wrong in one object its reflector knows.
    */
   get problems(): readonly Problem[] {
-    return [...this.#conflicts, ...this.#status.problems]
+    return [...this.#conflicts, ...this.#status.problems, ...this.#others.problems]
   }
 
   /** Why rules of Services are not in force as the cluster has them; empty when they are. */
@@ -134,24 +146,54 @@ export class ServiceProxy {
     return this.#orphans.problems
   }
 
+  /** What a person should know of this node's proxies: one sentence each. */
+  get sentences(): readonly string[] {
+    return [...(this.#handOver?.sentences ?? []), ...this.#others.problems.map(({ sentence }) => sentence)]
+  }
+
   /** Asks for a sync of everything that has changed. */
   trigger(): void {
     this.#loop?.trigger()
   }
 
-  /** Until the signal, and never rejects. Rules stay: an upgrade drops no connection. */
+  /** Runs until the signal. Never rejects. Rules stay: an upgrade drops no connection. */
   async run(signal: AbortSignal): Promise<void> {
-    if (this.#parts.live.current.serviceProxy)
-      await Promise.all([
-        this.services.run(signal),
-        this.slices.run(signal),
-        this.serviceCidrs?.run(signal),
-        this.#program(signal),
-      ])
-    else await this.#switchOff()
+    const { serviceProxy, handOver } = this.#parts.live.current
+    if (serviceProxy) await this.#serve(signal)
+    else if (handOver) await this.#handOverServices(signal)
+    else await this.#remove()
   }
 
-  async #program(signal: AbortSignal): Promise<void> {
+  async #serve(signal: AbortSignal): Promise<void> {
+    const begun = this.#begin()
+    const renewal = setInterval(() => void this.#renewStandby(), renewalMs)
+    await Promise.all([
+      this.services.run(signal),
+      this.slices.run(signal),
+      this.serviceCidrs?.run(signal),
+      this.#program(signal, begun),
+    ])
+    clearInterval(renewal)
+  }
+
+  /** Serves Services until another proxy does. */
+  async #handOverServices(signal: AbortSignal): Promise<void> {
+    const { log } = this.#parts
+    const handOver = new HandOver({ ...this.#parts, reports: this.#reports })
+    try {
+      await handOver.begin()
+      if (handOver.families.length === 0) return
+      this.#handOver = handOver
+      await this.#serve(AbortSignal.any([signal, this.#handedOver.signal]))
+      if (this.#handedOver.signal.aborted) await handOver.end()
+    } catch (error) {
+      log.warn({ err: error }, 'cannot look for service rules of an earlier run; `fairlead cleanup` removes them')
+    }
+    this.#handOver = undefined
+  }
+
+  /** @param begun settles when it is known what was there before. */
+  async #program(signal: AbortSignal, begun: Promise<void>): Promise<void> {
     const { nodes } = this.#parts
     const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
     // Half of what there is would look like the rest were deleted.
@@ -164,10 +206,11 @@ export class ServiceProxy {
       ]),
       stopped,
     ])
+    await begun
     this.#loop = new Loop({
       reconcile: () => this.#sync(),
       audit: () => this.#audit(),
-      auditDue: () => this.#rules?.auditDue,
+      auditDue: () => this.#auditDue,
       onError: (error) => this.#failed(error),
       clock: systemClock,
     })
@@ -209,11 +252,35 @@ export class ServiceProxy {
     if (chains > 0) log.debug({ chains, restores }, 'service rules written')
   }
 
+  get #auditDue(): number | undefined {
+    const due = this.#rules?.auditDue
+    return due === undefined || this.#handOver === undefined ? due : Math.min(due, this.#handOver.due)
+  }
+
   async #audit(): Promise<void> {
+    if (this.#rules !== undefined) await this.#lookForOthers(this.#rules)
+    await this.#status.retry()
     this.#parts.repairs.note('services', await this.#repaired())
     this.#parts.events.say('services', this.problems)
     // It asks the API server, for whose answer no rule waits.
     void this.#lookForOrphans()
+  }
+
+  /** Never rejects: rules are audited whether or not other proxies can be seen. */
+  async #lookForOthers(rules: Services): Promise<void> {
+    try {
+      if (this.#handOver === undefined) await this.#others.look(rules.families)
+      else if (this.#handOver.due <= Date.now()) await this.#handOver.look(rules)
+      this.#reports.say(
+        'other proxies',
+        this.#others.problems.map(({ sentence }) => sentence),
+      )
+    } catch (error) {
+      this.#reports.say('other proxies', [
+        `whether another proxy serves Services on this node cannot be seen: ${error instanceof Error ? error.message : String(error)}`,
+      ])
+    }
+    if (this.#handOver !== undefined && rules.families.length === 0) this.#handedOver.abort()
   }
 
   async #lookForOrphans(): Promise<void> {
@@ -231,7 +298,7 @@ export class ServiceProxy {
 
   /** Those families that the node has addresses of: tables of another would be looked at for ever and never asked. */
   #open(node: ClusterNode): Services {
-    const families = [
+    const families = this.#handOver?.families ?? [
       ...new Set([...node.podCidrs.map(({ family }) => family), ...node.internalAddresses.map(familyOf)]),
     ]
     const { stateDir } = this.#parts.live.current
@@ -259,7 +326,28 @@ export class ServiceProxy {
     this.#parts.log.debug({ err: error }, 'a sync of service rules failed')
   }
 
-  async #switchOff(): Promise<void> {
+  /** The rules of the agent before this one work until the first sync, whatever a kube-proxy does meanwhile. */
+  async #begin(): Promise<void> {
+    const { kernel, iptables, log } = this.#parts
+    try {
+      await this.#others.begin()
+      for (const family of [4, 6] as const)
+        if ((await ownerOf(iptables, family)) === 'fairlead') await raiseStandby(kernel, iptables, family)
+    } catch (error) {
+      log.debug({ err: error }, 'cannot look for other proxies and for service rules of an earlier run')
+    }
+  }
+
+  async #renewStandby(): Promise<void> {
+    const { kernel, log } = this.#parts
+    try {
+      for (const family of [4, 6] as const) await renewStandby(kernel, family)
+    } catch (error) {
+      log.debug({ err: error }, 'cannot renew the second jumps to Services')
+    }
+  }
+
+  async #remove(): Promise<void> {
     const { kernel, iptables, log } = this.#parts
     try {
       const removed = await new Services({ kernel, iptables, log, families: [4, 6] }).clean()

@@ -24,6 +24,8 @@ export interface Sources {
   readonly policy: PolicyEnforcer | undefined
   /** Undefined where Services are another's. */
   readonly serviceProxy: ServiceProxy | undefined
+  /** What is to be known of the proxies of this node: a sentence each. */
+  readonly proxies: () => readonly string[]
 }
 
 /**

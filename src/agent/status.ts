@@ -35,6 +35,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
       ...sources.report.problems,
       ...(policy?.problems ?? []),
       ...(serviceProxy?.ruleProblems ?? []),
+      ...sources.proxies(),
     ],
     peers: pass.peers,
     passedAt: pass.passedAt,

@@ -113,7 +113,7 @@ describeKernel('a running agent', () => {
     ).toMatch(/^HTTP\/1\.1 200 /)
     await machine.killAgent('TERM')
 
-    start(machine, 'podNetwork: false\nserviceProxy: false\n')
+    start(machine, 'podNetwork: false\nserviceProxy: false\nhandOver: false\n')
     await vi.waitFor(
       async () => expect(await rules(machine)).not.toMatch(/KUBE-(?!FIREWALL|KUBELET)|FAIRLEAD-/),
       eventually,

@@ -96,6 +96,11 @@ export class AgentMachine implements AsyncDisposable {
     return `/proc/${this.#init.pid}/root${inside}`
   }
 
+  /** The directory of its namespaces, for nsenter. */
+  get namespaces(): string {
+    return `/proc/${this.#init.pid}/ns`
+  }
+
   /** What the agents have logged, one object a line. */
   get log(): { level: number; msg: string; restored?: string[]; command?: string; rules?: string[] }[] {
     return readFileSync(join(this.dir, 'agent.log'), 'utf8')
@@ -268,7 +273,7 @@ export class AgentMachine implements AsyncDisposable {
     command: readonly string[],
     options: { stdio: Parameters<typeof spawn>[2]['stdio']; env: NodeJS.ProcessEnv },
   ): ChildProcess {
-    const of = `/proc/${this.#init.pid}/ns`
+    const of = this.namespaces
     return spawn(
       'nsenter',
       [`--net=${of}/net`, `--mount=${of}/mnt`, `--pid=${of}/pid_for_children`, '--', ...command],

@@ -11,6 +11,8 @@ const failures: string[] = []
 const answered = new Map<string, number>()
 const open = new Set<Promise<void>>()
 let asked = 0
+/** Answered, but so late that a packet must have been lost and sent again. */
+let late = 0
 
 process.stdout.write('started\n')
 const timer = setInterval(() => {
@@ -23,12 +25,13 @@ const timer = setInterval(() => {
 process.stdin.resume().once('end', () => {
   clearInterval(timer)
   void Promise.all(open).then(() =>
-    process.stdout.write(`${JSON.stringify({ asked, answered: Object.fromEntries(answered), failures })}\n`),
+    process.stdout.write(`${JSON.stringify({ asked, late, answered: Object.fromEntries(answered), failures })}\n`),
   )
 })
 
 function ask(): Promise<void> {
   return new Promise((resolve) => {
+    const askedAt = performance.now()
     const socket = connect({ host: address, port: Number(port) }, () => socket.write('?\n'))
     const end = (failure?: string): void => {
       if (failure !== undefined) failures.push(failure)
@@ -41,6 +44,7 @@ function ask(): Promise<void> {
     socket.once('end', () => end('closed without an answer'))
     socket.once('data', (line: Buffer) => {
       const { pod } = JSON.parse(line.toString()) as { pod: string }
+      if (performance.now() - askedAt > 900) late += 1
       answered.set(pod, (answered.get(pod) ?? 0) + 1)
       end()
     })

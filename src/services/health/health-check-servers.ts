@@ -1,6 +1,6 @@
-// The HTTP servers behind health check node ports. They follow what there should be, one update at a time; what cannot
-// be opened is tried again with the next one, and whoever asks meanwhile is refused, which a load balancer takes for
-// no.
+// The HTTP servers behind health check node ports. They follow the desired checks, one update at a time. A port that
+// cannot be opened, because a kube-proxy or another program holds it, is tried again; a load balancer that asks meanwhile
+// is refused, and takes that for no.
 import { createServer, type Server } from 'node:http'
 import type { Logger } from 'pino'
 import type { Problem } from '../../cluster/problem.ts'
@@ -31,6 +31,7 @@ export class HealthCheckServers implements AsyncDisposable {
   /** What could not be opened: told of once, and counted for as long as it lasts. */
   readonly #failed = new Map<string, Problem>()
   #turn: Promise<void> = Promise.resolve()
+  #checks: readonly ServiceHealthCheck[] = []
 
   constructor(settings: HealthCheckServersSettings) {
     this.#settings = settings
@@ -41,8 +42,14 @@ export class HealthCheckServers implements AsyncDisposable {
    * lie. Never rejects.
    */
   async follow(checks: readonly ServiceHealthCheck[]): Promise<void> {
+    this.#checks = checks
     this.#turn = this.#turn.then(() => this.#follow(checks))
     await this.#turn
+  }
+
+  /** Tries again to open the ports that could not be opened. Never rejects. */
+  async retry(): Promise<void> {
+    if (this.#failed.size > 0) await this.follow(this.#checks)
   }
 
   /** How many servers answer. */
@@ -90,7 +97,7 @@ export class HealthCheckServers implements AsyncDisposable {
       if (other !== undefined) throw new Error(`${other} needs it`)
       await listening(server, { host, port: check.port, ipv6Only: check.family === 6 })
     } catch (error) {
-      const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again with the next change`
+      const sentence = `the health check node port of Service ${service} cannot be opened: ${(error as Error).message}; it is tried again every few seconds`
       // As kube-proxy's Event.
       const event = { regarding: regardingService(check), reason: 'FailedToStartServiceHealthcheck', action: 'Listen' }
       if (!this.#failed.has(key)) log.warn({ service, port: check.port, reason: event.reason }, sentence)
