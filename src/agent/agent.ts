@@ -6,7 +6,6 @@ import type { Logger } from 'pino'
 import type { ApiConnection } from '../cluster/api-connection.ts'
 import { connectInCluster } from '../cluster/connect-in-cluster.ts'
 import { EventRecorder } from '../cluster/event-recorder.ts'
-import type { ClusterPod } from '../cluster/pod.ts'
 import { projectPod, samePod } from '../cluster/project-pod.ts'
 import { Reflector } from '../cluster/reflector.ts'
 import type { ServerCandidate } from '../cluster/server-candidates.ts'
@@ -18,7 +17,6 @@ import { Overlay } from '../overlay/overlay.ts'
 import { PodBandwidth } from '../pods/bandwidth.ts'
 import { PodNetwork } from '../pods/pod-network.ts'
 import { PodRules } from '../pods/rules/rules.ts'
-import { ownsAddresses } from '../policy/local-pod.ts'
 import { capabilityProblems } from '../host/capabilities.ts'
 import { ChecksumWatch } from './checksum-watch.ts'
 import { serveCni } from './cni-socket.ts'
@@ -40,6 +38,7 @@ import { NodeLock } from '../host/node-lock.ts'
 import { openLog } from './open-log.ts'
 import { OtherProxy } from './other-proxy.ts'
 import { patrol } from './patrol.ts'
+import { podSideOptions, podsOn } from './pod-side.ts'
 import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
@@ -103,8 +102,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   const guard = new NodeGuard({ live, api, iptables, nodes, slices: () => serviceProxy.slices.snapshot.values(), log })
   const rules = new PodRules({ kernel, iptables, log, families: [4, 6] })
   const bandwidth = new PodBandwidth({ kernel, log })
-  const podsHere = (): ClusterPod[] =>
-    [...pods.snapshot.values()].filter((pod) => pod.node === config.nodeName && ownsAddresses(pod))
+  const podsHere = () => podsOn(config.nodeName, pods)
   const policy = new PolicyEnforcer({
     live,
     api,
@@ -126,12 +124,10 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     log,
     hooks: { hostPorts: rules, bandwidth, policy: gate },
     rebuilt: (names) => {
-      repairs.note(
-        'state',
-        names.map((name) => `attachment of ${name}`),
-      )
+      repairs.note('state', names)
       policy.changed()
     },
+    podSide: podSideOptions({ pods, repairs, metrics, log }),
     observe: metrics.observeCni,
     observeRequest: metrics.observeCniRequest,
   })
@@ -249,8 +245,10 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
     loop.trigger()
   })
   nodes.onChange(() => loop.trigger())
+  pods.onChange(() => podNetwork.namePods(podsHere))
   void policy.whenKnown(signal).then(() => loop.trigger())
   kernel.onChange(() => loop.trigger())
+  loop.trigger()
   const ending = new AbortController()
   const stop = AbortSignal.any([signal, ending.signal])
   const look = async (): Promise<boolean> =>
@@ -265,7 +263,8 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   await Promise.all([
     nodes.run(stop),
     pods.run(stop),
-    afterFirstList(nodes, loop, stop),
+    afterFirstList(nodes, (until) => loop.run(until), stop),
+    afterFirstList(pods, (until) => podNetwork.watchPods(until), stop),
     serviceProxy.run(stop),
     policy.run(stop),
     live.run(stop),
@@ -293,10 +292,16 @@ async function connect({ kubeconfig, apiServer: server }: AgentConfig, log: Logg
   }
 }
 
-/** Nothing is written before the Nodes are known: an empty list would look like a cluster without peers. */
-async function afterFirstList(nodes: Reflector<unknown>, loop: Loop, signal: AbortSignal): Promise<void> {
+/**
+ * Runs once the first list is complete. Nothing is written before the Nodes are known: an empty list would look like a
+ * cluster without peers. Nothing in a pod is put back before it is known which pods may change their network.
+ */
+async function afterFirstList(
+  list: Reflector<unknown>,
+  run: (signal: AbortSignal) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
   const stopped = new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }))
-  await Promise.race([nodes.whenSynced(), stopped])
-  loop.trigger()
-  await loop.run(signal)
+  await Promise.race([list.whenSynced(), stopped])
+  await run(signal)
 }

@@ -53,6 +53,16 @@ export const agentStatusShape = z.object({
   leftOut: z.array(z.object({ name: z.string(), problem: z.string() })).optional(),
   pools: z.array(z.object({ podCidr: cidr, size: z.number(), used: z.number(), resting: z.number() })),
   attachments: z.number(),
+  /** What in pods' namespaces is not as it was made and stays so, and why. */
+  podDrift: z
+    .array(
+      z.object({
+        pod: z.string(),
+        what: z.array(z.string()),
+        reason: z.enum(['own', 'chained', 'unknown', 'refused']),
+      }),
+    )
+    .default([]),
   watches: z.array(
     z.object({
       resource: z.string(),

@@ -53,6 +53,7 @@ export function describeAgent(config: AgentConfig, api: string, sources: StatusS
       .ipamStatus()
       .map(({ podCidr, ...counts }) => ({ podCidr: formatCidr(podCidr), ...counts })),
     attachments: sources.podNetwork.attachments.size,
+    podDrift: sources.podNetwork.leftDrift.map(({ pod, what, reason }) => ({ pod, what: [...what], reason })),
     watches: Object.entries(reflectorsOf(sources)).map(([resource, reflector]) => {
       const { state, objects, relists, reconnects, lastEventAt, lastError } = reflector.status()
       return { resource, state, objects, relists, reconnects, lastEventAt, lastError }

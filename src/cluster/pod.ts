@@ -14,6 +14,11 @@ export interface ClusterPod {
   /** The pod uses the addresses of its node: it has no attachment, and no policy applies to it. */
   readonly hostNetwork: boolean
   /**
+   * One of its containers may change the pod's network: it is privileged or has the capability NET_ADMIN. An init
+   * container counts too, because what it has changed stays.
+   */
+  readonly netAdmin: boolean
+  /**
    * status.podIPs (or podIP), in the order given. Empty until the kubelet has reported them. They stay after the pod
    * has finished, when another pod may already have the address.
    */

@@ -23,6 +23,7 @@ test('keeps phase, addresses, labels and ports of a Pod', () => {
       node: 'worker-1',
       phase: 'Running',
       hostNetwork: false,
+      netAdmin: false,
       addresses: ['10.244.1.5', 'fd00::5'],
       labels: { app: 'web' },
       ports: [],
@@ -38,6 +39,22 @@ test('projects a Pod that is not scheduled yet', () => {
     addresses: [],
     labels: {},
   })
+})
+
+test.each([
+  ['a capability', { containers: [{ securityContext: { capabilities: { add: ['SYS_TIME', 'NET_ADMIN'] } } }] }],
+  ['all capabilities', { containers: [{}, { securityContext: { capabilities: { add: ['ALL'] } } }] }],
+  ['a prefix', { containers: [{ securityContext: { capabilities: { add: ['cap_net_admin'] } } }] }],
+  ['a privileged container', { containers: [{ securityContext: { privileged: true } }] }],
+  ['an init container', { initContainers: [{ securityContext: { privileged: true } }] }],
+  ['a debugging container', { ephemeralContainers: [{ securityContext: { privileged: true } }] }],
+])('knows by %s that a pod may change its network', (_, spec) => {
+  expect(projected({ ...pod, spec }).value.netAdmin).toBe(true)
+})
+
+test('takes a pod with other capabilities for one that may not change its network', () => {
+  const securityContext = { privileged: false, capabilities: { add: ['NET_RAW'], drop: ['ALL'] } }
+  expect(projected({ ...pod, spec: { containers: [{ securityContext }] } }).value.netAdmin).toBe(false)
 })
 
 test('leaves out an invalid address and reports it', () => {

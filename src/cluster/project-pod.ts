@@ -15,6 +15,7 @@ interface RawPod extends KubeObject {
     readonly hostNetwork?: boolean
     readonly containers?: readonly RawContainer[]
     readonly initContainers?: readonly RawContainer[]
+    readonly ephemeralContainers?: readonly RawContainer[]
   }
   readonly status?: {
     readonly phase?: PodPhase
@@ -25,6 +26,10 @@ interface RawPod extends KubeObject {
 
 interface RawContainer {
   readonly restartPolicy?: string
+  readonly securityContext?: {
+    readonly privileged?: boolean
+    readonly capabilities?: { readonly add?: readonly string[] }
+  }
   readonly ports?: readonly { readonly name?: string; readonly protocol?: string; readonly containerPort?: number }[]
 }
 
@@ -45,6 +50,7 @@ export function projectPod(raw: unknown, report: Report): readonly [key: string,
     node: pod.spec?.nodeName === '' ? undefined : pod.spec?.nodeName,
     phase,
     hostNetwork: pod.spec?.hostNetwork ?? false,
+    netAdmin: mayChangeNetwork(pod),
     addresses: parseEach(
       addresses,
       (text) => parseAddress(asText(text)),
@@ -59,6 +65,24 @@ export function projectPod(raw: unknown, report: Report): readonly [key: string,
 /** Returns false when anything that we keep differs. */
 export function samePod(a: ClusterPod, b: ClusterPod): boolean {
   return isDeepStrictEqual(a, b)
+}
+
+/** Runtimes take a capability with and without its prefix, and ALL for every one. */
+const networkCapabilities = new Set(['NET_ADMIN', 'CAP_NET_ADMIN', 'ALL'])
+
+function mayChangeNetwork({ spec = {} }: RawPod): boolean {
+  const containers = [
+    ...listOf(spec.containers, 'spec.containers'),
+    ...listOf(spec.initContainers, 'spec.initContainers'),
+    ...listOf(spec.ephemeralContainers, 'spec.ephemeralContainers'),
+  ]
+  return containers.some(
+    ({ securityContext = {} }) =>
+      securityContext.privileged === true ||
+      listOf(securityContext.capabilities?.add, "a container's capabilities").some((name) =>
+        networkCapabilities.has(asText(name).toUpperCase()),
+      ),
+  )
 }
 
 // Shared by most pods, instead of an array for each.

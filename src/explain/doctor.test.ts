@@ -169,6 +169,21 @@ test('reports a policy that protects less than it seems to', () => {
   ).toEqual(['NetworkPolicies: it selects no pod -> compare'])
 })
 
+test('what stays changed in a pod fails the check, unless the pod or its configuration may mean it', () => {
+  const podDrift = [
+    { pod: 'shop/vpn', what: ['the default route via 10.244.1.1 is missing'], reason: 'own' as const },
+    { pod: 'shop/web', what: ['eth0 is down', 'eth0 has MTU 1400 instead of 1450'], reason: 'unknown' as const },
+  ]
+  const podsOf = (drift: typeof podDrift): string =>
+    formatChecks(examine({ ...healthy, agent: { ...agent, podDrift: drift } }).filter(({ name }) => name === 'pods'))
+  expect(podsOf(podDrift)).toBe(`FAILED  pods  seen as: one pod of many that does not reach the network
+        pod shop/web: eth0 is down, eth0 has MTU 1400 instead of 1450 (the API server does not say whether it may change its network)
+        -> delete the pod, so that it is made anew, and look for what changed it`)
+  expect(podsOf(podDrift.slice(0, 1))).toBe(
+    'ok      pods  not as made: pod shop/vpn: the default route via 10.244.1.1 is missing (it may change its network: NET_ADMIN)',
+  )
+})
+
 test('distinguishes faults of the tunnel by the counters of both ends', () => {
   const quiet = { received: 0, checksumErrors: 0 }
   const lost: PeerProbe = {
@@ -219,6 +234,7 @@ test('skips the checks that need the agent when it does not answer', () => {
     'checksum offload',
     'MTU',
     'NetworkPolicies',
+    'pods',
   ])
   expect(formatChecks(checks)).toMatch(
     /^FAILED {2}agent .*seen as: .*\n {8}the agent of this node does not answer \(connect ENOENT\)\n {8}-> start it/,

@@ -4,6 +4,7 @@ import { examineAgent, examineApi, examineCniConfigs, examinePolicies } from './
 import { examineBackends, examineFirewalld, examineFirewalls, examineForward } from './checks/firewalls.ts'
 import { examineNetworks, examineNodes } from './checks/networks.ts'
 import { examineChecksums, examineMtu, examineOverlay, examineUnderlay } from './checks/peers.ts'
+import { examinePods } from './checks/pods.ts'
 import { examineBridgeFilter, examineConntrack, examineForwarding, examineReversePath } from './checks/sysctls.ts'
 import { examineNft, examineTools } from './checks/tools.ts'
 import type { NodeFacts } from './node-facts.ts'
@@ -30,6 +31,7 @@ const checks: readonly Examine[] = [
   examineChecksums,
   examineMtu,
   examinePolicies,
+  examinePods,
 ]
 
 export function examine(facts: NodeFacts): readonly Check[] {

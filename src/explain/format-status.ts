@@ -1,6 +1,7 @@
 // `fairlead status`: formats the agent's status as one page.
 import type { AgentStatus } from '../agent/status-shape.ts'
 import { formatCidr } from '../net/cidr.ts'
+import { describeDrift } from './checks/pods.ts'
 
 /** @param now ms since the epoch. */
 export function formatStatus(agent: AgentStatus, now: number): string {
@@ -29,6 +30,7 @@ export function formatStatus(agent: AgentStatus, now: number): string {
     `overlay: ${agent.overlay}, ${agent.peers} ${agent.peers === 1 ? 'peer' : 'peers'}`,
     ...offload(agent),
     `pods: ${agent.attachments} attached to ${agent.bridge}`,
+    ...agent.podDrift.map((drift) => `  not as made: ${describeDrift(drift)}`),
     ...pools,
     `Services: ${agent.serviceAddresses.length} cluster IPs`,
     ...agent.services.map(

@@ -4,7 +4,7 @@ import type { Change } from '../kernel/change.ts'
 import type { Failure, Kernel } from '../kernel/kernel.ts'
 import type { NamespaceShell } from '../kernel/namespace-shell.ts'
 import type { AroundWrite, NftObject } from '../kernel/nftables.ts'
-import type { FdbEntry, Link, Neighbour, Route } from '../kernel/observed.ts'
+import type { FdbEntry, FixedNeighbour, Link, NamespaceState, Neighbour, Route } from '../kernel/observed.ts'
 import { quoteWord } from '../kernel/shell-words.ts'
 import { txChecksumCommand } from '../kernel/tx-checksum.ts'
 import type { UdpFlow, UdpFlowFilter } from '../kernel/udp-flow.ts'
@@ -89,6 +89,10 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.linksIn(netns)
   }
 
+  async stateIn(netns: string, families: readonly Family[]): Promise<NamespaceState> {
+    return this.#kernel.stateIn(netns, families)
+  }
+
   async namespacePaths(): Promise<ReadonlyMap<number, string>> {
     return this.#kernel.namespacePaths()
   }
@@ -97,12 +101,12 @@ export class AccountedKernel implements Kernel {
     return this.#kernel.routes(family, filter)
   }
 
-  async routesIn(netns: string, family: Family): Promise<readonly Route[]> {
-    return this.#kernel.routesIn(netns, family)
-  }
-
   async neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]> {
     return this.#kernel.neighbours(family, device)
+  }
+
+  async fixedNeighbours(device: InterfaceName): Promise<readonly FixedNeighbour[]> {
+    return this.#kernel.fixedNeighbours(device)
   }
 
   async fdb(device: InterfaceName): Promise<readonly FdbEntry[]> {
@@ -115,6 +119,10 @@ export class AccountedKernel implements Kernel {
 
   onChange(listener: () => void): void {
     this.#kernel.onChange(listener)
+  }
+
+  onNamespaceChange(listener: (namespace: number | undefined) => void): void {
+    this.#kernel.onNamespaceChange(listener)
   }
 
   onRulesetChange(listener: () => void): () => boolean {

@@ -7,7 +7,7 @@ import type { Change } from './change.ts'
 import type { CommandError } from './command-error.ts'
 import type { NamespaceShell } from './namespace-shell.ts'
 import type { AroundWrite, NftObject } from './nftables.ts'
-import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
+import type { FdbEntry, FixedNeighbour, Link, NamespaceState, Neighbour, Route } from './observed.ts'
 import type { UdpFlow, UdpFlowFilter } from './udp-flow.ts'
 
 /**
@@ -30,6 +30,8 @@ export interface Kernel extends AsyncDisposable {
   links(): Promise<readonly Link[]>
   /** The links of another namespace. */
   linksIn(netns: string): Promise<readonly Link[]>
+  /** All that another namespace holds of links, routes of these families and fixed neighbours. */
+  stateIn(netns: string, families: readonly Family[]): Promise<NamespaceState>
   /**
    * The named namespaces that this one has an id for: id -> path. Every veth gives its peer's namespace an id; one
    * that no name in /run/netns leads to is left out.
@@ -37,8 +39,9 @@ export interface Kernel extends AsyncDisposable {
   namespacePaths(): Promise<ReadonlyMap<number, string>>
   /** Routes of the main table; `ours` keeps only those that carry our protocol number. */
   routes(family: Family, filter?: { ours?: boolean; device?: InterfaceName }): Promise<readonly Route[]>
-  routesIn(netns: string, family: Family): Promise<readonly Route[]>
   neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]>
+  /** Of both families. */
+  fixedNeighbours(device: InterfaceName): Promise<readonly FixedNeighbour[]>
   fdb(device: InterfaceName): Promise<readonly FdbEntry[]>
 
   /**
@@ -92,6 +95,13 @@ export interface Kernel extends AsyncDisposable {
    * itself.
    */
   onChange(listener: () => void): void
+
+  /**
+   * Calls back when links, addresses or routes have changed in another namespace that ours has an id for, with that id
+   * ({@link LinkPeer}); with undefined when news of any may have been missed. A trigger to look, no more: without
+   * CAP_NET_BROADCAST it is never called.
+   */
+  onNamespaceChange(listener: (namespace: number | undefined) => void): void
 }
 
 export interface Failure {

@@ -11,14 +11,16 @@ import { deleteUdpFlows, readUdpFlows } from './conntrack.ts'
 import type { Failure, Kernel } from './kernel.ts'
 import { safePath } from './link-changes.ts'
 import { Monitor } from './monitor.ts'
+import { NamespaceMonitor } from './namespace-monitor.ts'
 import type { NamespaceShell } from './namespace-shell.ts'
 import { type AroundWrite, type NftObject, Nftables } from './nftables.ts'
-import type { FdbEntry, Link, Neighbour, Route } from './observed.ts'
+import type { FdbEntry, FixedNeighbour, Link, NamespaceState, Neighbour, Route } from './observed.ts'
 import { readFdb } from './read-fdb.ts'
 import type { Answers, Reader } from './read-json.ts'
 import { readLinks } from './read-links.ts'
+import { readNamespaceState } from './read-namespace-state.ts'
 import { readNamespacePaths } from './read-namespaces.ts'
-import { readNeighbours } from './read-neighbours.ts'
+import { readFixedNeighbours, readNeighbours } from './read-neighbours.ts'
 import { readLocalNetworks, readRoutes } from './read-routes.ts'
 import type { ShellCommandOptions } from './shell-command.ts'
 import { ShellWorkers } from './shell-workers.ts'
@@ -54,7 +56,9 @@ class LinuxKernel implements Kernel {
   readonly shell: NamespaceShell
   readonly #answers: Answers = new Map()
   readonly #listeners: (() => void)[] = []
+  readonly #namespaceListeners: ((namespace: number | undefined) => void)[] = []
   #monitor: Monitor | undefined
+  #namespaceMonitor: NamespaceMonitor | undefined
   #renewal: NodeJS.Timeout | undefined
 
   constructor(options: KernelOptions) {
@@ -96,6 +100,10 @@ class LinuxKernel implements Kernel {
     return readLinks(this.#readerIn(netns))
   }
 
+  async stateIn(netns: string, families: readonly Family[]): Promise<NamespaceState> {
+    return readNamespaceState(this.#readerIn(netns), families)
+  }
+
   async namespacePaths(): Promise<ReadonlyMap<number, string>> {
     return readNamespacePaths(this.#reader())
   }
@@ -104,12 +112,12 @@ class LinuxKernel implements Kernel {
     return readRoutes(this.#reader(), family, filter)
   }
 
-  async routesIn(netns: string, family: Family): Promise<readonly Route[]> {
-    return readRoutes(this.#readerIn(netns), family)
-  }
-
   async neighbours(family: Family, device: InterfaceName): Promise<readonly Neighbour[]> {
     return readNeighbours(this.#reader(), family, device)
+  }
+
+  async fixedNeighbours(device: InterfaceName): Promise<readonly FixedNeighbour[]> {
+    return readFixedNeighbours(this.#reader(), device)
   }
 
   async fdb(device: InterfaceName): Promise<readonly FdbEntry[]> {
@@ -174,10 +182,22 @@ class LinuxKernel implements Kernel {
     })
   }
 
+  onNamespaceChange(listener: (namespace: number | undefined) => void): void {
+    this.#namespaceListeners.push(listener)
+    this.#namespaceMonitor ??= new NamespaceMonitor({
+      enter: this.#enter,
+      log: this.#log,
+      changed: (namespace) => {
+        for (const each of this.#namespaceListeners) each(namespace)
+      },
+    })
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearTimeout(this.#renewal)
     const parts: AsyncDisposable[] = [...Object.values(this.#sessions), this.#nftables, this.#quick, this.#slow]
     if (this.#monitor !== undefined) parts.push(this.#monitor)
+    if (this.#namespaceMonitor !== undefined) parts.push(this.#namespaceMonitor)
     await Promise.all(parts.map(async (part) => part[Symbol.asyncDispose]()))
   }
 

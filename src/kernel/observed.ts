@@ -67,6 +67,21 @@ export interface Neighbour {
   readonly permanent: boolean
 }
 
+/** A neighbour of which the kernel never asks whether it is still there: permanent, or without ARP. */
+export interface FixedNeighbour {
+  readonly address: Address
+  readonly mac: Mac | undefined
+  readonly device: string
+}
+
+/** What a namespace other than ours holds. */
+export interface NamespaceState {
+  readonly links: readonly Link[]
+  /** Of the main table. */
+  readonly routes: readonly Route[]
+  readonly fixedNeighbours: readonly FixedNeighbour[]
+}
+
 export interface FdbEntry {
   readonly mac: Mac
   readonly destination: Address | undefined

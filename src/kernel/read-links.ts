@@ -16,7 +16,7 @@ const vxlanShape = z.object({
   learning: z.boolean(),
 })
 
-const linkShape = z.object({
+export const linkShape = z.object({
   ifindex: z.number(),
   link_index: z.number().optional(),
   link_netnsid: z.number().optional(),
@@ -44,7 +44,7 @@ export async function readLinks(reader: Reader): Promise<readonly Link[]> {
   return readList(reader, ['ip', '-j', '-N', '-d', 'addr', 'show'], linkShape, linkOf)
 }
 
-function linkOf(raw: z.infer<typeof linkShape>): Link {
+export function linkOf(raw: z.infer<typeof linkShape>): Link {
   const { linkinfo } = raw
   return {
     index: raw.ifindex,

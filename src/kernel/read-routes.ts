@@ -9,7 +9,7 @@ import type { Route } from './observed.ts'
 import { type Reader, readList } from './read-json.ts'
 import { scopeName } from './scope-name.ts'
 
-const routeShape = z.object({
+export const routeShape = z.object({
   dst: z.string(),
   gateway: z.string().optional(),
   via: z.object({ host: z.string() }).optional(),
@@ -29,17 +29,28 @@ export async function readRoutes(
   const words = ['ip', '-j', '-N', '-d', `-${family}`, 'route', 'show']
   if (filter.ours === true) words.push('proto', String(ourProtocol))
   if (filter.device !== undefined) words.push('dev', filter.device)
-  return readList(reader, words, routeShape, (raw) => ({
+  return readList(reader, words, routeShape, (raw) => {
+    const route = routeOf(raw, family)
+    // What was asked for is not printed.
+    return {
+      ...route,
+      device: route.device ?? filter.device,
+      protocol: raw.protocol ?? (filter.ours === true ? ourProtocol : 0),
+    }
+  })
+}
+
+export function routeOf(raw: z.infer<typeof routeShape>, family: Family): Route {
+  return {
     family,
     destination: destinationOf(raw.dst, family),
     gateway: optionalAddress(raw.gateway ?? raw.via?.host),
-    // What was asked for is not printed.
-    device: raw.dev ?? filter.device,
+    device: raw.dev,
     source: optionalAddress(raw.prefsrc),
-    protocol: raw.protocol ?? (filter.ours === true ? ourProtocol : 0),
+    protocol: raw.protocol ?? 0,
     onlink: raw.flags.includes('onlink'),
     scope: scopeName(raw.scope),
-  }))
+  }
 }
 
 /**

@@ -70,6 +70,25 @@ export function forgetNeighbour(device: InterfaceName, address: Address): Change
 }
 
 /**
+ * `ip neigh replace 10.244.1.5 lladdr MAC dev cni0 nud stale`: the entry is true at once, and the kernel asks from now
+ * on whether it still is, whatever the entry was before.
+ */
+export function releaseNeighbour(device: InterfaceName, address: Address, mac: Mac): Change {
+  return {
+    tool: 'ip',
+    line: `neigh replace ${address} lladdr ${mac} dev ${device} nud stale`,
+    kind: 'neighbour',
+    object: `neighbour ${address} on ${device}`,
+  }
+}
+
+/** `ip route replace 10.244.1.0/24 dev cni0 proto kernel scope link src 10.244.1.1`: as the address makes it. */
+export function connectedRoute(device: InterfaceName, network: Cidr, source: Address): Change {
+  const scope = network.family === 4 ? ` scope link src ${source}` : ' metric 256'
+  return routeChange(network, `route replace ${formatCidr(network)} dev ${device} proto kernel${scope}`)
+}
+
+/**
  * `bridge fdb replace MAC dev fairlead.1 dst NODEIP self permanent` (`append` would be ignored for a known unicast
  * MAC).
  */

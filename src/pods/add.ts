@@ -4,12 +4,11 @@
 // hairpin on and say whose it is; one short `ip -batch` inside the namespace gives address, up and routes. Then the attachment is written,
 // and what policies say of the pod, host ports and limits follow. Killed before the write, the veth is found to be
 // without an attachment and removed; killed after it, the attachment is there for the runtime's DEL.
-import type { Change } from '../kernel/change.ts'
 import type { Failure } from '../kernel/kernel.ts'
-import { addVeth, replaceAddress, setAlias, setHairpin, setUp } from '../kernel/link-changes.ts'
-import { addPodDefaultRoute, addPodGatewayRoute, forgetNeighbour } from '../kernel/route-changes.ts'
+import { addVeth, setAlias, setHairpin } from '../kernel/link-changes.ts'
+import { forgetNeighbour } from '../kernel/route-changes.ts'
 import { type Address, familyOf } from '../net/address.ts'
-import { hostVethName, type InterfaceName, parseInterfaceName } from '../net/interface-name.ts'
+import { hostVethName, type InterfaceName } from '../net/interface-name.ts'
 import { macOf } from '../net/mac.ts'
 import type { PodAttachment } from './attachment-codec.ts'
 import { CniError, cniCodes } from './cni/cni-error.ts'
@@ -17,14 +16,12 @@ import type { AddRequest } from './cni/cni-request.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { detach } from './detach.ts'
 import { attachmentOf, isOfNetwork } from './find-attachment.ts'
-import { gatewayOf, PoolExhaustedError } from './ipam.ts'
+import { PoolExhaustedError } from './ipam.ts'
 import { checkNetns, isSameNamespace } from './netns-identity.ts'
 import type { PodNetworkSettings } from './node-state.ts'
-import { podAddresses } from './result.ts'
+import { podSideChanges } from './pod-side/changes.ts'
 import { whenReady } from './status.ts'
 import { aliasOf } from './veth-alias.ts'
-
-const loopback = parseInterfaceName('lo')
 
 /**
  * @param signal ends a command that took too long, at the next step
@@ -172,27 +169,9 @@ async function hostVethExists({ kernel }: PodContext, { hostInterface }: PodAtta
 }
 
 async function setUpNamespace({ kernel }: PodContext, attachment: PodAttachment, signal: AbortSignal): Promise<void> {
-  const [failure] = await kernel.applyIn(attachment.netns, namespaceChanges(attachment))
+  const [failure] = await kernel.applyIn(attachment.netns, podSideChanges(attachment))
   if (failure !== undefined) refuse(failure, attachment)
   signal.throwIfAborted()
-}
-
-/**
- * What is done inside the pod's namespace; lo is the runtime's affair, but a pod without it is of no use and one line
- * costs nothing.
- */
-function namespaceChanges(attachment: PodAttachment): Change[] {
-  const { podInterface, podCidrs, routed } = attachment
-  const changes = [setUp(loopback)]
-  for (const { address, prefix } of podAddresses(attachment))
-    changes.push(replaceAddress(podInterface, address, prefix))
-  changes.push(setUp(podInterface))
-  for (const podCidr of podCidrs) {
-    const gateway = gatewayOf(podCidr)
-    if (routed) changes.push(addPodGatewayRoute(gateway, podInterface))
-    changes.push(addPodDefaultRoute(podCidr.family, gateway, podInterface))
-  }
-  return changes
 }
 
 /** @throws {CniError} for what time or the reconcile mends, the failure itself for the rest. */

@@ -5,11 +5,12 @@ import type { ClusterPod } from '../cluster/pod.ts'
 import type { Address } from '../net/address.ts'
 import { formatCidr } from '../net/cidr.ts'
 import type { InterfaceName } from '../net/interface-name.ts'
+import { type Mac, macOf } from '../net/mac.ts'
 import type { PodAttachment } from './attachment-codec.ts'
 import { AttachmentStore } from './attachment-store.ts'
 import type { BridgeSettings } from './bridge/desired.ts'
 import { named } from './find-attachment.ts'
-import { Ipam, type PoolStatus, type RestingAddress } from './ipam.ts'
+import { gatewayOf, Ipam, type PoolStatus, type RestingAddress } from './ipam.ts'
 import { loadResting, saveResting } from './resting-store.ts'
 
 export interface PodNetworkSettings extends BridgeSettings {
@@ -50,7 +51,7 @@ export class NodeState {
     stateDir: string
     clock: () => number
     log: Logger
-    /** Called with the names of running pods whose records have been rebuilt. */
+    /** Called with what has been rebuilt: "attachment of shop/web-0". */
     rebuilt?: (pods: readonly string[]) => void
   }) {
     this.#store = new AttachmentStore(join(parts.stateDir, 'attachments'), parts.log)
@@ -155,7 +156,7 @@ export class NodeState {
       pod === undefined ? `${hostInterface} (${addresses.join(', ')})` : `${pod.namespace}/${pod.name}`,
     )
     this.#log.warn({ pods: names }, 'running pods had no record; rebuilt from the kernel and the runtime')
-    this.#rebuilt(names)
+    this.#rebuilt(names.map((name) => `attachment of ${name}`))
   }
 
   /** @param podsHere pods of this node with addresses of their own; asked only where a pod has no name yet. */
@@ -187,6 +188,16 @@ export class NodeState {
     const others = seen.filter((address) => !own.has(address))
     this.#ipam?.reserve(others)
     for (const address of others) this.#heldBack.add(address)
+  }
+
+  /** @returns the MAC of the pod or gateway of ours that has the address. */
+  macOf(address: Address): Mac | undefined {
+    const pods = [...this.attachments.values()]
+    const [first] = this.#settings?.podCidrs ?? []
+    const owner = pods.find(({ addresses }) => addresses.includes(address))
+    if (owner !== undefined || first === undefined) return owner?.podMac
+    const served = [...(this.#settings?.podCidrs ?? []), ...pods.flatMap(({ podCidrs }) => podCidrs)]
+    return served.some((cidr) => gatewayOf(cidr) === address) ? macOf('gateway', gatewayOf(first)) : undefined
   }
 
   pools(): PoolStatus[] {

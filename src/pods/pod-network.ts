@@ -2,15 +2,11 @@
 // keeps bridge, ports and settings as they should be and takes back what dead pods left.
 import type { Logger } from 'pino'
 import type { ClusterPod } from '../cluster/pod.ts'
-import type { Change } from '../kernel/change.ts'
-import type { Failure, Kernel } from '../kernel/kernel.ts'
-import type { Address } from '../net/address.ts'
+import type { Kernel } from '../kernel/kernel.ts'
 import { add } from './add.ts'
 import type { Attachment } from './attachment.ts'
-import { applyBridge } from './bridge/apply.ts'
-import { desiredBridge, neededSysctls } from './bridge/desired.ts'
-import { diffBridge, foreignPortsOf } from './bridge/diff.ts'
 import { mustRoute } from './bridge/observe.ts'
+import { type PodNetworkPass, reconcileBridge } from './bridge/pass.ts'
 import { check } from './check.ts'
 import { CniError, cniCodes } from './cni/cni-error.ts'
 import { type CniRequest, parseCniRequest } from './cni/cni-request.ts'
@@ -21,25 +17,15 @@ import { CommandQueue, subjectsOf } from './command-queue.ts'
 import { inPhase, type PodContext } from './context.ts'
 import { del } from './delete.ts'
 import { followMtu } from './follow-mtu.ts'
-import { formerAddresses } from './former-addresses.ts'
-import { hostLocalAddresses } from './host-local.ts'
 import type { PoolStatus } from './ipam.ts'
 import { NodeState, type PodNetworkSettings } from './node-state.ts'
+import { type LeftDrift, type PodSideOptions, PodSideWatch } from './pod-side/watch.ts'
 import { Reclaim } from './reclaim.ts'
 import { resultOf } from './result.ts'
 import { RetiredVeths } from './retired-veths.ts'
 import { status, whenSettled } from './status.ts'
 
 const reclaimEveryMs = 60_000
-
-export interface PodNetworkPass {
-  readonly changes: readonly Change[]
-  readonly failures: readonly Failure[]
-  /** Settings that could not be made: a sentence each. */
-  readonly problems: readonly string[]
-  /** Why no pod can be served; undefined where one can. */
-  readonly blocked: string | undefined
-}
 
 export interface PodNetworkOptions {
   readonly kernel: Kernel
@@ -51,6 +37,8 @@ export interface PodNetworkOptions {
   readonly hooks: PodContext['hooks']
   /** Called with the names of running pods whose records were lost and have been rebuilt. */
   readonly rebuilt?: (pods: readonly string[]) => void
+  /** Where not given, nothing in pods' namespaces is put back. */
+  readonly podSide?: PodSideOptions
   /** ms of a clock that nobody sets and that goes on over a restart of ours: CLOCK_MONOTONIC where not given. */
   readonly clock?: () => number
   /**
@@ -73,6 +61,7 @@ export class PodNetwork {
   readonly #context: PodContext
   readonly #queue = new CommandQueue()
   readonly #reclaim: Reclaim
+  readonly #podSide: PodSideWatch
   readonly #observeRequest: (command: string, code: number, seconds: number) => void
   readonly #deadlineMs: number
   #reclaimedAt = -Infinity
@@ -87,6 +76,7 @@ export class PodNetwork {
       log,
       hooks,
       rebuilt,
+      podSide = { mayChange: () => undefined, repaired: () => {} },
       clock = monotonicMs,
       observe = () => {},
       observeRequest = () => {},
@@ -103,6 +93,7 @@ export class PodNetwork {
       observe,
     }
     this.#reclaim = new Reclaim(this.#context, this.#queue)
+    this.#podSide = new PodSideWatch(this.#context, this.#queue, podSide)
     this.#observeRequest = observeRequest
     this.#deadlineMs = deadlineMs
   }
@@ -110,6 +101,16 @@ export class PodNetwork {
   /** By host interface. */
   get attachments(): ReadonlyMap<string, Attachment> {
     return this.#context.state.attachments
+  }
+
+  /** What differs in pods' namespaces and stays so. */
+  get leftDrift(): readonly LeftDrift[] {
+    return this.#podSide.left
+  }
+
+  /** Looks for drift in the pods' namespaces until the signal, and puts back what may be. Never rejects. */
+  async watchPods(signal: AbortSignal): Promise<void> {
+    await this.#podSide.run(signal)
   }
 
   ipamStatus(): PoolStatus[] {
@@ -248,7 +249,7 @@ export class PodNetwork {
   }
 
   async #reconcile(): Promise<PodNetworkPass> {
-    const { kernel, state, cniDir, clock } = this.#context
+    const { kernel, state, clock } = this.#context
     const { settings } = state
     if (settings === undefined) return { changes: [], failures: [], problems: [], blocked: undefined }
     // Each minute for what only a second look tells; at once where a pod's wire is gone, which the kernel has told us
@@ -259,30 +260,10 @@ export class PodNetwork {
       // What an ADD is making looks half made in the links, whatever has become of it when they are compared.
       const settled = new Set([...state.attachments.keys()].filter((name) => !state.wiring.has(name)))
       const links = await kernel.links()
-      const met = async (): Promise<Address[]> =>
-        links.some(({ name }) => name === settings.bridge) ? await addressesOn(kernel, settings) : []
-      const shared = foreignPortsOf(settings.bridge, links).length > 0 || state.strays.size > 0
-      state.holdBack(shared ? [...(await met()), ...(await hostLocalAddresses(cniDir))] : undefined)
-      await state.restMet(met)
-      const { changes, failures, problems } = await applyBridge(kernel, () => {
-        const desired = desiredBridge(settings, state.attachments.values())
-        const ports = desired.ports.filter(({ name }) => settled.has(name))
-        return { desired, changes: diffBridge({ ...desired, ports }, links, settings.takeOver) }
-      })
-      state.bridgeProblem =
-        failures.find(({ change }) => change.kind !== 'bridge-port')?.error.message ??
-        problems.find(({ key }) => neededSysctls.includes(key))?.sentence
-      const former = formerAddresses(state.attachments.values(), settings.podCidrs)
-      return {
-        changes,
-        failures,
-        problems: [
-          ...problems.map(({ sentence }) => sentence),
-          ...(former === undefined ? [] : [former]),
-          ...Array.from(state.strays, strayProblem),
-        ],
-        blocked: state.bridgeProblem,
-      }
+      const pass = await reconcileBridge(this.#context, settings, { links, settled })
+      this.#podSide.observe(links)
+      state.bridgeProblem = pass.blocked
+      return pass
     } catch (error) {
       state.bridgeProblem = error instanceof Error ? error.message : String(error)
       throw error
@@ -311,17 +292,7 @@ export class PodNetwork {
   }
 }
 
-function strayProblem([hostInterface, why]: readonly [string, string]): string {
-  return `${hostInterface} may be of a running pod, but its record is lost and ${why}: it is left alone, without host ports and limits of ours; delete its pod, so that it is made anew`
-}
-
 /** Since boot, as are the files in /run: an hour that the wall clock jumps is none that an address has rested. */
 function monotonicMs(): number {
   return Number(process.hrtime.bigint() / 1_000_000n)
-}
-
-/** Returns the addresses that have answered on the bridge. One that the kernel only asks for may be nobody's. */
-async function addressesOn(kernel: Kernel, { bridge, podCidrs }: PodNetworkSettings): Promise<Address[]> {
-  const neighbours = await Promise.all(podCidrs.map(({ family }) => kernel.neighbours(family, bridge)))
-  return neighbours.flat().flatMap(({ address, mac }) => (mac === undefined ? [] : [address]))
 }

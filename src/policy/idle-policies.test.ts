@@ -11,6 +11,7 @@ const web: ClusterPod = {
   node: 'a',
   phase: 'Running',
   hostNetwork: false,
+  netAdmin: false,
   addresses: [],
   labels: { app: 'web' },
   ports: [{ name: 'http', protocol: 'tcp', port: 8080 }],

@@ -4,7 +4,7 @@
 // KUBE-PROXY-CANARY says that a kube-proxy (iptables mode) has: it creates one in each table when it starts, looks every
 // 30 s whether they are there, and writes all its rules anew where one is missing. We create none and remove those that
 // we find when we take a node over. So one beside our marker belongs to a kube-proxy that came later, and the chains are
-// its own (docs/adr/0033).
+// its own (docs/adr/0034).
 import type { Iptables, IptablesTable } from '../iptables/iptables.ts'
 import { removes, restoreText } from '../iptables/restore-text.ts'
 import type { Family } from '../net/address.ts'

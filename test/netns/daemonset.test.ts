@@ -5,7 +5,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test, vi } from 'vitest'
 import { parse } from 'yaml'
-import { AgentMachine } from './agent-machine.ts'
+import { AgentMachine, type CniAnswer } from './agent-machine.ts'
 import { type Container, intoContainer, type PodSpec } from './pod-container.ts'
 import { describeKernel } from './scratch.ts'
 
@@ -88,6 +88,21 @@ async function startNode(backend: string): Promise<AgentMachine> {
   return machine
 }
 
+/** The Pod object, and its interface. */
+async function startPod(machine: AgentMachine, name: string, securityContext: object, conf = {}): Promise<CniAnswer> {
+  await machine.api('POST', '/api/v1/namespaces/default/pods', {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name },
+    spec: { nodeName: 'n1', containers: [{ name: 'c', image: 'i', securityContext }] },
+  })
+  await machine.addPodNamespace(name)
+  return await machine.cni('ADD', { containerId: name, netns: name }, conf)
+}
+
+const inPod = (machine: AgentMachine, name: string, command: string): Promise<string> =>
+  machine.succeed('ip', ['netns', 'exec', name, 'sh', '-ec', command])
+
 describeKernel('the DaemonSet', () => {
   test.each(['nft', 'legacy'])('serves pods, host ports and Services on iptables-%s', async (backend) => {
     await using machine = await startNode(backend)
@@ -105,13 +120,9 @@ describeKernel('the DaemonSet', () => {
     await machine.ready()
 
     // A namespace that comes while the agent runs: its mount has to reach the container.
-    await machine.addPodNamespace('p1')
     const portMappings = [{ hostPort: 8080, containerPort: 80, protocol: 'tcp' }]
-    const answer = await machine.cni(
-      'ADD',
-      { containerId: 'p1', netns: 'p1' },
-      { runtimeConfig: { portMappings, bandwidth: { ingressRate: 1_000_000, ingressBurst: 1_000_000 } } },
-    )
+    const bandwidth = { ingressRate: 1_000_000, ingressBurst: 1_000_000 }
+    const answer = await startPod(machine, 'p1', {}, { runtimeConfig: { portMappings, bandwidth } })
     expect(answer).toMatchObject({
       code: 0,
       document: { ips: [{ address: expect.stringMatching(/^10\.244\.1\./) as string }] },
@@ -177,6 +188,44 @@ describeKernel('the DaemonSet', () => {
       exitCode: 0,
       stdout: expect.stringContaining('nothing of Fairlead is left') as string,
     })
+  })
+
+  test('puts back what a pod cannot have meant, and says of the others what is not as it was made', async () => {
+    await using machine = await startNode('nft')
+    startAgent(machine)
+    await machine.ready()
+    await startPod(machine, 'plain', {})
+    await startPod(machine, 'vpn', { capabilities: { add: ['NET_ADMIN'] } })
+    for (const name of ['plain', 'vpn']) await inPod(machine, name, 'ip link set eth0 down; ip link set eth0 up')
+    await vi.waitFor(async () => expect(await inPod(machine, 'plain', 'ip route')).toContain('default via'), eventually)
+    // News of no link: without NET_BROADCAST nobody would hear of it.
+    await inPod(machine, 'plain', 'ip route del default')
+    await vi.waitFor(async () => expect(await inPod(machine, 'plain', 'ip route')).toContain('default via'), eventually)
+    await vi.waitFor(async () => {
+      const { stdout } = await askIn(machine, ['status'])
+      expect(stdout).toMatch(
+        /^ {2}pods +2, last \d+ s ago: default\/plain: the default route via 10\.244\.1\.1 is missing$/m,
+      )
+      expect(stdout).toMatch(
+        /^ {2}not as made: pod default\/vpn: the default route .* \(it may change its network: NET_ADMIN\)$/m,
+      )
+    }, eventually)
+    expect(await inPod(machine, 'vpn', 'ip route')).not.toContain('default')
+    expect(await askIn(machine, ['doctor'])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringMatching(/^ok +pods +not as made: pod default\/vpn: the default route/m) as string,
+    })
+    expect(machine.warnings).toEqual([])
+  })
+
+  test('without NET_BROADCAST it still sees that a pod has no carrier', async () => {
+    await using machine = await startNode('nft')
+    startAgent(machine, without('NET_BROADCAST'))
+    await machine.ready()
+    await startPod(machine, 'plain', {})
+    await inPod(machine, 'plain', 'ip link set eth0 down')
+    await vi.waitFor(async () => expect(await inPod(machine, 'plain', 'ip route')).toContain('default via'), eventually)
+    expect(machine.warnings).toEqual([])
   })
 
   test('without NET_ADMIN it changes nothing, and says so', async () => {

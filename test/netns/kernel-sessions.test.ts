@@ -4,7 +4,13 @@ import { BatchSession } from '../../src/kernel/batch-session.ts'
 import type { Change } from '../../src/kernel/change.ts'
 import { addBridge, addVeth, deleteLink, replaceAddress, setMaster, setUp } from '../../src/kernel/link-changes.ts'
 import { createNamespace, deleteNamespace, namespacePath } from '../../src/kernel/netns.ts'
-import { deleteNeighbour, replaceNeighbour, replaceRoute } from '../../src/kernel/route-changes.ts'
+import {
+  addPodDefaultRoute,
+  deleteNeighbour,
+  releaseNeighbour,
+  replaceNeighbour,
+  replaceRoute,
+} from '../../src/kernel/route-changes.ts'
 import { runProgram } from '../../src/kernel/run.ts'
 import { parseAddress } from '../../src/net/address.ts'
 import { parseCidr } from '../../src/net/cidr.ts'
@@ -208,9 +214,29 @@ describeKernel('other namespaces', () => {
         addresses: expect.arrayContaining([{ address, prefix: 24, scope: 'global' }]),
       }),
     )
-    expect((await host.kernel.routesIn(pod.path, 4)).map(({ destination }) => destination.network)).toEqual([
-      '10.1.0.0',
-    ])
+    const [gateway, gateway6] = [parseAddress('10.1.0.1'), parseAddress('fd00:1::1')]
+    expect(
+      await host.kernel.applyIn(pod.path, [
+        replaceAddress(eth0, parseAddress('fd00:1::5'), 64),
+        addPodDefaultRoute(4, gateway, eth0),
+        addPodDefaultRoute(6, gateway6, eth0),
+        replaceNeighbour(eth0, gateway, mac),
+        replaceNeighbour(eth0, gateway6, mac),
+        releaseNeighbour(eth0, parseAddress('10.1.0.9'), mac),
+      ]),
+    ).toEqual([])
+    const inside = await host.kernel.stateIn(pod.path, [4, 6])
+    expect(inside.links).toEqual(await host.kernel.linksIn(pod.path))
+    expect(inside.routes).toEqual(
+      expect.arrayContaining(
+        [gateway, gateway6].map((via) => expect.objectContaining({ gateway: via, device: 'eth0' })),
+      ),
+    )
+    expect(inside.fixedNeighbours).toEqual(
+      expect.arrayContaining([gateway, gateway6].map((each) => ({ address: each, mac, device: 'eth0' }))),
+    )
+    expect(inside.fixedNeighbours).not.toContainEqual(expect.objectContaining({ address: '10.1.0.9' }))
+    expect((await host.kernel.stateIn(pod.path, [6])).routes.every(({ family }) => family === 6)).toBe(true)
 
     const ours = `/proc/${process.pid}/ns/net`
     expect((await host.kernel.linksIn(ours)).some(({ name }) => name === 'br0')).toBe(false)

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import * as links from '../../src/kernel/link-changes.ts'
 import * as qdiscs from '../../src/kernel/qdisc-changes.ts'
 import * as routes from '../../src/kernel/route-changes.ts'
@@ -34,6 +34,32 @@ async function uplink(): Promise<AsyncDisposable & { node: ScratchNamespace }> {
 async function link(ns: ScratchNamespace, name: string) {
   return (await ns.kernel.links()).find((each) => each.name === name)
 }
+
+describeKernel('other namespaces', () => {
+  test('tell of their changes by the id that they have here', async () => {
+    await using ns = await scratchNamespace()
+    await using pod = await scratchNamespace()
+    await using other = await scratchNamespace()
+    for (const [device, namespace] of [
+      ['veth0', pod],
+      ['veth1', other],
+    ] as const)
+      await wire({ namespace: ns, device }, { namespace, device: 'eth0' })
+    const heard = new Set<number | undefined>()
+    ns.kernel.onNamespaceChange((namespace) => heard.add(namespace))
+    const id = (await link(ns, 'veth0'))?.peer?.namespace
+    // The first changes may come before the monitor listens.
+    await vi.waitFor(
+      async () => {
+        await pod.run('ip', ['route', 'replace', '10.9.0.0/16', 'dev', 'eth0'])
+        await pod.run('ip', ['route', 'del', '10.9.0.0/16'])
+        expect([...heard]).toContain(id)
+      },
+      { timeout: 60_000, interval: 100 },
+    )
+    expect([...heard]).toEqual([id])
+  })
+})
 
 describeKernel('link changes, read back', () => {
   test('a bridge and its addresses', async () => {

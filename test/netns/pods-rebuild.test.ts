@@ -52,7 +52,7 @@ describeKernel('an agent without records', () => {
       await restart(node, { rebuilt: (pods) => void rebuilt.push(...pods) }, settings)
 
       expect([...node.network.attachments.values()]).toEqual(before.map((each) => ({ ...each, createdAt: 0 })))
-      expect(rebuilt).toEqual(['default/c1'])
+      expect(rebuilt).toEqual(['attachment of default/c1'])
       expect(await node.namespace.kernel.links()).toEqual(links)
       await ping(pod, String(added.document.ips?.[0]?.gateway))
       // The runtime goes on as if nothing had been.

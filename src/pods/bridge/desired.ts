@@ -31,6 +31,8 @@ export interface DesiredBridge {
   readonly mtu: number
   readonly gateways: readonly { readonly address: Address; readonly prefix: number }[]
   readonly ports: readonly { readonly name: InterfaceName; readonly mtu: number; readonly alias: string }[]
+  /** The MAC of each pod's address, for all addresses of the node's pods. */
+  readonly neighbours: ReadonlyMap<Address, Mac>
   readonly sysctls: readonly Sysctl[]
 }
 
@@ -55,6 +57,7 @@ export function desiredBridge(settings: BridgeSettings, attachments: Iterable<Po
     mtu: settings.mtu,
     gateways: Array.from(served.values(), (cidr) => ({ address: gatewayOf(cidr), prefix: cidr.prefix })),
     ports: pods.map((pod) => ({ name: pod.hostInterface, mtu: pod.mtu, alias: aliasOf(pod) })),
+    neighbours: new Map(pods.flatMap((pod) => pod.addresses.map((address) => [address, pod.podMac] as const))),
     sysctls: sysctlsOf(settings, [...served.values()]),
   }
 }
