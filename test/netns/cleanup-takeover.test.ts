@@ -123,7 +123,14 @@ describeKernel('a node that changes hands', () => {
       const ask = async () =>
         (
           await machine.run('ip', [
-            ...['netns', 'exec', 'client', 'socat', '-T2', '-u', 'TCP:10.254.1.70:80,connect-timeout=1', '-'],
+            'netns',
+            'exec',
+            'client',
+            'socat',
+            '-T2',
+            '-u',
+            'TCP:10.254.1.70:80,connect-timeout=1',
+            '-',
           ])
         ).stdout
       await vi.waitFor(async () => expect(await ask()).toBe('hello\n'), { timeout: 60_000 })

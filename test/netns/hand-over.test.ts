@@ -5,6 +5,7 @@
 // second and at least 30,000 for each change.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
+import { formatRule } from '../../src/iptables/rule.ts'
 import { baseJumps } from '../../src/services/static-chains.ts'
 import type { AgentMachine } from './agent-machine.ts'
 import { Clients, followed, handOverMachine, serveAt, startServers } from './hand-over-machine.ts'
@@ -20,7 +21,12 @@ const on = { flags: detectLocal }
 const off = {
   flags: [
     ...detectLocal,
-    ...['--service-proxy', 'false', '--health-address', '0.0.0.0:10266', '--metrics-address', '127.0.0.1:10265'],
+    '--service-proxy',
+    'false',
+    '--health-address',
+    '0.0.0.0:10266',
+    '--metrics-address',
+    '127.0.0.1:10265',
   ],
 }
 const eventually = { timeout: 90_000, interval: 100 }
@@ -48,7 +54,7 @@ async function isOurs(machine: AgentMachine, backend: string): Promise<boolean> 
     const marked = (await rules(machine, backend, 'mangle', [], family)).some((rule) => rule.includes('-SERVICES '))
     const nat = await rules(machine, backend, 'nat', [], family)
     const all = [...nat, ...(await rules(machine, backend, 'filter', [], family))]
-    const jumps = baseJumps.every(({ base, rule }) => all.includes(`-A ${base} ${rule}`))
+    const jumps = baseJumps.every(({ base, rule }) => all.includes(`-A ${base} ${formatRule(rule)}`))
     const second = nat.filter((rule) => rule.includes('while fairlead runs')).length
     if (!marked || !jumps || second !== 3 || !nat.some((rule) => / -[jg] KUBE-SVC-CIP-/.test(rule))) return false
   }
