@@ -70,7 +70,7 @@ describeKernel('a card that miscalculates what goes into the tunnel', () => {
       eventually,
     )
     expect([await offload(), await reaches()]).toEqual(['off', true])
-    expect(await status()).toBe('off (checksumOffload: auto, since the network card miscalculates)')
+    expect(await status()).toBe('off (checksumOffload: auto, because the network card miscalculates)')
     expect(machine.log.find(({ msg }) => found.test(msg))?.command).toBe(
       'ethtool -K fairlead.1 tx-checksum-ip-generic off',
     )
