@@ -43,7 +43,7 @@ import { PolicyEnforcer } from './policy-enforcer.ts'
 import { PolicyGate } from './policy-gate.ts'
 import { probeHandler } from './probe.ts'
 import { ProxyMetrics } from './proxy-metrics.ts'
-import { systemClock } from '../runtime/clock.ts'
+import { steadyClock } from '../runtime/clock.ts'
 import { Loop } from '../runtime/loop.ts'
 import { Repairs } from '../runtime/repairs.ts'
 import { serviceBlocks } from './service-blocks.ts'
@@ -155,7 +155,7 @@ export async function runAgent({ config, load, file }: AgentStart, signal: Abort
   })
   const networkUnavailable = new NetworkUnavailable({ api, live, log })
   const loop = new Loop({
-    clock: systemClock,
+    clock: steadyClock,
     reconcile: async () => {
       await pass.run([...nodes.snapshot.values()])
       if (live.current.podNetwork && pass.missing.length === 0)

@@ -124,7 +124,12 @@ export class AgentMachine implements AsyncDisposable {
   }
 
   /** The Node anew, as an administrator does who changes what is immutable. */
-  async putNode(podCidr: string | undefined, name = nodeName, address = '192.168.99.1'): Promise<void> {
+  async putNode(
+    podCidr: string | undefined,
+    name = nodeName,
+    address = '192.168.99.1',
+    conditions: readonly object[] = [],
+  ): Promise<void> {
     await this.api('DELETE', `/api/v1/nodes/${name}`).catch(() => undefined)
     const spec = podCidr === undefined ? {} : { podCIDR: podCidr, podCIDRs: [podCidr] }
     await this.api('POST', '/api/v1/nodes', {
@@ -132,7 +137,7 @@ export class AgentMachine implements AsyncDisposable {
       kind: 'Node',
       metadata: { name },
       spec,
-      status: { addresses: [{ type: 'InternalIP', address }] },
+      status: { addresses: [{ type: 'InternalIP', address }], conditions },
     })
   }
 

@@ -2,7 +2,7 @@
 // reconciles everything again after any change. Controllers share snapshots but never call each other, so each of them
 // also works beside a real control plane.
 import { isDeepStrictEqual } from 'node:util'
-import { systemClock } from '../../runtime/clock.ts'
+import { steadyClock } from '../../runtime/clock.ts'
 import { Loop } from '../../runtime/loop.ts'
 import type { ApiConnection } from '../../cluster/api-connection.ts'
 import { Reflector } from '../../cluster/reflector.ts'
@@ -135,7 +135,7 @@ async function runController(
   signal: AbortSignal,
 ): Promise<void> {
   const loop = new Loop({
-    clock: systemClock,
+    clock: steadyClock,
     // Before all sources are synced, pods would seem to have no node or owner.
     reconcile: async () => (sources.every(({ synced }) => synced) ? await reconcile() : undefined),
     intervalMs: () => intervalMs,

@@ -5,7 +5,7 @@ import type { Change } from '../../kernel/change.ts'
 import { CommandError } from '../../kernel/command-error.ts'
 import type { Link, NamespaceState } from '../../kernel/observed.ts'
 import type { InterfaceName } from '../../net/interface-name.ts'
-import { type Clock, systemClock } from '../../runtime/clock.ts'
+import { type Clock, steadyClock } from '../../runtime/clock.ts'
 import { Loop } from '../../runtime/loop.ts'
 import type { PodAttachment } from '../attachment-codec.ts'
 import { cachedAdds } from '../cni/result-cache.ts'
@@ -33,9 +33,6 @@ export interface PodSideOptions {
   /** Called with what has been put back in a pod's namespace. */
   readonly repaired: (pod: string, what: readonly string[], changes: readonly Change[]) => void
 }
-
-/** By a clock that nobody sets. */
-const steadyClock: Clock = { ...systemClock, now: () => performance.now() }
 
 export class PodSideWatch {
   readonly #context: PodContext
