@@ -119,7 +119,8 @@ describeKernel('a node of the reference plugins and a kube-proxy', () => {
           `${machine.dir}/net.d/00-old.conflist`,
         ])
         await kubeProxySyncs(machine, backend)
-        expect(await stateOf(machine)).toEqual(proxied)
+        // The agent removes kube-proxy's canaries when it takes over; kube-proxy creates them when it starts.
+        expect(await stateOf(machine)).toEqual(proxied.filter((line) => !line.includes(':KUBE-PROXY-CANARY ')))
         await old.add('old4', { hostPort })
         await assertReaches(machine, 'old4', nodeAddress)
         await old.remove('old4', { hostPort })
